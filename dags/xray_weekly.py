@@ -1,0 +1,104 @@
+"""Every week: pull X-ray data sets, find out what is wrong with them, repair, split, train, register, report."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from airflow.sdk import Param, dag, get_current_context, task
+from osteon_airflow.mail import FailureMail, send_quality_mail
+from osteon_airflow.stages import RETRY_POLICY, pipeline
+from osteon_airflow.training import training_task
+
+from osteon.pipeline import BUDGETS, STAGES
+from osteon.settings import load_settings
+
+PARAMS = {
+    "sources": Param(
+        "",
+        type="string",
+        title="Sources file",
+        description="YAML file that names the data sets; empty: the one that OSTEON_SOURCES_FILE names",
+    ),
+    "budget": Param("smoke", enum=list(BUDGETS), title="Budget", description="how long architectures are searched"),
+    "stop_after": Param("report", enum=list(STAGES), title="Stop after", description="the last stage to run"),
+    "force_retrain": Param(False, type="boolean", title="Force retrain", description="train although nothing changed"),
+    "seed": Param(0, type="integer", minimum=0, title="Seed", description="of the split and the training"),
+}
+
+
+@dag(
+    schedule="0 3 * * 1",
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    params=PARAMS,
+    default_args={
+        "retries": 2,
+        "retry_policy": RETRY_POLICY,
+        "on_failure_callback": FailureMail(),
+        "execution_timeout": timedelta(hours=12),
+    },
+    tags=["osteon"],
+    doc_md=__doc__,
+)
+def xray_weekly() -> None:
+    @task
+    def list_sources() -> list[str]:
+        return pipeline("ingest").source_names(_sources_file())
+
+    @task
+    def ingest(name: str) -> str:
+        return pipeline("ingest").ingest(_sources_file(), name)
+
+    @task
+    def catalogue(manifests: list[str]) -> str:
+        return pipeline("catalogue").catalogue(list(manifests))
+
+    @task
+    def inspect(catalog: str) -> str:
+        return pipeline("inspect").inspect(catalog)
+
+    @task
+    def repair(catalog: str) -> str:
+        return pipeline("repair").repair(catalog)
+
+    @task
+    def group(catalog: str) -> str:
+        return pipeline("group").group(catalog)
+
+    @task
+    def validate(catalog: str, manifests: list[str]) -> str:
+        return pipeline("validate").validate(catalog, list(manifests))
+
+    @task(on_failure_callback=None)  # the alert is the mail about it
+    def quality_gate(validation: str) -> None:
+        line, context = pipeline("validate"), get_current_context()
+        line.gate(validation, lambda found: send_quality_mail(line.settings, found, context["dag"].dag_id, context["run_id"]))
+
+    @task
+    def split(catalog: str) -> str:
+        return pipeline("split").split(catalog, get_current_context()["params"]["seed"])
+
+    @task
+    def register(trainings: list[str]) -> None:
+        pipeline("register").register(list(trainings)[0])
+
+    @task
+    def report() -> str:
+        return pipeline("ingest").report()
+
+    manifests = ingest.expand(name=list_sources())
+    grouped = group(repair(inspect(catalogue(manifests))))
+    passed = quality_gate(validate(grouped, manifests))
+    snapshot = split(grouped)
+    passed >> snapshot
+    registered = register(training_task(snapshot, models=["cnn_bilstm"]))
+    # A teardown runs however the stages ended, so the report tells of a stopped run as well, and hides no failure.
+    registered >> report().as_teardown(on_failure_fail_dagrun=True)
+
+
+def _sources_file() -> str:
+    return get_current_context()["params"]["sources"] or str(load_settings().sources_file)
+
+
+xray_weekly()

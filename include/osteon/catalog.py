@@ -1,0 +1,86 @@
+"""The one table that flows: one row per distinct image. Its columns, its types, its snapshot id."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pandas as pd
+
+from osteon.errors import CatalogError
+from osteon.labels import LabelMap
+from osteon.lake import Lake
+
+COLUMNS: dict[str, str] = {
+    # identity and provenance (ingest, catalogue)
+    "sha256": "string",
+    "bytes": "Int64",
+    "source": "string",
+    "source_version": "string",
+    "path": "string",
+    "licence": "string",
+    "published": "object",  # every file it stands for: list of {source, path, raw_label, raw_split}
+    # labels
+    "raw_label": "string",
+    "body_part": "string",
+    "fractured": "boolean",
+    "label_origin": "string",
+    # inspect
+    "width": "Int64",
+    "height": "Int64",
+    "mode": "string",
+    "truncated": "boolean",
+    "blank_fraction": "Float64",
+    "mean": "Float64",
+    "std": "Float64",
+    "dhash": "string",
+    # repair
+    "repaired_sha256": "string",
+    "quarantined": "boolean",
+    "reason": "string",
+    # split
+    "group": "string",
+    "split": "string",
+}
+"""Column name to pandas type; a stage that has not run yet leaves its columns empty."""
+
+SPLITS = ("train", "val", "test")
+
+
+def conform(catalog: pd.DataFrame) -> pd.DataFrame:
+    """The frame with exactly the schema's columns and types, ordered by `sha256`.
+
+    Raises `CatalogError` when a column is unknown, a value does not fit, or an image has two rows.
+    """
+    unknown = set(catalog.columns) - set(COLUMNS)
+    if unknown:
+        raise CatalogError(f"columns {sorted(unknown)} are not in the catalog's schema: see osteon.catalog.COLUMNS")
+    full = catalog.reindex(columns=list(COLUMNS))
+    try:
+        full = full.astype({name: kind for name, kind in COLUMNS.items() if kind != "object"})
+    except (TypeError, ValueError) as error:
+        raise CatalogError(f"the catalog holds a value of a wrong type: {error}") from error
+    twice = full.loc[full["sha256"].duplicated(), "sha256"]
+    if len(twice):
+        raise CatalogError(f"image {twice.iloc[0]} has more than one row: merge its publications first")
+    return full.sort_values("sha256", ignore_index=True)
+
+
+def read(lake: Lake, key: str) -> pd.DataFrame:
+    """Read a catalog. Raises `LakeError` when absent, `CatalogError` when it is not one."""
+    return conform(lake.get_table(key))
+
+
+def write(lake: Lake, key: str, catalog: pd.DataFrame) -> str:
+    """Write a catalog and return its key."""
+    lake.put_table(key, conform(catalog))
+    return key
+
+
+def snapshot_id(catalog: pd.DataFrame, labels: LabelMap) -> str:
+    """16 hex digits over identity, label and split columns plus the label map; the order of rows does not matter."""
+    columns = ["sha256", "repaired_sha256", "body_part", "fractured", "quarantined", "group", "split"]
+    rows = catalog[columns].sort_values("sha256").astype("string").fillna("")
+    digest = hashlib.sha256(labels.model_dump_json().encode())
+    for row in rows.itertuples(index=False):
+        digest.update("\x1f".join(row).encode() + b"\n")
+    return digest.hexdigest()[:16]

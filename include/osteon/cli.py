@@ -1,0 +1,184 @@
+"""`osteon ...`: the embedded services, the whole pipeline in Airflow, and each stage as a command."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from osteon.errors import OsteonError
+from osteon.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Run = Annotated[str, typer.Option("--run", help="name under which the stage's numbers are kept")]
+Sources = Annotated[Path | None, typer.Option(help="YAML file that names the data sets [default: OSTEON_SOURCES_FILE]")]
+Catalog = Annotated[str, typer.Option("--catalog", help="key of the catalog in the lake")]
+Manifests = Annotated[list[str], typer.Option("--manifest", help="key of a manifest in the lake; repeat it")]
+Seed = Annotated[int, typer.Option(min=0)]
+
+
+@app.callback()
+def main(verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False) -> None:
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(message)s")
+    for noisy in ("urllib3", "botocore", "great_expectations", "matplotlib", "alembic", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@app.command()
+def up() -> None:
+    """Start the embedded services that are not running, and say where they are."""
+    from osteon.embedded.stack import Stack
+
+    stack = Stack(load_settings())
+    stack.up()
+    for name, url in stack.urls().items():
+        typer.echo(f"{name:8} {url}")
+    user, password = stack.login()
+    typer.echo(f"log in to Airflow as {user} with password {password}")
+
+
+@app.command()
+def down() -> None:
+    """Stop what `osteon up` started."""
+    from osteon.embedded.stack import Stack
+
+    Stack(load_settings()).down()
+
+
+@app.command("run")
+def run_command(
+    sources: Sources = None,
+    budget: Annotated[str, typer.Option(help="smoke, standard or full")] = "smoke",
+    stop_after: Annotated[str, typer.Option(help="the last stage to run")] = "report",
+    force_retrain: Annotated[bool, typer.Option("--force-retrain")] = False,
+    seed: Seed = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the summary to this file")] = None,
+) -> None:
+    """Run the weekly DAG in the embedded Airflow and print what came of it. Exit status 0 only if it succeeded."""
+    from rich.console import Console
+
+    from osteon.embedded.run import run_dag
+    from osteon.reports.page import table_lines
+
+    settings = load_settings()
+    path = (sources or settings.sources_file).resolve()
+    conf = {"sources": str(path), "budget": budget, "stop_after": stop_after, "force_retrain": force_retrain, "seed": seed}
+    outcome = run_dag(settings, conf)
+    console = Console(width=110 if not sys.stdout.isatty() else None)
+    if outcome.summary is not None:
+        for table in table_lines(outcome.summary):
+            console.print(table)
+        if outcome.summary["registered"]:
+            registered = outcome.summary["registered"]
+            console.print(f"model version {registered['version']} is {registered['alias']}: {registered['reason']}")
+        if json_file is not None:
+            json_file.write_text(json.dumps(outcome.summary, indent=1, ensure_ascii=False), encoding="utf-8")
+    for name, place in outcome.places.items():
+        console.print(f"{name:10} {place}", soft_wrap=True)
+    if outcome.state != "success":
+        raise OsteonError(f"the DAG run {outcome.run_id} ended as {outcome.state}; {outcome.failed or 'see its log'}")
+
+
+@app.command()
+def ingest(sources: Sources = None, run: Run = "command-line") -> None:
+    """Pull every source; prints the manifests' keys."""
+    from osteon.pipeline import Pipeline
+
+    pipeline = Pipeline(run)
+    path = str(sources or pipeline.settings.sources_file)
+    for name in pipeline.source_names(path):
+        typer.echo(pipeline.ingest(path, name))
+
+
+@app.command()
+def catalogue(manifests: Manifests, run: Run = "command-line") -> None:
+    """Join manifests into a catalog; prints its key."""
+    _stage(run, "catalogue", manifests)
+
+
+@app.command()
+def inspect(catalog: Catalog, run: Run = "command-line") -> None:
+    """Measure the images that were never measured; prints the catalog's key."""
+    _stage(run, "inspect", catalog)
+
+
+@app.command()
+def repair(catalog: Catalog, run: Run = "command-line") -> None:
+    """Mend truncated images, quarantine hopeless ones; prints the catalog's key."""
+    _stage(run, "repair", catalog)
+
+
+@app.command()
+def group(catalog: Catalog, run: Run = "command-line") -> None:
+    """Find the copies of each original; prints the catalog's key."""
+    _stage(run, "group", catalog)
+
+
+@app.command()
+def validate(catalog: Catalog, manifests: Manifests, run: Run = "command-line") -> None:
+    """Run the data-quality checks; fails on a critical finding."""
+    from osteon.pipeline import Pipeline
+
+    pipeline = Pipeline(run)
+    key = pipeline.validate(catalog, manifests)
+    typer.echo(key)
+    pipeline.gate(key, lambda found: "the command line sends no mail")
+
+
+@app.command()
+def split(catalog: Catalog, seed: Seed = 0, run: Run = "command-line") -> None:
+    """Place leakage groups into train, val and test; prints the snapshot's key."""
+    _stage(run, "split", catalog, seed)
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Option()],
+    snapshot: Annotated[str, typer.Option(help="key of the split catalog")],
+    out: Annotated[str, typer.Option(help="where in the lake the model and its result go")],
+    budget: Annotated[str, typer.Option(help="smoke, standard or full")] = "smoke",
+    seed: Seed = 0,
+) -> None:
+    """Search, fit and evaluate a model on a snapshot."""
+    from osteon.lake import Lake
+    from osteon.training.train import train as train_model
+
+    settings = load_settings()
+    result = train_model(settings, Lake.from_settings(settings), snapshot, model, budget, seed, out)
+    typer.echo(json.dumps(result["metrics"]))
+
+
+@app.command()
+def register(training: Annotated[str, typer.Option(help="key of the training")], run: Run = "command-line") -> None:
+    """Put a trained model into the registry."""
+    _stage(run, "register", training)
+
+
+@app.command()
+def report(run: Run = "command-line") -> None:
+    """Write a run's report; prints its key."""
+    _stage(run, "report")
+
+
+def _stage(run: str, name: str, *arguments: object) -> None:
+    from osteon.pipeline import Pipeline
+
+    typer.echo(getattr(Pipeline(run), name)(*arguments))
+
+
+def entry() -> None:
+    """The command `osteon`: an expected error is one line on stderr and exit status 1."""
+    try:
+        app()
+    except OsteonError as error:
+        typer.echo(f"osteon: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,75 @@
+"""Join the manifests into the catalog: one row per distinct image, which knows all its publications."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from osteon import catalog as catalogs
+from osteon.errors import CatalogError
+from osteon.labels import LabelMap
+from osteon.lake import Lake, derived_key
+
+VERSION = 1
+PUBLICATION = ["source", "path", "raw_label", "raw_split"]
+
+
+def read_manifests(lake: Lake, manifest_keys: list[str]) -> pd.DataFrame:
+    """All manifests in one frame, in the order given."""
+    return pd.concat([lake.get_table(key) for key in manifest_keys], ignore_index=True)
+
+
+def catalogue(lake: Lake, labels: LabelMap, manifest_keys: list[str]) -> tuple[str, dict[str, int]]:
+    """Make the catalog. Returns its key and counts (`images` = distinct, `duplicates` = further exact copies).
+
+    An image belongs to the first source (in the order given) and path that publish it. Its label is set only where
+    all its publications agree; otherwise `body_part` and `fractured` stay empty.
+    """
+    key = derived_key("catalogue", VERSION, manifest_keys, labels.model_dump())
+    if lake.exists(key):
+        published = lake.get_table(key, columns=["published"])["published"]
+        return key, {"images": len(published), "duplicates": int(sum(map(len, published)) - len(published))}
+    files = read_manifests(lake, manifest_keys)
+    files = files[files["sha256"].notna()]
+    meanings = {raw: labels.resolve(raw) for raw in files["raw_label"].dropna().unique()}
+    meanings[None] = labels.resolve(None)
+    rows = []
+    for digest, copies in files.groupby("sha256", sort=True):
+        first = copies.iloc[0]
+        raw = [None if pd.isna(label) else label for label in copies["raw_label"]]
+        parts = {meanings[label].body_part for label in raw}
+        states = {meanings[label].fractured for label in raw}
+        rows.append(
+            {
+                "sha256": digest,
+                **{name: first[name] for name in ("bytes", "source", "source_version", "path", "licence", "raw_label")},
+                "published": copies[PUBLICATION].astype("object").where(copies[PUBLICATION].notna(), None).to_dict("records"),
+                "body_part": parts.pop() if len(parts) == 1 else None,
+                "fractured": states.pop() if len(states) == 1 else None,
+                "label_origin": "source",
+            }
+        )
+    catalog = pd.DataFrame(rows, columns=[name for name in catalogs.COLUMNS if not rows or name in rows[0]])
+    catalogs.write(lake, key, catalog)
+    return key, {"images": len(rows), "duplicates": len(files) - len(rows)}
+
+
+def accounts(manifests: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
+    """Per source: `files = images + duplicates + quarantined`, which is checked here.
+
+    `files` counts what claims to be an image by its name; `quarantined` counts files that ingest refused as well as
+    images that repair keeps out; `duplicates` counts exact copies beyond an image's first publication.
+    """
+    claims = manifests[manifests["claims_image"]]
+    published = catalog["published"].explode().map(lambda item: item["source"]).value_counts()
+    first = catalog.groupby("source").size()
+    bad = catalog[catalog["quarantined"].fillna(False)].groupby("source").size()
+    refused = claims[claims["sha256"].isna()].groupby("source").size()
+    table = pd.DataFrame({"files": claims.groupby("source").size()})
+    table["images"] = first.sub(bad, fill_value=0)
+    table["duplicates"] = published.sub(first, fill_value=0)
+    table["quarantined"] = bad.add(refused, fill_value=0)
+    table = table.fillna(0).astype(int)
+    wrong = table[table["files"] != table["images"] + table["duplicates"] + table["quarantined"]]
+    if len(wrong):
+        raise CatalogError(f"counts of {', '.join(wrong.index)} do not add up: {wrong.to_dict('index')}")
+    return table

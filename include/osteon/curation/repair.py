@@ -1,0 +1,67 @@
+"""Mend truncated images as new objects, and keep hopeless ones out with a reason. Raw bytes are never changed."""
+
+from __future__ import annotations
+
+import io
+
+import pandas as pd
+from PIL import Image
+
+from osteon import catalog as catalogs
+from osteon.images.decode import decode
+from osteon.images.inspect import read_measurements
+from osteon.lake import Lake, derived_key
+from osteon.progress import parallel
+from osteon.settings import Settings
+
+VERSION = 1
+HOPELESS = 0.25
+"""A truncated image of which fewer than this share of rows can be decoded is quarantined."""
+BLANK_STD = 2.0
+"""Grey levels; an image whose standard deviation is below shows nothing."""
+
+
+def mend(data: bytes, max_pixels: int) -> bytes:
+    """A lossless PNG of what can be decoded; the rows that the stream lacks are zero."""
+    buffer = io.BytesIO()
+    Image.fromarray(decode(data, max_pixels).pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def hopeless(row: pd.Series, min_side: int) -> str | None:
+    """Why an image cannot be used, from its measurements; None when it can."""
+    if isinstance(row["problem"], str):
+        return str(row["problem"])
+    if min(row["width"], row["height"]) < min_side:
+        return f"{row['width']:.0f}x{row['height']:.0f} pixels, a side below {min_side}"
+    if row["truncated"] and row["decoded_fraction"] < HOPELESS:
+        return f"truncated: only {row['decoded_fraction']:.0%} of its rows can be decoded"
+    if row["std"] < BLANK_STD:
+        return "blank: it shows nothing"
+    return None
+
+
+def repair(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
+    """Set `repaired_sha256`, `quarantined` and `reason`. Returns the key and counts (`repaired`, `quarantined`)."""
+    key = derived_key("repair", VERSION, catalog_key, settings.min_side)
+    if lake.exists(key):
+        return key, _counts(lake.get_table(key, columns=["repaired_sha256", "quarantined"]))
+    catalog = catalogs.read(lake, catalog_key)
+    measured = read_measurements(lake).set_index("sha256").loc[catalog["sha256"].tolist()].reset_index()
+    reasons = [hopeless(row, settings.min_side) for _, row in measured.iterrows()]
+    catalog["reason"] = reasons
+    catalog["quarantined"] = [reason is not None for reason in reasons]
+    mendable = catalog.index[catalog["truncated"].fillna(False) & ~catalog["quarantined"]]
+    digests = parallel(
+        lambda digest: lake.put_image(mend(lake.get_image(digest), settings.max_pixels))[0],
+        catalog.loc[mendable, "sha256"].tolist(),
+        workers=settings.upload_workers,
+        title="repair",
+    )
+    catalog["repaired_sha256"] = pd.Series(digests, index=mendable, dtype="string")
+    catalogs.write(lake, key, catalog)
+    return key, _counts(catalog)
+
+
+def _counts(catalog: pd.DataFrame) -> dict[str, int]:
+    return {"repaired": int(catalog["repaired_sha256"].notna().sum()), "quarantined": int(catalog["quarantined"].sum())}

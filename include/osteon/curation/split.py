@@ -1,0 +1,126 @@
+"""Place leakage groups into train, val and test: stratified, and for good."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pandas as pd
+
+from osteon import catalog as catalogs
+from osteon.curation.conflicts import conflicts
+from osteon.labels import LabelMap
+from osteon.lake import Lake, derived_key
+from osteon.settings import Settings
+
+VERSION = 1
+ASSIGNMENTS = "splits/assignments.parquet"
+STICKIEST_FIRST = ("test", "val", "train")
+"""Where groups merge that stood in different splits, the whole group goes to the first of these."""
+
+
+def place(groups: pd.DataFrame, placed: dict[str, str], shares: dict[str, float], seed: int) -> dict[str, str]:
+    """Split of each group. `groups` has `group, stratum, size`; `placed` are groups that already have a split.
+
+    Within a stratum, new groups go one by one, the largest first, to the split that lacks most images against its
+    share; what is equal in size is ordered by a hash of the seed.
+    """
+    result = dict(placed)
+    for stratum, members in groups.groupby("stratum", sort=True):
+        total = members["size"].sum()
+        lack = {name: share * total for name, share in shares.items()}
+        for group, size in zip(members["group"], members["size"], strict=True):
+            if group in placed:
+                lack[placed[group]] -= size
+        new = members[~members["group"].isin(placed.keys())].copy()
+        new["order"] = [_hash(seed, stratum, group) for group in new["group"]]
+        for row in new.sort_values(["size", "order"], ascending=[False, True]).itertuples():
+            best = max(shares, key=lambda name: (lack[name], shares[name]))
+            result[row.group] = best
+            lack[best] -= row.size
+    return result
+
+
+def left_out(catalog: pd.DataFrame, labels: LabelMap, keep_unknown_fracture: bool) -> pd.Series:
+    """Why an image of the catalog takes no part in training; empty where it does. Keeps reasons already given."""
+
+    disputed = conflicts(catalog, labels)
+
+    def reason(row: pd.Series) -> str | None:
+        if pd.notna(row["reason"]):
+            return str(row["reason"])
+        if pd.notna(disputed[row.name]):
+            return f"conflicting labels: {disputed[row.name]}"
+        if pd.isna(row["body_part"]):
+            words = sorted({str(item["raw_label"]) for item in row["published"] if item["raw_label"]})
+            unknown = sorted({word for raw in words for word in labels.resolve(raw).unknown})
+            if unknown:
+                return f"unknown label: {', '.join(unknown)}"
+            return f"no single body part: {', '.join(words)}" if words else "no label"
+        if pd.isna(row["fractured"]) and not keep_unknown_fracture:
+            return "fracture state unknown"
+        return None
+
+    return catalog.apply(reason, axis=1).astype("string") if len(catalog) else pd.Series(dtype="string")
+
+
+def split(settings: Settings, lake: Lake, labels: LabelMap, catalog_key: str, seed: int) -> tuple[str, dict[str, object]]:
+    """Set `split`, and the `reason` of what is left out. Returns the key and counts.
+
+    The placements of earlier weeks are kept in the lake and hold: the output's key contains them, so the same data
+    after the same history give the same key.
+    """
+    catalog = catalogs.read(lake, catalog_key)
+    before = _assignments(lake)
+    key = _key(settings, catalog_key, seed, catalog, before)
+    if not lake.exists(key):
+        catalog["reason"] = left_out(catalog, labels, settings.unknown_fracture == "marginal")
+        taking_part = catalog["reason"].isna()
+        catalog["split"] = _place_images(catalog[taking_part], before, settings, seed).reindex(catalog.index)
+        after = {**before, **dict(catalog.loc[taking_part, ["sha256", "split"]].itertuples(index=False))}
+        key = _key(settings, catalog_key, seed, catalog, after)
+        catalogs.write(lake, key, catalog)
+        if after != before:
+            table = pd.DataFrame(sorted(after.items()), columns=["sha256", "split"], dtype="string")
+            lake.put_table(ASSIGNMENTS, table)
+    else:
+        catalog = catalogs.read(lake, key)
+    sizes = catalog["split"].value_counts()
+    return key, {
+        "snapshot": catalogs.snapshot_id(catalog, labels),
+        "left_out": int(catalog["reason"].notna().sum() - catalog["quarantined"].fillna(False).sum()),
+        **{name: int(sizes.get(name, 0)) for name in catalogs.SPLITS},
+    }
+
+
+def _place_images(images: pd.DataFrame, before: dict[str, str], settings: Settings, seed: int) -> pd.Series:
+    shares = {
+        "train": settings.train_share,
+        "val": settings.val_share,
+        "test": 1 - settings.train_share - settings.val_share,
+    }
+    stratum = images["source"] + "|" + images["body_part"] + "|" + images["fractured"].astype("string").fillna("unknown")
+    rarity = stratum.map(stratum.value_counts())
+    rarest = images.assign(stratum=stratum, rarity=rarity).sort_values(["rarity", "stratum"])
+    groups = rarest.groupby("group", sort=True).agg(stratum=("stratum", "first"), size=("sha256", "size")).reset_index()
+    placed: dict[str, str] = {}
+    for digest, group in zip(images["sha256"], images["group"], strict=True):
+        if digest in before:
+            known = {before[digest], placed.get(group, before[digest])}
+            placed[group] = next(name for name in STICKIEST_FIRST if name in known)
+    return images["group"].map(place(groups, placed, shares, seed)).astype("string")
+
+
+def _assignments(lake: Lake) -> dict[str, str]:
+    if not lake.exists(ASSIGNMENTS):
+        return {}
+    return dict(lake.get_table(ASSIGNMENTS)[["sha256", "split"]].itertuples(index=False, name=None))
+
+
+def _key(settings: Settings, catalog_key: str, seed: int, catalog: pd.DataFrame, placed: dict[str, str]) -> str:
+    history = [(digest, placed[digest]) for digest in catalog["sha256"] if digest in placed]
+    shares = [settings.train_share, settings.val_share, settings.unknown_fracture]
+    return derived_key("split", VERSION, catalog_key, shares, seed, history)
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()

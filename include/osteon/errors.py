@@ -1,0 +1,35 @@
+"""Osteon's own exceptions. Each message names the offender and the remedy."""
+
+from __future__ import annotations
+
+
+class OsteonError(Exception):
+    """Base of every error that Osteon raises on purpose."""
+
+
+class ConfigurationError(OsteonError):
+    """A setting or a configuration file is missing or wrong."""
+
+
+class SourceError(OsteonError):
+    """A source cannot be read: missing archive, missing column, hostile zip, empty source."""
+
+
+class LakeError(OsteonError):
+    """The object store refused, or holds something it must not hold."""
+
+
+class CatalogError(OsteonError):
+    """A catalog does not have the columns or the values that its schema asks for."""
+
+
+class QualityError(OsteonError):
+    """A critical data-quality finding: the pipeline stops before training."""
+
+
+class TrainingError(OsteonError):
+    """Training cannot give a model that its figures could be trusted for."""
+
+
+class ServiceError(OsteonError):
+    """An embedded service did not start, or its port is taken."""

@@ -1,0 +1,81 @@
+"""One decode of one image: its pixels as 8-bit grey, and whether its stream is whole."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+TRUNCATED = "image file is truncated"
+"""How Pillow's strict decoder begins its message about a stream that ends too early."""
+
+
+class UndecodableError(Exception):
+    """The bytes give no usable image. The message is the reason that the catalog records."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image after its one decode."""
+
+    pixels: NDArray[np.uint8]
+    """Shape (height, width), 0 = black; upright as its EXIF orientation says. Rows never decoded are 0."""
+    mode: str
+    """Pillow's mode before the conversion: `L`, `RGB`, `I;16`, ..."""
+    truncated: bool
+
+    @property
+    def decoded_rows(self) -> int:
+        """Rows from the top down to the last one that holds anything but zero."""
+        rows = np.flatnonzero(self.pixels.any(axis=1))
+        return int(rows[-1]) + 1 if len(rows) else 0
+
+
+def decode(data: bytes, max_pixels: int) -> Decoded:
+    """Decode an image once. A truncated stream is reported, and gives the rows that could be decoded.
+
+    The size is checked before anything is decoded. Raises `UndecodableError`: not an image, more than `max_pixels`
+    pixels, several frames, a damaged stream.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # max_pixels is the limit that counts
+            image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        raise UndecodableError("not an image") from None
+    except Image.DecompressionBombError:
+        raise UndecodableError(f"larger than the limit of {max_pixels} pixels") from None
+    except (OSError, ValueError, SyntaxError, struct.error) as error:
+        raise UndecodableError(f"damaged header: {error}") from None
+    with image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise UndecodableError(f"{width}x{height} pixels, more than the limit of {max_pixels}")
+        if getattr(image, "n_frames", 1) > 1:
+            raise UndecodableError(f"{image.n_frames} frames: several pictures in one file")  # type: ignore[attr-defined]
+        mode, truncated = image.mode, False
+        try:
+            image.load()
+        except (OSError, SyntaxError, ValueError, struct.error, EOFError) as error:
+            if not str(error).startswith(TRUNCATED):
+                raise UndecodableError(f"damaged: {error}") from None
+            truncated = True
+            image.tile = []  # the rows decoded so far stand in the image's buffer; this keeps them and decodes nothing anew
+        upright = ImageOps.exif_transpose(image)
+        return Decoded(_to_grey(upright), mode, truncated)
+
+
+def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith(("I", "F")):  # 16- and 32-bit radiographs: stretch what is there to 8 bits
+        values = np.asarray(image, dtype=np.float32)
+        low, high = float(values.min()), float(values.max())
+        scale = 255.0 / (high - low) if high > low else 0.0
+        return ((values - low) * scale).round().astype(np.uint8)
+    if image.mode in {"P", "PA", "LA", "La", "RGBA", "RGBa"}:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
+    return np.asarray(image.convert("L"))

@@ -1,0 +1,139 @@
+"""Body parts, fracture states and the codes of their joint classes, read from a label map file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from osteon.errors import ConfigurationError
+
+REQUIRED_PARTS = (
+    "hand",
+    "elbow",
+    "humerus",
+    "shoulder",
+    "leg",
+    "hip",
+    "wrist",
+    "knee",
+    "spine",
+    "forearm",
+)
+"""The ten body parts; a part's code is its position here."""
+REQUIRED_STATES = ("non-fractured", "fractured")
+
+
+class Entry(BaseModel):
+    """One label of the map: its code and the publishers' words for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    code: int = Field(ge=0)
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RawLabel:
+    """A publisher's label taken apart: `hand+shoulder|fractured` has two part words and one fracture word."""
+
+    parts: tuple[str, ...]
+    fracture: str
+
+    @classmethod
+    def parse(cls, text: str | None) -> RawLabel:
+        parts, _, fracture = (text or "").partition("|")
+        return cls(tuple(word for word in parts.split("+") if word), fracture)
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a raw label means. `body_part` and `fractured` are None where it does not say exactly one.
+
+    `unknown` names the words that the map does not hold; they are a finding, never a guess.
+    """
+
+    body_part: str | None
+    fractured: bool | None
+    unknown: tuple[str, ...] = ()
+
+
+class LabelMap(BaseModel):
+    """The label map. It may be incomplete: `problems()` tells, and the validation gate stops on it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    parts: dict[str, Entry]
+    states: dict[str, Entry]
+    ambiguous: tuple[str, ...] = ()
+
+    def code(self, part: str, fractured: bool) -> int:
+        """Code of the joint class, `2 * part + state`. Raises `KeyError` for a part that is not in the map."""
+        return 2 * self.parts[part].code + int(fractured)
+
+    def resolve(self, raw: str | None) -> Label:
+        """Canonical label of `parts|fracture`; several parts, or an ambiguous word, give no part."""
+        label = RawLabel.parse(raw)
+        parts, unknown = set[str](), []
+        for word in label.parts:
+            part = self._find(self.parts, word)
+            if part is not None:
+                parts.add(part)
+            elif _plain(word) not in map(_plain, self.ambiguous):
+                unknown.append(word)
+        ambiguous = any(_plain(word) in map(_plain, self.ambiguous) for word in label.parts)
+        state = self._find(self.states, label.fracture) if label.fracture else None
+        if label.fracture and state is None:
+            unknown.append(label.fracture)
+        body_part = parts.pop() if len(parts) == 1 and not ambiguous and not unknown else None
+        return Label(body_part, None if state is None else state == "fractured", tuple(unknown))
+
+    def problems(self) -> list[str]:
+        """What is wrong with the map, one sentence each: missing classes, gaps, codes or aliases claimed twice."""
+        found = []
+        for part in REQUIRED_PARTS:
+            if part not in self.parts:
+                found.append(f"{part}/fractured and {part}/non-fractured have no code: add `{part}` to `parts`")
+        for state in REQUIRED_STATES:
+            if state not in self.states:
+                found.append(f"*/{state} has no code: add `{state}` to `states`")
+        for title, entries in (("part", self.parts), ("state", self.states)):
+            owners: dict[int, str] = {}
+            for name, entry in entries.items():
+                if entry.code in owners:
+                    found.append(f"{title} code {entry.code} is claimed by both `{owners[entry.code]}` and `{name}`")
+                owners.setdefault(entry.code, name)
+            gaps = sorted(set(range(max(owners, default=-1) + 1)) - set(owners))
+            if gaps:
+                found.append(f"{title} codes have gaps: {', '.join(map(str, gaps))} stand for nothing")
+            words: dict[str, str] = {}
+            for name, entry in entries.items():
+                for word in (name, *entry.aliases):
+                    owner = words.setdefault(_plain(word), name)
+                    if owner != name:
+                        found.append(f"`{word}` is claimed by both `{owner}` and `{name}`")
+        return found
+
+    @staticmethod
+    def _find(entries: dict[str, Entry], word: str) -> str | None:
+        plain = _plain(word)
+        for name, entry in entries.items():
+            if plain == _plain(name) or plain in map(_plain, entry.aliases):
+                return name
+        return None
+
+
+def load_labels(path: Path) -> LabelMap:
+    """Read a label map. Raises `ConfigurationError` when the file is missing or is not of the map's form."""
+    try:
+        return LabelMap.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no label map at {path}: set OSTEON_LABELS_FILE") from None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigurationError(f"the label map {path} cannot be read: {error}") from error
+
+
+def _plain(word: str) -> str:
+    return "-".join(word.strip().lower().replace("_", " ").replace("-", " ").split())

@@ -1,0 +1,174 @@
+"""The object store: content-addressed images, Parquet tables, JSON and reports, in one S3 bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import mimetypes
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import certifi
+import pandas as pd
+import urllib3
+from minio import Minio
+from minio.error import S3Error
+
+from osteon.errors import LakeError
+from osteon.settings import Settings
+
+MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchBucket", "NotFound"}
+
+
+class Lake:
+    """One bucket of an S3-compatible store. Safe to share between threads.
+
+    A put is one request that carries its length and its MD5: the store keeps all of it or nothing, so an interrupted
+    upload leaves no object behind.
+    """
+
+    def __init__(self, client: Minio, bucket: str) -> None:
+        self.client = client
+        self.bucket = bucket
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Lake:
+        """Connect, and make the bucket when it is absent. Raises `LakeError` that names the endpoint and the remedy."""
+        url = urlsplit(settings.s3_endpoint)
+        if url.scheme not in {"http", "https"} or not url.netloc:
+            raise LakeError(f"OSTEON_S3_ENDPOINT is {settings.s3_endpoint!r}: give a URL like https://minio:9000")
+        http = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=settings.http_timeout, read=settings.http_timeout),
+            maxsize=settings.upload_workers + 2,
+            retries=urllib3.Retry(total=5, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=certifi.where(),
+        )
+        client = Minio(
+            url.netloc,
+            access_key=settings.s3_access_key or None,
+            secret_key=settings.s3_secret_key.get_secret_value() or None,
+            secure=url.scheme == "https",
+            region=settings.s3_region,
+            http_client=http,
+        )
+        try:
+            if not client.bucket_exists(settings.s3_bucket):
+                client.make_bucket(settings.s3_bucket)
+        except S3Error as error:
+            if error.code != "BucketAlreadyOwnedByYou":
+                raise LakeError(
+                    f"{settings.s3_endpoint} refused bucket {settings.s3_bucket!r} ({error.code}): "
+                    "check OSTEON_S3_ACCESS_KEY, OSTEON_S3_SECRET_KEY and OSTEON_S3_BUCKET"
+                ) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise LakeError(
+                f"no object store answers at {settings.s3_endpoint} ({error}): start one with `make up`, "
+                "or set OSTEON_S3_ENDPOINT"
+            ) from error
+        return cls(client, settings.s3_bucket)
+
+    # Images
+
+    def put_image(self, data: bytes) -> tuple[str, bool]:
+        """Keep an image's bytes under their SHA-256. Returns the digest and whether anything was uploaded."""
+        digest = hashlib.sha256(data).hexdigest()
+        key = image_key(digest)
+        if self.exists(key):
+            return digest, False
+        self.put_bytes(key, data)
+        return digest, True
+
+    def get_image(self, sha256: str) -> bytes:
+        """Bytes of the image, checked against its digest. Raises `LakeError` when absent or altered."""
+        data = self.get_bytes(image_key(sha256))
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise LakeError(f"{image_key(sha256)} does not hold what its name says: the store altered it")
+        return data
+
+    # Anything else
+
+    def put_bytes(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        result = self.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type)
+        expected = hashlib.md5(data, usedforsecurity=False).hexdigest()
+        if "-" not in result.etag and result.etag.strip('"') != expected:
+            self.client.remove_object(self.bucket, key)
+            raise LakeError(f"{key} arrived damaged (ETag {result.etag}, expected {expected}): it was removed, try again")
+
+    def get_bytes(self, key: str) -> bytes:
+        """The object's bytes. Raises `LakeError` when there is none."""
+        try:
+            response = self.client.get_object(self.bucket, key)
+        except S3Error as error:
+            if error.code in MISSING:
+                raise LakeError(f"the lake's bucket {self.bucket!r} holds no {key}") from error
+            raise
+        try:
+            return response.read()
+        finally:
+            response.close()
+            response.release_conn()
+
+    def exists(self, key: str) -> bool:
+        try:
+            self.client.stat_object(self.bucket, key)
+        except S3Error as error:
+            if error.code in MISSING:
+                return False
+            raise
+        return True
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Keys that start with the prefix, in order."""
+        for item in self.client.list_objects(self.bucket, prefix=prefix, recursive=True):
+            if item.object_name and not item.is_dir:
+                yield item.object_name
+
+    def put_table(self, key: str, table: pd.DataFrame) -> None:
+        buffer = io.BytesIO()
+        table.to_parquet(buffer, index=False, compression="zstd")
+        self.put_bytes(key, buffer.getvalue(), "application/vnd.apache.parquet")
+
+    def get_table(self, key: str, columns: list[str] | None = None) -> pd.DataFrame:
+        return pd.read_parquet(io.BytesIO(self.get_bytes(key)), columns=columns)
+
+    def put_json(self, key: str, value: Any) -> None:
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+        self.put_bytes(key, text.encode(), "application/json")
+
+    def get_json(self, key: str) -> Any:
+        return json.loads(self.get_bytes(key))
+
+    def put_folder(self, prefix: str, folder: Path) -> int:
+        """Upload a folder's files below the prefix. Returns their number."""
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        for path in files:
+            kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+            self.put_bytes(f"{prefix}/{path.relative_to(folder).as_posix()}", path.read_bytes(), kind)
+        return len(files)
+
+    def get_folder(self, prefix: str, folder: Path) -> int:
+        """Download what lies below the prefix. Returns the number of files."""
+        count = 0
+        for key in self.list(f"{prefix}/"):
+            target = folder / key.removeprefix(f"{prefix}/")
+            if not target.resolve().is_relative_to(folder.resolve()):
+                raise LakeError(f"{key} would be written outside {folder}: remove that object")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self.get_bytes(key))
+            count += 1
+        return count
+
+
+def image_key(sha256: str) -> str:
+    """Key of an image in the lake."""
+    return f"images/{sha256[:2]}/{sha256}"
+
+
+def derived_key(stage: str, version: int, *inputs: object, suffix: str = ".parquet") -> str:
+    """Key of a stage's output, a function of the stage, its code's version and its inputs."""
+    text = json.dumps([stage, version, *inputs], sort_keys=True, default=str)
+    return f"{stage}/{hashlib.sha256(text.encode()).hexdigest()[:20]}{suffix}"

@@ -1,0 +1,143 @@
+"""The stages as the DAG and the command line call them: keys and small numbers in, keys and small numbers out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from osteon.errors import QualityError
+from osteon.ingest import ingest as ingest_source
+from osteon.labels import load_labels
+from osteon.lake import Lake
+from osteon.runs import Run
+from osteon.settings import load_settings
+
+if TYPE_CHECKING:
+    from osteon.quality.validate import Validation
+
+log = logging.getLogger(__name__)
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
+STAGES = ("ingest", "catalogue", "inspect", "repair", "group", "validate", "split", "train", "register", "report")
+BUDGETS = ("smoke", "standard", "full")
+
+
+class Pipeline:
+    """One run of the stages. Settings are read, and the lake is opened, when it is made."""
+
+    def __init__(self, run_id: str) -> None:
+        self.settings = load_settings()
+        self.lake = Lake.from_settings(self.settings)
+        self.run = Run(self.lake, run_id)
+
+    def source_names(self, sources_file: str) -> list[str]:
+        """Names in a sources file, in its order."""
+        from osteon.sources.config import load_sources
+
+        return [source.name for source in load_sources(Path(sources_file), self.settings)]
+
+    def ingest(self, sources_file: str, name: str) -> str:
+        """Pull one source; returns the manifest's key."""
+        from osteon.sources.config import load_sources
+
+        with self.run.stage(f"ingest.{name}") as numbers:
+            (source,) = load_sources(Path(sources_file), self.settings, only=[name])
+            key, counts = ingest_source(self.settings, self.lake, source)
+            numbers |= {**counts, "manifest": key}
+        return key
+
+    def catalogue(self, manifests: list[str]) -> str:
+        from osteon.curation.catalogue import catalogue
+
+        with self.run.stage("catalogue") as numbers:
+            key, counts = catalogue(self.lake, load_labels(self.settings.labels_file), manifests)
+            numbers |= {**counts, "catalog": key}
+        return key
+
+    def inspect(self, catalog: str) -> str:
+        from osteon.images.inspect import inspect
+
+        with self.run.stage("inspect") as numbers:
+            key, counts = inspect(self.settings, self.lake, catalog)
+            numbers |= {**counts, "catalog": key}
+        return key
+
+    def repair(self, catalog: str) -> str:
+        from osteon.curation.repair import repair
+
+        with self.run.stage("repair") as numbers:
+            key, counts = repair(self.settings, self.lake, catalog)
+            numbers |= {**counts, "catalog": key}
+        return key
+
+    def group(self, catalog: str) -> str:
+        from osteon.curation.groups import group
+
+        with self.run.stage("group") as numbers:
+            key, counts = group(self.lake, catalog)
+            numbers |= {**counts, "catalog": key}
+        return key
+
+    def validate(self, catalog: str, manifests: list[str]) -> str:
+        """Returns the key of the validation; whether it stops the run is for the caller to see."""
+        from osteon.quality.validate import validate
+
+        with self.run.stage("validate") as numbers:
+            labels = load_labels(self.settings.labels_file)
+            result = validate(self.settings, self.lake, labels, catalog, manifests)
+            severities = [finding.severity for finding in result.findings]
+            numbers |= {"validation": result.key, "docs": result.docs, "stops": result.stops}
+            numbers |= {name: severities.count(name) for name in ("info", "warning", "critical")}  # type: ignore[arg-type]
+        return result.key
+
+    def gate(self, validation: str, alert: Callable[[Validation], str]) -> None:
+        """Tell people about warnings and worse through `alert`, and raise `QualityError` on a critical finding.
+
+        `alert` returns `sent` or why the mail was not sent; the run's record keeps that.
+        """
+        from osteon.quality.validate import read_validation
+
+        found = read_validation(self.lake, validation)
+        for finding in found.findings:
+            log.log(LEVELS[finding.severity], "%s: %s %s", finding.check, finding.message, finding.remedy)
+        with self.run.stage("gate") as numbers:
+            numbers["mail"] = alert(found) if found.alerts else "nothing to tell"
+        if found.stops:
+            critical = [finding.message for finding in found.findings if finding.severity == "critical"]
+            raise QualityError(f"stopped before training: {' '.join(critical)}")
+
+    def split(self, catalog: str, seed: int) -> str:
+        from osteon.curation.split import split
+
+        with self.run.stage("split") as numbers:
+            key, counts = split(self.settings, self.lake, load_labels(self.settings.labels_file), catalog, seed)
+            numbers |= {**counts, "catalog": key}
+        return key
+
+    def training_key(self, catalog: str, model: str, budget: str, seed: int, salt: str = "") -> str:
+        """Where the training of `model` on this snapshot goes: a function of its inputs, and of `salt` to force another."""
+        from osteon import catalog as catalogs
+        from osteon.lake import derived_key
+        from osteon.training.train import VERSION
+
+        snapshot = catalogs.snapshot_id(catalogs.read(self.lake, catalog), load_labels(self.settings.labels_file))
+        inputs = [snapshot, budget, seed, self.settings.unknown_fracture, salt]
+        return derived_key(f"models/{model}", VERSION, *inputs, suffix="")
+
+    def register(self, training: str) -> dict[str, Any]:
+        """Put the trained model into the registry; returns its version and alias."""
+        from dataclasses import asdict
+
+        from osteon.registry import register
+
+        with self.run.stage("register") as numbers:
+            snapshot = self.lake.get_json(f"{self.run.prefix}/stages/split.json")["snapshot"]
+            numbers |= {**asdict(register(self.settings, self.lake, training, snapshot)), "training": training}
+        return numbers
+
+    def report(self) -> str:
+        """Write `summary.json` and the page; returns the page's key. Works for runs that stopped early, too."""
+        from osteon.reports.page import write_report
+
+        return write_report(self.settings, self.lake, self.run)

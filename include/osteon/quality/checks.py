@@ -1,0 +1,108 @@
+"""The checks: which table each looks at, which expectation states it, and what to tell the curator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from osteon.errors import ConfigurationError
+
+Severity = Literal["info", "warning", "critical"]
+
+
+class Threshold(BaseModel):
+    """How bad a check's failure is, and from where on; see `config/quality.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    severity: Severity
+    max_share: float = Field(0.0, ge=0, le=1)
+    critical_share: float | None = Field(None, gt=0, le=1)
+    minimum: int | None = None
+    maximum: float | None = None
+    confidence: float | None = Field(None, gt=0.5, lt=1)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check. `expectation` names a class of `great_expectations.expectations`; `arguments` may use the threshold."""
+
+    name: str
+    table: Literal["images", "classes", "label_map"]
+    column: str | None
+    expectation: str
+    arguments: tuple[tuple[str, Any], ...]
+    detail: str
+    """Column that says, for an offending row, what is wrong with it."""
+    message: str
+    """A sentence with `{count}` and `{share}`."""
+    remedy: str
+
+
+def _check(name: str, table: Any, column: str | None, expectation: str, detail: str, message: str, remedy: str, **arguments: Any) -> Check:
+    return Check(name, table, column, expectation, tuple(arguments.items()), detail, message, remedy)
+
+
+NULL, NOT_NULL, BETWEEN = "ExpectColumnValuesToBeNull", "ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeBetween"
+
+CHECKS = (
+    _check("label_map", "label_map", "problem", NULL, "problem",
+           "The label map is incomplete or contradicts itself in {count} places.",
+           "Mend the label map (OSTEON_LABELS_FILE) and run again."),
+    _check("enough_images", "images", None, "ExpectTableRowCountToBeBetween", "",
+           "There are too few images to train on.", "Add sources, or look at why so many were left out.",
+           min_value="minimum"),
+    _check("unusable_images", "images", "unusable", NULL, "unusable",
+           "{count} images cannot be used ({share}).", "Nothing is lost: they stay in the lake. Ask the publisher for whole files."),
+    _check("truncated", "images", "broken_stream", NULL, "broken_stream",
+           "{count} images have a broken stream ({share}).", "The missing part was set to zero in a copy; replace them by whole files."),
+    _check("unknown_labels", "images", "unknown_label", NULL, "unknown_label",
+           "{count} images carry labels that the label map does not hold ({share}).",
+           "Add the words as aliases to the label map, or mend the source's label rules."),
+    _check("missing_labels", "images", "raw_label", NOT_NULL, "raw_label",
+           "{count} images have no label at all ({share}).", "Mend the source's label rules, or label them."),
+    _check("ambiguous_labels", "images", "ambiguous_label", NULL, "ambiguous_label",
+           "{count} images show several body parts, or none is said ({share}); they are left out.",
+           "Label them by hand, or let the base models decide."),
+    _check("conflicting_labels", "images", "conflict", NULL, "conflict",
+           "{count} images have a copy with another label ({share}).", "Decide which label is right; until then they are left out."),
+    _check("exact_copies", "images", "exact_copies", NULL, "exact_copies",
+           "{count} images were published several times, byte for byte ({share}).", "Nothing to do: each is used once."),
+    _check("near_copies", "images", "near_copies", NULL, "near_copies",
+           "{count} images are copies of another one: re-exported, resized, rotated or mirrored ({share}).",
+           "Nothing to do: copies of one original always stay in one split."),
+    _check("leaking_split", "images", "leaking_split", NULL, "leaking_split",
+           "{count} images stand, as copies, in several of their publisher's splits ({share}).",
+           "Do not trust figures measured on the publisher's split; Osteon makes its own."),
+    _check("suspected_labels", "images", "suspected_label", NULL, "suspected_label",
+           "{count} labels are doubtful: a classifier that never saw the image disagrees ({share}).", "Look at them; nothing was changed."),
+    _check("missing_classes", "classes", "images", BETWEEN, "class",
+           "{count} of the label map's classes have no image.", "Add a source that holds them; the model cannot learn them.",
+           min_value=1),
+    _check("class_minimum", "classes", "originals_if_any", BETWEEN, "class",
+           "{count} classes have too few originals.", "Add images of these classes; figures for them are little more than chance.",
+           min_value="minimum"),
+    _check("class_balance", "classes", "imbalance", BETWEEN, "class",
+           "{count} classes are far smaller than the largest one.", "Add images of these classes, or merge them.",
+           max_value="maximum"),
+)  # fmt: skip
+
+
+def load_thresholds(path: Path) -> dict[str, Threshold]:
+    """Read the quality file. Raises `ConfigurationError` for a missing file, an unknown or a forgotten check."""
+    names = {check.name for check in CHECKS}
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        thresholds = {name: Threshold.model_validate(value) for name, value in raw.items()}
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no quality file at {path}: set OSTEON_QUALITY_FILE") from None
+    except (yaml.YAMLError, ValidationError, AttributeError) as error:
+        raise ConfigurationError(f"the quality file {path} cannot be read: {error}") from error
+    if names != set(thresholds):
+        odd = sorted(names ^ set(thresholds))
+        raise ConfigurationError(f"{path} must name every check once; missing or unknown: {', '.join(odd)}")
+    return thresholds

@@ -1,0 +1,134 @@
+"""The three tables that the checks look at: images, classes and the label map, made from the catalog."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from osteon.curation.conflicts import conflicts
+from osteon.images.inspect import THUMB
+from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap
+
+FOLDS = 3
+
+
+def label_map_table(labels: LabelMap) -> pd.DataFrame:
+    """One row per joint class that must have a code, and one per further problem: `class, code, problem`."""
+    rows: list[dict[str, object]] = []
+    for part in REQUIRED_PARTS:
+        for state in REQUIRED_STATES:
+            known = part in labels.parts and state in labels.states
+            code = labels.code(part, state == "fractured") if known else None
+            rows.append({"class": f"{part}/{state}", "code": code, "problem": None if known else f"{part}/{state} has no code"})
+    missing_words = ("has no code", "have no code")
+    rows += [
+        {"class": "label map", "code": None, "problem": text}
+        for text in labels.problems()
+        if not any(words in text for words in missing_words)
+    ]
+    return pd.DataFrame(rows).astype({"class": "string", "code": "Int64", "problem": "string"})
+
+
+def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
+    """One row per joint class of the label map: `class, images, originals, originals_if_any, imbalance`.
+
+    `imbalance` is the size of the largest class over this one's; it and `originals_if_any` are empty for classes
+    without images, which are a finding of their own.
+    """
+    usable = catalog[~catalog["quarantined"].fillna(False) & catalog["body_part"].notna() & catalog["fractured"].notna()]
+    names = usable["body_part"] + "/" + usable["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string")
+    images, originals = names.value_counts(), usable["group"].groupby(names).nunique()
+    rows = []
+    for part, entry in labels.parts.items():
+        for state in labels.states:
+            name = f"{part}/{state}"
+            count = int(images.get(name, 0))
+            rows.append(
+                {
+                    "code": 2 * entry.code + labels.states[state].code,
+                    "class": name,
+                    "images": count,
+                    "originals": int(originals.get(name, 0)),
+                    "originals_if_any": int(originals[name]) if count else None,
+                    "imbalance": float(images.max() / count) if count else None,
+                }
+            )
+    table = pd.DataFrame(rows).astype({"originals_if_any": "Int64", "imbalance": "Float64"})
+    return table.sort_values("code", ignore_index=True)
+
+
+def image_table(catalog: pd.DataFrame, manifests: pd.DataFrame, labels: LabelMap, thumbs: pd.Series, confidence: float) -> pd.DataFrame:
+    """One row per distinct image, and one per file that ingest refused. A check's column is empty where all is well."""
+    rows = catalog[["source", "path", "sha256", "raw_label", "group"]].astype("object")
+    published = catalog["published"]
+    meanings = {raw: labels.resolve(raw) for raws in published for raw in {item["raw_label"] for item in raws}}
+    part_words = catalog["raw_label"].notna() & catalog["body_part"].isna()
+    unknown = [", ".join(sorted({word for item in items for word in meanings[item["raw_label"]].unknown})) for items in published]
+    rows["unusable"] = catalog["reason"].where(catalog["quarantined"].fillna(False))
+    rows["broken_stream"] = catalog["mode"].where(catalog["truncated"].fillna(False)).map(lambda mode: f"truncated {mode} image", na_action="ignore")
+    rows["unknown_label"] = [words or None for words in unknown]
+    rows["conflict"] = conflicts(catalog, labels)
+    rows["ambiguous_label"] = catalog["raw_label"].where(part_words & rows["unknown_label"].isna() & rows["conflict"].isna())
+    rows["exact_copies"] = [_listing(items[1:]) if len(items) > 1 else None for items in published]
+    size = catalog.groupby("group")["sha256"].transform("size")
+    rows["near_copies"] = ("group " + catalog["group"].str[:12]).where((size > 1).fillna(False))
+    rows["leaking_split"] = _leaking(catalog)
+    rows["suspected_label"] = suspected_labels(catalog, thumbs, confidence)
+    refused = manifests[manifests["claims_image"] & manifests["sha256"].isna()]
+    extra = refused[["source", "path", "raw_label"]].astype("object").assign(unusable=refused["reason"])
+    # a refused file is one finding, not two: its label is not judged
+    extra["raw_label"] = extra["raw_label"].fillna("not judged")
+    table = pd.concat([rows, extra], ignore_index=True).astype("string")
+    return table
+
+
+def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series, confidence: float) -> pd.Series:
+    """Body part that a classifier gives with at least `confidence` where the label says another one.
+
+    Multinomial logistic regression on principal components of 16x16 pixels, out of fold by leakage group, so no image
+    is judged by a model that saw it or a copy of it. Parts with fewer than FOLDS groups are not judged.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    result = pd.Series(None, index=catalog.index, dtype="object")
+    rows = catalog[~catalog["quarantined"].fillna(False) & catalog["body_part"].notna()]
+    groups = rows.groupby("body_part")["group"].nunique()
+    rows = rows[rows["body_part"].isin(groups[groups >= 2 * FOLDS].index)]
+    if rows["body_part"].nunique() < 2:
+        return result
+    pixels = np.stack([np.frombuffer(thumbs[digest], np.uint8) for digest in rows["sha256"]]).astype(np.float32)
+    cell = THUMB // 16
+    small = pixels.reshape(-1, 16, cell, 16, cell).mean(axis=(2, 4)).reshape(len(rows), -1)
+    small -= small.mean(axis=1, keepdims=True)
+    small /= small.std(axis=1, keepdims=True) + 1
+    model = make_pipeline(PCA(40, random_state=0), StandardScaler(), LogisticRegression(max_iter=500, C=0.3))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    names = rows["body_part"].astype("object").to_numpy()
+    chances = cross_val_predict(model, small, names, groups=rows["group"].to_numpy(), cv=folds, method="predict_proba")
+    parts = np.unique(names)
+    best = chances.argmax(axis=1)
+    doubtful = (parts[best] != names) & (chances.max(axis=1) >= confidence)
+    result.loc[rows.index[doubtful]] = [
+        f"labelled {name}, looks like {parts[winner]} ({chance:.0%})"
+        for name, winner, chance in zip(names[doubtful], best[doubtful], chances.max(axis=1)[doubtful], strict=True)
+    ]
+    return result
+
+
+def _leaking(catalog: pd.DataFrame) -> pd.Series:
+    splits: dict[tuple[str, str], set[str]] = {}
+    for group, items in zip(catalog["group"], catalog["published"], strict=True):
+        for item in items:
+            if item["raw_split"] and pd.notna(group):
+                splits.setdefault((group, item["source"]), set()).add(item["raw_split"])
+    texts = {key: " and ".join(sorted(names)) for key, names in splits.items() if len(names) > 1}
+    keys = zip(catalog["group"], catalog["source"], strict=True)
+    return pd.Series([texts.get((group, source)) if pd.notna(group) else None for group, source in keys], index=catalog.index)
+
+
+def _listing(items: list[dict[str, str]]) -> str:
+    return "also as " + ", ".join(f"{item['source']}:{item['path']}" for item in items)

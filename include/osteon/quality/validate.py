@@ -1,0 +1,171 @@
+"""The validation gate: Great Expectations over the catalog, findings with a severity, and Data Docs in the lake."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from osteon import catalog as catalogs
+from osteon.curation.catalogue import read_manifests
+from osteon.images.inspect import read_measurements
+from osteon.labels import LabelMap
+from osteon.lake import Lake, derived_key
+from osteon.quality.checks import CHECKS, Check, Severity, Threshold, load_thresholds
+from osteon.quality.tables import class_table, image_table, label_map_table
+from osteon.settings import Settings
+
+VERSION = 1
+MOST_OFFENDERS = 500
+"""Offenders that a finding lists; its `count` is always complete."""
+ORDER: tuple[Severity, ...] = ("critical", "warning", "info")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A check that failed."""
+
+    check: str
+    severity: Severity
+    message: str
+    count: int
+    share: float
+    """Failing rows over the rows that were looked at, 0 to 1."""
+    offenders: list[dict[str, str]]
+    """Up to MOST_OFFENDERS rows, each `name` (source:path or class) and `detail`."""
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What `validate` leaves in the lake under `key`."""
+
+    key: str
+    docs: str
+    """Prefix of the Data Docs in the lake; `index.html` is below."""
+    findings: list[Finding]
+
+    @property
+    def stops(self) -> bool:
+        return any(finding.severity == "critical" for finding in self.findings)
+
+    @property
+    def alerts(self) -> bool:
+        return any(finding.severity != "info" for finding in self.findings)
+
+
+def validate(settings: Settings, lake: Lake, labels: LabelMap, catalog_key: str, manifest_keys: list[str]) -> Validation:
+    """Run every check. The result is kept in the lake; the same inputs give it without running anything.
+
+    A critical finding does not raise: whoever calls decides to stop, after telling people.
+    """
+    thresholds = load_thresholds(settings.quality_file)
+    rules = {name: threshold.model_dump() for name, threshold in thresholds.items()}
+    key = derived_key("quality", VERSION, catalog_key, manifest_keys, rules, labels.model_dump(), suffix="/result.json")
+    if lake.exists(key):
+        return read_validation(lake, key)
+    docs = key.replace("/result.json", "/docs")
+    catalog, manifests = catalogs.read(lake, catalog_key), read_manifests(lake, manifest_keys)
+    thumbs = read_measurements(lake).set_index("sha256")["thumb"]
+    confidence = thresholds["suspected_labels"].confidence or 0.95
+    tables = {
+        "images": image_table(catalog, manifests, labels, thumbs, confidence),
+        "classes": class_table(catalog, labels),
+        "label_map": label_map_table(labels),
+    }
+    with tempfile.TemporaryDirectory(prefix="osteon-gx-") as folder:
+        results = run_suite(tables, thresholds, Path(folder))
+        lake.put_folder(docs, Path(folder) / "gx" / "uncommitted" / "data_docs" / "local_site")
+    findings = [
+        finding
+        for check in CHECKS
+        if (finding := _finding(check, thresholds[check.name], results[check.name], tables[check.table]))
+    ]
+    findings.sort(key=lambda finding: ORDER.index(finding.severity))
+    lake.put_json(key, {"docs": docs, "findings": [asdict(finding) for finding in findings]})
+    return Validation(key, docs, findings)
+
+
+def read_validation(lake: Lake, key: str) -> Validation:
+    """Read back what `validate` left."""
+    stored = lake.get_json(key)
+    return Validation(key, stored["docs"], [Finding(**finding) for finding in stored["findings"]])
+
+
+def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold], folder: Path) -> dict[str, Any]:
+    """Run the checks as one checkpoint and build Data Docs below `folder`. Returns each check's result by its name.
+
+    Raises `RuntimeError` when an expectation could not be evaluated at all: that is no finding but a defect.
+    """
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+    from great_expectations import expectations
+
+    context = gx.get_context(mode="file", project_root_dir=str(folder))
+    context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
+    source = context.data_sources.add_pandas("catalog")
+    results: dict[str, Any] = {}
+    for name, table in tables.items():
+        suite = context.suites.add(gx.ExpectationSuite(name=name))
+        for check in (check for check in CHECKS if check.table == name):
+            threshold = thresholds[check.name]
+            arguments = {key: getattr(threshold, value) if value in ("minimum", "maximum") else value for key, value in check.arguments}
+            if check.column is not None:
+                arguments |= {"column": check.column, "mostly": 1 - threshold.max_share}
+            kind = getattr(expectations, check.expectation)
+            notes = f"**{check.name}**: {check.remedy}"
+            suite.add_expectation(kind(severity=threshold.severity, notes=notes, meta={"check": check.name}, **arguments))
+        data = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
+        definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=data, suite=suite))
+        identity = [column for column in ("source", "path", "class") if column in table]
+        checkpoint = gx.Checkpoint(
+            name=name,
+            validation_definitions=[definition],
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": identity},
+        )
+        # object columns: Great Expectations compares values with `==`, which pandas' NA answers with NA
+        plain = table.astype("object").where(table.notna(), None)
+        outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": plain})
+        for run in outcome.run_results.values():
+            for result in run.results:
+                if result.exception_info.get("raised_exception"):
+                    raise RuntimeError(f"{result.expectation_config}: {result.exception_info['exception_message']}")
+                results[result.expectation_config.meta["check"]] = result
+    context.build_data_docs()
+    return results
+
+
+def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFrame) -> Finding | None:
+    if result.success:
+        return None
+    body = result.result
+    if check.column is None:
+        return Finding(check.name, threshold.severity, f"{check.message} There are {body['observed_value']}, "
+                       f"{threshold.minimum} are needed.", 1, 1.0, [], check.remedy)  # fmt: skip
+    count, share = int(body["unexpected_count"]), body["unexpected_count"] / max(1, body["element_count"])
+    severity = threshold.severity
+    if threshold.critical_share is not None and share >= threshold.critical_share:
+        severity = "critical"
+    offenders = []
+    for row in table.loc[_rows(body, table)].head(MOST_OFFENDERS).to_dict("records"):
+        name = f"{row['source']}:{row['path']}" if "path" in row else row["class"]
+        offenders.append({"name": str(name), "detail": "" if pd.isna(row[check.detail]) else str(row[check.detail])})
+    message = check.message.format(count=count, share=f"{share:.1%}")
+    finding = Finding(check.name, severity, message, count, round(share, 4), offenders, check.remedy)
+    if check.table != "images":
+        finding = replace(finding, message=f"{message[:-1]}: {', '.join(item['name'] for item in offenders)}.")
+    return finding
+
+
+def _rows(body: dict[str, Any], table: pd.DataFrame) -> pd.Series:
+    """Which rows of the table the expectation names as unexpected."""
+    identity = body["unexpected_index_column_names"]
+    named = {tuple(entry[column] for column in identity) for entry in body["unexpected_index_list"]}
+    keys = zip(*(table[column] for column in identity), strict=True)
+    return pd.Series([key in named for key in keys], index=table.index)

@@ -1,0 +1,97 @@
+"""The run's report: `summary.json` and one self-contained page, both below the run's prefix in the lake."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import Any
+
+from osteon.lake import Lake
+from osteon.quality.alert import environment
+from osteon.reports.summary import summarise
+from osteon.runs import Run
+from osteon.settings import Settings
+
+METRICS = (
+    "joint_accuracy",
+    "macro_f1",
+    "part_accuracy",
+    "fracture_auroc",
+    "average_precision",
+    "sensitivity_at_90_specificity",
+    "ece",
+)
+
+
+def write_report(settings: Settings, lake: Lake, run: Run) -> str:
+    """Write both. Returns the page's key."""
+    summary = summarise(lake, run)
+    key = summary["report"]
+    page = environment().get_template("report.html").render(
+        s=summary,
+        metrics=METRICS,
+        chart=class_chart(summary["classes"]),
+        registry=f"{settings.mlflow_url}/#/models/{settings.model_name}",
+    )
+    lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
+    lake.put_json(f"{run.prefix}/summary.json", summary)
+    return key
+
+
+def class_chart(classes: dict[str, dict[str, int]]) -> str | None:
+    """Images per class, stacked by source, as a PNG in a data URL; None where there are no classes yet."""
+    if not classes:
+        return None
+    from matplotlib.figure import Figure
+
+    names = sorted(classes)
+    sources = sorted({source for counts in classes.values() for source in counts})
+    figure = Figure(figsize=(8.5, 0.9 + 0.27 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    left = [0] * len(names)
+    for source in sources:
+        widths = [classes[name].get(source, 0) for name in names]
+        axes.barh(names, widths, left=left, label=source)
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.bar_label(axes.containers[-1], labels=[str(total) for total in left], padding=3, fontsize=8)  # type: ignore[arg-type]
+    axes.invert_yaxis()
+    axes.set_xlabel("images")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def table_lines(summary: dict[str, Any]) -> list[Any]:
+    """The summary as rich tables, for the terminal."""
+    from rich.table import Table
+
+    sources = Table("source", "files", "images", "duplicates", "quarantined", title="Files by source")
+    for name, row in summary["sources"].items():
+        sources.add_row(name, *(str(row[column]) for column in ("files", "images", "duplicates", "quarantined")))
+    classes = Table("class", *summary["sources"], title="Images by class and source")
+    for name, counts in summary["classes"].items():
+        classes.add_row(name, *(str(counts.get(source, 0)) for source in summary["sources"]))
+    facts = Table(title="Found and done", show_header=False)
+    for name in ("truncated", "repaired", "quarantined", "duplicates", "groups"):
+        facts.add_row(name, str(summary[name]))
+    for name, count in {**summary["left_out"], **summary["split"]}.items():
+        facts.add_row(name if name in summary["split"] else f"left out: {name}", str(count))
+    alerts = Table("severity", "finding", title="Data quality")
+    for alert in summary["alerts"]:
+        alerts.add_row(alert["severity"], alert["message"])
+    tables = [sources, classes, facts, alerts]
+    for name, result in summary["models"].items():
+        metrics = Table("measure", "test", "95 % interval", title=f"{name} on the test split")
+        for metric in METRICS:
+            low_high = (result.get("intervals") or {}).get(metric)
+            metrics.add_row(metric, _number(result["metrics"].get(metric)), " to ".join(map(_number, low_high)) if low_high else "")
+        for floor, value in (result.get("shortcut_floor") or {}).items():
+            metrics.add_row(f"floor: AUROC from {floor}", _number(value), "")
+        tables.append(metrics)
+    return tables
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

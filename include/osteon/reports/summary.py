@@ -1,0 +1,89 @@
+"""What a run found and did, added up from its stages: the values of `summary.json`, the page and the table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from osteon import catalog as catalogs
+from osteon.curation.catalogue import accounts, read_manifests
+from osteon.lake import Lake
+from osteon.quality.validate import read_validation
+from osteon.runs import Run
+
+
+def summarise(lake: Lake, run: Run) -> dict[str, Any]:
+    """The summary of a run. What a run that stopped early did not reach is None or empty.
+
+    `truncated` and `repaired` count published files, `duplicates` exact copies beyond an image's first publication.
+    Raises `CatalogError` when the counts do not add up from ingest to split.
+    """
+    stages = run.stages()
+    manifests = [numbers["manifest"] for name, numbers in stages.items() if name.startswith("ingest.")]
+    summary: dict[str, Any] = {
+        "run": run.run_id,
+        "snapshot": stages.get("split", {}).get("snapshot"),
+        **dict.fromkeys(("images", "truncated", "repaired", "quarantined", "duplicates", "groups")),
+        "sources": {},
+        "classes": {},
+        "left_out": {},
+        "split": {},
+        "models": {},
+        "champion": None,
+        "registered": None,
+        "alerts": [],
+        "data_docs": stages.get("validate", {}).get("docs"),
+        "seconds": {name: numbers["seconds"] for name, numbers in stages.items()},
+        "work": {
+            "uploaded": sum(numbers["uploaded"] for name, numbers in stages.items() if name.startswith("ingest.")),
+            "decoded": stages.get("inspect", {}).get("decoded"),
+        },
+        "report": f"{run.prefix}/report/index.html",
+    }
+    if "repair" in stages:
+        latest = next(stages[name]["catalog"] for name in ("split", "group", "repair") if name in stages)
+        summary |= _counts(read_manifests(lake, manifests), catalogs.read(lake, latest), split="split" in stages)
+    if "validate" in stages:
+        findings = read_validation(lake, stages["validate"]["validation"]).findings
+        summary["alerts"] = [
+            {name: getattr(finding, name) for name in ("check", "severity", "message", "count", "remedy")} for finding in findings
+        ]
+    if "register" in stages:
+        numbers = stages["register"]
+        result = lake.get_json(f"{numbers['training']}/result.json")
+        summary["models"] = {result["model"]: result}
+        summary["registered"] = {name: numbers[name] for name in ("version", "alias", "promoted", "reason")}
+        summary["champion"] = numbers["champion"]
+    return summary
+
+
+def _counts(manifests: pd.DataFrame, catalog: pd.DataFrame, split: bool) -> dict[str, Any]:
+    table = accounts(manifests, catalog)
+    copies = catalog["published"].map(len)
+    usable = catalog[~catalog["quarantined"].fillna(False)]
+    named = usable[usable["body_part"].notna()]
+    state = named["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string").fillna("unknown")
+    classes = pd.crosstab(named["body_part"] + "/" + state, named["source"])
+    counts: dict[str, Any] = {
+        "images": int(table["images"].sum()),
+        "truncated": int(copies[catalog["truncated"].fillna(False)].sum()),
+        "repaired": int(copies[catalog["repaired_sha256"].notna()].sum()),
+        "quarantined": int(table["quarantined"].sum()),
+        "duplicates": int(table["duplicates"].sum()),
+        "groups": int(catalog["group"].nunique()),
+        "sources": table.to_dict("index"),
+        "classes": {str(name): {str(key): int(value) for key, value in row.items()} for name, row in classes.to_dict("index").items()},
+    }
+    if split:
+        reasons = usable.loc[usable["split"].isna(), "reason"].fillna("no reason given").str.split(":").str[0].value_counts()
+        sizes = usable["split"].value_counts()
+        counts["left_out"] = {str(name): int(value) for name, value in reasons.items()}
+        counts["split"] = {name: int(sizes.get(name, 0)) for name in catalogs.SPLITS}
+        accounted = sum(counts["split"].values()) + sum(counts["left_out"].values())
+        crossing = catalog.dropna(subset=["split"]).groupby("group")["split"].nunique()
+        if accounted != counts["images"]:
+            raise catalogs.CatalogError(f"{counts['images']} images, but {accounted} in splits or left out")
+        if (crossing > 1).any():
+            raise catalogs.CatalogError(f"group {crossing[crossing > 1].index[0]} stands in two splits")
+    return counts

@@ -1,0 +1,89 @@
+"""Every knob of Osteon, typed. Values come from `OSTEON_*` variables or from a folder of secret files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The project's folder: the one that holds `include/`, `dags/` and `config/`."""
+
+
+class Settings(BaseSettings):
+    """One instance is one configuration; make it where it is needed, nothing is read at import.
+
+    `OSTEON_S3_ENDPOINT=https://minio:9000` sets `s3_endpoint`. A folder named by `OSTEON_SECRETS_DIR` may hold one
+    file per setting instead (as Docker and Kubernetes mount secrets); variables win over files.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OSTEON_", extra="ignore")
+
+    # The lake: any S3-compatible object store.
+    s3_endpoint: str = Field("http://127.0.0.1:9000", description="URL of the object store; http or https")
+    s3_access_key: str = ""
+    s3_secret_key: SecretStr = SecretStr("")
+    s3_bucket: str = "osteon"
+    s3_region: str = "us-east-1"
+    upload_workers: int = Field(8, ge=1, le=64, description="parallel requests to the lake")
+
+    # The registry.
+    mlflow_url: str = "http://127.0.0.1:5000"
+    mlflow_experiment: str = "osteon"
+    model_name: str = "osteon"
+
+    # Mail and links in mails.
+    mail_to: Annotated[list[str], NoDecode] = Field(["curator@localhost"], description="recipients, comma-separated")
+    mail_from: str = "osteon@localhost"
+    airflow_url: str = Field("http://127.0.0.1:8080", description="where people reach Airflow, for links in mails")
+
+    # Files that people edit.
+    sources_file: Path = ROOT / "config" / "sources.demo.yaml"
+    labels_file: Path = Path(__file__).with_name("labels.yaml")
+    quality_file: Path = ROOT / "config" / "quality.yaml"
+
+    # Where Osteon may write on this machine: downloads, feature shards, embedded services.
+    state_dir: Path = ROOT / ".osteon"
+
+    # What a source may bring (bad or hostile input is refused above these).
+    max_files: int = Field(2_000_000, ge=1, description="files in one archive")
+    max_file_bytes: int = Field(64 << 20, ge=1, description="bytes of one unpacked file")
+    max_archive_bytes: int = Field(64 << 30, ge=1, description="bytes of one archive, unpacked")
+    max_compression_ratio: float = Field(200.0, gt=1, description="unpacked : packed of one file, from 1 MiB up")
+    max_pixels: int = Field(100_000_000, ge=1, description="width times height of one image")
+    min_side: int = Field(32, ge=1, description="pixels; a smaller image is quarantined")
+    http_timeout: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
+
+    # Split.
+    train_share: float = Field(0.6, gt=0, lt=1)
+    val_share: float = Field(0.2, gt=0, lt=1)
+
+    # Training.
+    unknown_fracture: str = Field("marginal", pattern="^(marginal|leave-out)$")
+    min_completed_trials: int = Field(2, ge=1, description="a search with fewer completed trials fails")
+    bootstrap_rounds: int = Field(200, ge=20, description="resamples of leakage groups behind each interval")
+
+    # The embedded services (loopback only).
+    airflow_port: int = Field(8080, ge=1, le=65535)
+    s3_port: int = Field(9000, ge=1, le=65535)
+    mlflow_port: int = Field(5000, ge=1, le=65535)
+    smtp_port: int = Field(1025, ge=1, le=65535)
+    mail_port: int = Field(8025, ge=1, le=65535, description="the page that shows the mails")
+
+    @field_validator("mail_to", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment; keyword arguments win.
+
+    Raises `pydantic.ValidationError`, which names the setting and what it takes.
+    """
+    return Settings(_secrets_dir=os.environ.get("OSTEON_SECRETS_DIR"), **overrides)  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Everything of Osteon that knows Airflow."""
