@@ -1,0 +1,119 @@
+"""Run the weekly DAG in the embedded Airflow, watch it, and fetch what it left."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from osteon.embedded.stack import Stack
+from osteon.errors import ServiceError
+from osteon.lake import Lake
+from osteon.runs import Run
+from osteon.settings import Settings
+
+log = logging.getLogger(__name__)
+DAG_ID = "xray_weekly"
+KNOWN_WITHIN = 180.0
+"""Seconds that Airflow has to parse the DAG."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    run_id: str
+    state: str
+    summary: dict[str, Any] | None
+    failed: str
+    """The failed tasks; empty where none failed."""
+    places: dict[str, str] = field(default_factory=dict)
+
+
+class AirflowClient:
+    """The few calls of Airflow's REST API that a run needs."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self.url = url
+        self.session = requests.Session()
+        token = self.session.post(f"{url}/auth/token", json={"username": user, "password": password}, timeout=30)
+        token.raise_for_status()
+        self.session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        answer = self.session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=60)
+        if not answer.ok:
+            raise ServiceError(f"Airflow refused {method} {path} ({answer.status_code}): {answer.text[:500]}")
+        return answer.json()
+
+    def wait_for_dag(self, dag_id: str) -> None:
+        """Wait until the DAG is parsed. Raises `ServiceError` with its import errors."""
+        deadline = time.monotonic() + KNOWN_WITHIN
+        while True:
+            known = {dag["dag_id"] for dag in self.call("GET", "/dags")["dags"]}
+            if dag_id in known:
+                return
+            errors = self.call("GET", "/importErrors")["import_errors"]
+            if errors:
+                raise ServiceError(f"the DAG cannot be imported:\n{errors[0]['stack_trace']}")
+            if time.monotonic() > deadline:
+                raise ServiceError(f"Airflow does not know the DAG {dag_id} after {KNOWN_WITHIN:.0f} s")
+            time.sleep(1)
+
+
+def run_dag(settings: Settings, conf: dict[str, Any]) -> Outcome:
+    """Start what does not run, run the DAG to its end, and stop what was started for it."""
+    stack = Stack(settings)
+    started = stack.up()
+    try:
+        client = AirflowClient(stack.urls()["airflow"], *stack.login())
+        client.wait_for_dag(DAG_ID)
+        client.call("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
+        run_id = client.call("POST", f"/dags/{DAG_ID}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+        log.info("run %s started", run_id)
+        state = _watch(client, run_id)
+        tasks = _tasks(client, run_id)
+        failed = ", ".join(name for name, task_state in tasks.items() if task_state == "failed")
+        applied = stack.applied_settings()
+        lake = Lake.from_settings(applied)
+        return _outcome(stack, lake, Run(lake, run_id), state, f"failed: {failed}" if failed else "")
+    finally:
+        stack.down(started)
+
+
+def _watch(client: AirflowClient, run_id: str) -> str:
+    seen: dict[str, str] = {}
+    while True:
+        state = str(client.call("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}")["state"])
+        for name, task_state in _tasks(client, run_id).items():
+            if seen.get(name) != task_state and task_state in ("success", "failed", "up_for_retry", "upstream_failed", "skipped"):
+                log.info("%-24s %s", name, task_state)
+            seen[name] = task_state
+        if state in ("success", "failed"):
+            return state
+        time.sleep(1)
+
+
+def _tasks(client: AirflowClient, run_id: str) -> dict[str, str]:
+    instances = client.call("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances?limit=500")["task_instances"]
+    return {
+        f"{item['task_id']}[{item['map_index']}]" if item["map_index"] >= 0 else item["task_id"]: str(item["state"])
+        for item in instances
+    }
+
+
+def _outcome(stack: Stack, lake: Lake, run: Run, state: str, failed: str) -> Outcome:
+    """Read the summary and bring the report and the Data Docs to this machine, where a browser can open them."""
+    key = f"{run.prefix}/summary.json"
+    summary = lake.get_json(key) if lake.exists(key) else None
+    places = {"mails": str(stack.home / "mail"), "logs": str(stack.home / "airflow" / "logs")}
+    if summary is not None:
+        folder = stack.home / "reports" / run.prefix.rsplit("/", 1)[-1]
+        folder.mkdir(parents=True, exist_ok=True)
+        lake.get_folder(summary["report"].rsplit("/", 1)[0], folder)
+        places = {"report": str(folder / "index.html"), **places}
+        if summary["data_docs"]:
+            lake.get_folder(summary["data_docs"], folder / "data-docs")
+            places = {"data docs": str(folder / "data-docs" / "index.html"), **places}
+    return Outcome(run.run_id, state, summary, failed, places)

@@ -1,0 +1,49 @@
+"""The sources file: which data sets there are, of which kind, under which licence, labelled by which rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from osteon.errors import ConfigurationError
+from osteon.settings import Settings
+from osteon.sources.archive import ArchiveConfig
+from osteon.sources.base import Source
+from osteon.sources.phantom import PhantomConfig
+
+AnySource = Annotated[ArchiveConfig | PhantomConfig, Field(discriminator="kind")]
+
+
+class SourcesFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: list[AnySource] = Field(min_length=1)
+
+
+def load_sources(path: Path, settings: Settings, only: Sequence[str] = ()) -> list[Source]:
+    """The sources that a file names, in its order; with `only`, those of these names.
+
+    Raises `ConfigurationError` for a bad file or an unknown name, `SourceError` for an archive that is not there.
+    """
+    try:
+        parsed = SourcesFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no sources file {path}: set OSTEON_SOURCES_FILE or give --sources") from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path} is no YAML: {error}") from error
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigurationError(f"{path} cannot be used: {problems}") from error
+    names = [entry.name for entry in parsed.sources]
+    double = {name for name in names if names.count(name) > 1}
+    if double:
+        raise ConfigurationError(f"{path} names {', '.join(sorted(double))} twice: give every source its own name")
+    unknown = sorted(set(only) - set(names))
+    if unknown:
+        raise ConfigurationError(f"{path} has no source {', '.join(unknown)}; it has {', '.join(names)}")
+    chosen = [entry for entry in parsed.sources if not only or entry.name in only]
+    return [entry.open(settings, path.resolve().parent) for entry in chosen]
