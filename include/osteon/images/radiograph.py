@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,13 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Bone:
-    """A tube along `path`, in units of the image's width (0 to 1); `ends` widens both ends."""
+    """A tube along `path`, in units of the image's shorter side (0 to 1); `ends` widens the ends that are joints."""
 
     path: tuple[Point, ...]
     radius: float
     ends: float = 1.0
     breakable: bool = True
+    joints: tuple[bool, bool] = (True, True)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def draw(part: str, fractured: bool, size: tuple[int, int], rng: np.random.Gener
     width, height = size
     anatomy = PARTS[part](rng)
     pose = _pose(rng)
-    bones = [Bone(tuple(pose(point) for point in bone.path), bone.radius, bone.ends, bone.breakable) for bone in anatomy.bones]
+    bones = [replace(bone, path=tuple(pose(point) for point in bone.path)) for bone in anatomy.bones]
     if fractured:
         bones = _break(bones, rng)
     scale = float(min(width, height))
@@ -89,7 +90,10 @@ def _break(bones: list[Bone], rng: np.random.Generator) -> list[Bone]:
     rest = (1 - cut) * length - gap
     heading = (along[0] * math.cos(turn) - along[1] * math.sin(turn), along[0] * math.sin(turn) + along[1] * math.cos(turn))
     far = (start[0] + heading[0] * rest, start[1] + heading[1] * rest)
-    pieces = [Bone((bone.path[0], knee), bone.radius, bone.ends), Bone((start, far), bone.radius, bone.ends)]
+    pieces = [
+        replace(bone, path=(bone.path[0], knee), joints=(True, False)),
+        replace(bone, path=(start, far), joints=(False, True)),
+    ]
     return [*bones[:which], *pieces, *bones[which + 1 :]]
 
 
@@ -99,7 +103,9 @@ def _tube(bone: Bone, size: tuple[int, int], scale: float, offset: Point) -> NDA
     cortex, marrow = Image.new("F", size, 0.0), Image.new("F", size, 0.0)
     _stroke(ImageDraw.Draw(cortex), points, radii, 1.0)
     if bone.ends > 1:
-        for x, y in (points[0], points[-1]):
+        for (x, y), joint in zip((points[0], points[-1]), bone.joints, strict=True):
+            if not joint:
+                continue
             wide = bone.radius * bone.ends * scale
             ImageDraw.Draw(cortex).ellipse((x - wide, y - wide, x + wide, y + wide), fill=1.0)
     _stroke(ImageDraw.Draw(marrow), points, [radius * 0.55 for radius in radii], 1.0)
@@ -108,7 +114,7 @@ def _tube(bone: Bone, size: tuple[int, int], scale: float, offset: Point) -> NDA
 
 def _stroke(pen: ImageDraw.ImageDraw, points: list[Point], radii: list[float], value: float) -> None:
     pen.line(points, fill=value, width=max(1, round(2 * radii[0])))
-    for (x, y), radius in zip(points, radii, strict=True):
+    for (x, y), radius in list(zip(points, radii, strict=True))[1:-1]:  # round where the line bends, blunt at its ends
         pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value)
 
 

@@ -16,7 +16,7 @@ from osteon.curation.catalogue import read_manifests
 from osteon.images.inspect import read_measurements
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
-from osteon.quality.checks import CHECKS, Check, Severity, Threshold, load_thresholds
+from osteon.quality.checks import CHECKS, NOT_NULL, NULL, Check, Severity, Threshold, load_thresholds
 from osteon.quality.tables import class_table, image_table, label_map_table
 from osteon.settings import Settings
 
@@ -115,7 +115,7 @@ def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold],
         suite = context.suites.add(gx.ExpectationSuite(name=name))
         for check in (check for check in CHECKS if check.table == name):
             threshold = thresholds[check.name]
-            arguments = {key: getattr(threshold, value) if value in ("minimum", "maximum") else value for key, value in check.arguments}
+            arguments = _arguments(check, threshold)
             if check.column is not None:
                 arguments |= {"column": check.column, "mostly": 1 - threshold.max_share}
             kind = getattr(expectations, check.expectation)
@@ -152,8 +152,11 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
     severity = threshold.severity
     if threshold.critical_share is not None and share >= threshold.critical_share:
         severity = "critical"
+    failing = _failing(check, threshold, table)
+    if int(failing.sum()) != count:
+        raise RuntimeError(f"check {check.name}: {count} rows fail by Great Expectations, {failing.sum()} by the table")
     offenders = []
-    for row in table.loc[_rows(body, table)].head(MOST_OFFENDERS).to_dict("records"):
+    for row in table.loc[failing].head(MOST_OFFENDERS).to_dict("records"):
         name = f"{row['source']}:{row['path']}" if "path" in row else row["class"]
         offenders.append({"name": str(name), "detail": "" if pd.isna(row[check.detail]) else str(row[check.detail])})
     message = check.message.format(count=count, share=f"{share:.1%}")
@@ -163,9 +166,24 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
     return finding
 
 
-def _rows(body: dict[str, Any], table: pd.DataFrame) -> pd.Series:
-    """Which rows of the table the expectation names as unexpected."""
-    identity = body["unexpected_index_column_names"]
-    named = {tuple(entry[column] for column in identity) for entry in body["unexpected_index_list"]}
-    keys = zip(*(table[column] for column in identity), strict=True)
-    return pd.Series([key in named for key in keys], index=table.index)
+def _failing(check: Check, threshold: Threshold, table: pd.DataFrame) -> pd.Series:
+    """Which rows fail the check: Great Expectations gives complete indices for some expectations only."""
+    values = table[check.column]
+    if check.expectation == NULL:
+        return values.notna()
+    if check.expectation == NOT_NULL:
+        return values.isna()
+    bounds = _arguments(check, threshold)
+    low, high = bounds.get("min_value"), bounds.get("max_value")
+    numbers = values.astype("Float64")
+    failing = pd.Series(False, index=table.index)
+    if low is not None:
+        failing |= (numbers < low).fillna(False)
+    if high is not None:
+        failing |= (numbers > high).fillna(False)
+    return failing
+
+
+def _arguments(check: Check, threshold: Threshold) -> dict[str, Any]:
+    """The expectation's arguments, with the threshold's bounds put in for their names."""
+    return {key: getattr(threshold, value) if value in ("minimum", "maximum") else value for key, value in check.arguments}

@@ -1,0 +1,136 @@
+"""The MLflow registry: log a training, register it as one artifact that takes raw image bytes, promote it or not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from osteon import catalog as catalogs
+from osteon.features import load_features
+from osteon.lake import Lake
+from osteon.settings import Settings
+from osteon.training.gate import Decision, Scored, judge
+from osteon.training.predictor import Predictor
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+REQUIREMENTS = ("keras", "tensorflow", "numpy", "pandas", "pillow", "pywavelets", "scipy", "minio", "pydantic", "pydantic-settings")
+SERVED_MODEL = Path(__file__).with_name("served_model.py")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Where a training stands in the registry."""
+
+    version: str
+    alias: str
+    promoted: bool
+    reason: str
+    champion: str
+    """Version of the champion after this."""
+
+
+def register(settings: Settings, lake: Lake, out: str, snapshot: str) -> Registration:
+    """Register the training under `out`; one that is registered already gets no second version.
+
+    It becomes `champion` when there is none or when it is better (`osteon.training.gate`); the old champion is then
+    `previous`. Otherwise it is `challenger`, with the reason as a tag.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    mlflow.set_tracking_uri(settings.mlflow_url)
+    client = mlflow.MlflowClient()
+    name = settings.model_name
+
+    def alias_version(alias: str) -> Any:
+        try:
+            return client.get_model_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+    champion = alias_version(CHAMPION)
+    known = client.search_model_versions(f"name='{name}' and tag.`osteon.training` = '{out}'")
+    if known:
+        tags = known[0].tags
+        return Registration(
+            version=str(known[0].version),
+            alias=tags["osteon.alias"],
+            promoted=False,
+            reason=f"registered before: {tags['osteon.reason']}",
+            champion=str(champion.version) if champion else "",
+        )
+    result = lake.get_json(f"{out}/result.json")
+    decision = _decide(settings, lake, out, result, champion)
+    version = str(_log(settings, lake, out, result, snapshot))
+    alias = CHAMPION if decision.promoted else CHALLENGER
+    if decision.promoted and champion is not None:
+        client.set_registered_model_alias(name, PREVIOUS, champion.version)
+    client.set_registered_model_alias(name, alias, version)
+    # the tag that makes it known comes last: a registration that broke off is made again
+    for key, value in {"alias": alias, "reason": decision.reason, "snapshot": snapshot, "training": out}.items():
+        client.set_model_version_tag(name, version, f"osteon.{key}", value)
+    held = version if decision.promoted else str(champion.version)
+    return Registration(version, alias, decision.promoted, decision.reason, held)
+
+
+def _decide(settings: Settings, lake: Lake, out: str, result: dict[str, Any], champion: Any) -> Decision:
+    if champion is None:
+        return Decision(True, "there was no champion")
+    catalog = catalogs.read(lake, result["snapshot_key"])
+    test = catalog[catalog["split"] == "test"].reset_index(drop=True)
+    scored = []
+    for place in (out, champion.tags["osteon.training"]):
+        predictor = Predictor.from_lake(lake, place)
+        features = load_features(settings, lake, test, predictor.recipe)
+        scored.append(Scored(predictor.classes, predictor.from_features(features)))
+    return judge(test, scored[0], scored[1], settings.bootstrap_rounds)
+
+
+def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], snapshot: str) -> int:
+    import mlflow
+    import numpy as np
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    mlflow.set_experiment(settings.mlflow_experiment)
+    catalog = catalogs.read(lake, result["snapshot_key"])
+    signature = ModelSignature(
+        inputs=Schema([ColSpec(DataType.binary, "image")]),
+        outputs=Schema(
+            [ColSpec(DataType.string, "body_part"), ColSpec(DataType.double, "fracture_probability")]
+            + [ColSpec(DataType.double, name) for name in result["classes"]]
+        ),
+    )
+    with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_name=f"{result['model']} {snapshot}"):
+        place = Path(folder) / "predictor"
+        place.mkdir()
+        Predictor.from_lake(lake, out).save(place)
+        mlflow.log_params({**result["architecture"], "budget": result["budget"], "seed": result["seed"], "snapshot": snapshot})
+        figures = {name: value for name, value in result["metrics"].items() if isinstance(value, int | float)}
+        by_part = result["metrics"]["fracture_auroc_by_part"]
+        figures |= {f"fracture_auroc_{part}": value for part, value in by_part.items() if value is not None}
+        mlflow.log_metrics(figures)
+        mlflow.log_dict(result, "result.json")
+        used = catalog.loc[catalog["split"].notna(), ["sha256", "source", "body_part", "split"]].astype(object)
+        data = mlflow.data.from_pandas(pd.DataFrame(used), source=f"{settings.s3_endpoint}/{settings.s3_bucket}/{result['snapshot_key']}", name=snapshot)  # type: ignore[attr-defined]
+        mlflow.log_input(data, context="training")
+        versions = [f"{package}=={importlib.metadata.version(package)}" for package in REQUIREMENTS]
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(SERVED_MODEL),
+            artifacts={"predictor": str(place)},
+            code_paths=[str(Path(__file__).parent)],
+            signature=signature,
+            pip_requirements=versions,
+            registered_model_name=settings.model_name,
+        )
+        assert np.isfinite(list(figures.values())).all()
+    return int(info.registered_model_version)

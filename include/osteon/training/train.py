@@ -1,0 +1,145 @@
+"""`osteon train`: search, fit, calibrate and measure one model on one snapshot."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from osteon import catalog as catalogs
+from osteon.errors import ConfigurationError, TrainingError
+from osteon.features import load_features
+from osteon.images.wavelet import WaveletRecipe
+from osteon.labels import load_labels
+from osteon.lake import Lake
+from osteon.models import cnn_bilstm
+from osteon.models.space import BUDGETS
+from osteon.settings import Settings
+from osteon.training import evaluate
+from osteon.training.classes import ClassList
+from osteon.training.fit import fit, logits, temperature
+from osteon.training.predictor import Predictor
+from osteon.training.search import search
+
+VERSION = 1
+MODELS = ("cnn_bilstm",)
+log = logging.getLogger(__name__)
+
+
+def train(settings: Settings, lake: Lake, snapshot_key: str, model: str, budget: str, seed: int, out: str) -> dict[str, Any]:
+    """Train `model` and leave it under `out` in the lake; `result.json` is written last.
+
+    Where `result.json` exists it is returned and nothing is done. The test split is used once, at the end. Raises
+    `ConfigurationError` for an unknown model or budget, `TrainingError` when the data cannot carry a model.
+    """
+    if model not in MODELS or budget not in BUDGETS:
+        raise ConfigurationError(f"no model {model!r} with budget {budget!r}: models are {MODELS}, budgets {tuple(BUDGETS)}")
+    if lake.exists(f"{out}/result.json"):
+        stored: dict[str, Any] = lake.get_json(f"{out}/result.json")
+        return stored
+    start = time.monotonic()
+    import keras
+
+    _tell_devices()
+    keras.utils.set_random_seed(seed)
+    catalog = catalogs.read(lake, snapshot_key)
+    snapshot = catalogs.snapshot_id(catalog, load_labels(settings.labels_file))
+    images = catalog[catalog["split"].notna()].reset_index(drop=True)
+    rows = {name: np.flatnonzero(images["split"] == name) for name in catalogs.SPLITS}
+    if any(len(part) == 0 for part in rows.values()):
+        sizes = {name: len(part) for name, part in rows.items()}
+        raise TrainingError(f"a split is empty ({sizes}): add images")
+    classes = ClassList.of(images.iloc[rows["train"]])
+    plan = BUDGETS[budget]
+    recipe = WaveletRecipe(side=plan.side)
+    features, allowed = load_features(settings, lake, images, recipe), classes.allowed(images)
+    # an image of a class that training does not hold can be measured, but teaches nothing
+    learn, check = (rows[name][allowed[rows[name]].any(axis=1)] for name in ("train", "val"))
+    log.info("%d training images, %d classes: %s", len(learn), len(classes.names), ", ".join(classes.names))
+
+    few = sample_groups(images["group"].iloc[learn], plan.search_images, seed)
+    with tempfile.TemporaryDirectory(prefix="osteon-search-") as folder:
+        architecture, trials = search(
+            (features[learn][few], allowed[learn][few]),
+            (features[check], allowed[check]),
+            budget=plan,
+            seed=seed,
+            snapshot=snapshot,
+            folder=Path(folder),
+            min_completed=settings.min_completed_trials,
+        )
+    keras.utils.set_random_seed(seed)
+    winner = cnn_bilstm.build(architecture, recipe.shape, len(classes.names))
+    epochs = fit(
+        winner,
+        (features[learn], allowed[learn]),
+        (features[check], allowed[check]),
+        epochs=plan.fit_epochs,
+        patience=plan.patience,
+        batch=plan.batch,
+        seed=seed,
+    )
+    predictor = Predictor(winner, recipe, classes, temperature(logits(winner, features[check]), allowed[check]))
+
+    test = images.iloc[rows["test"]].reset_index(drop=True)
+    probabilities = predictor.from_features(features[rows["test"]])
+    metrics: dict[str, Any] = dict(evaluate.measure(test, probabilities, classes))
+    metrics["fracture_auroc_by_part"] = evaluate.auroc_by_part(test, probabilities, classes)
+    metrics["seconds"] = round(time.monotonic() - start, 1)
+    result = {
+        "model": model,
+        "snapshot": snapshot,
+        "snapshot_key": snapshot_key,
+        "budget": budget,
+        "seed": seed,
+        "classes": list(classes.names),
+        "architecture": architecture,
+        "parameters": int(winner.count_params()),
+        "epochs": epochs,
+        "trials": trials,
+        "images": {name: len(part) for name, part in rows.items()},
+        "images_by_class": class_counts(images.iloc[rows["train"]]),
+        "metrics": metrics,
+        "intervals": evaluate.intervals(test, probabilities, classes, settings.bootstrap_rounds),
+        "shortcut_floor": evaluate.shortcut_floor(images.iloc[rows["train"]], test),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        predictor.save(Path(folder))
+        lake.put_folder(out, Path(folder))
+    table = pd.DataFrame(probabilities, columns=list(classes.names))
+    table.insert(0, "sha256", test["sha256"])
+    lake.put_table(f"{out}/predictions.parquet", table)
+    lake.put_json(f"{out}/result.json", result)
+    return result
+
+
+def sample_groups(groups: pd.Series, most: int, seed: int) -> NDArray[np.intp]:
+    """Row numbers of whole groups, drawn at random until `most` rows are reached; all rows when there are fewer."""
+    if len(groups) <= most:
+        return np.arange(len(groups))
+    values = groups.to_numpy()
+    order = np.random.default_rng(seed).permutation(np.unique(values.astype(str)))
+    size = pd.Series(values).value_counts()
+    taken = set(order[: int(np.searchsorted(size[order].cumsum().to_numpy(), most, side="right"))])
+    return np.flatnonzero([value in taken for value in values])
+
+
+def class_counts(images: pd.DataFrame) -> dict[str, int]:
+    """Images by `part/state`."""
+    state = images["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string").fillna("unknown")
+    return {str(name): int(count) for name, count in (images["body_part"] + "/" + state).value_counts().items()}
+
+
+def _tell_devices() -> None:
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    log.info("training on %s", ", ".join(gpu.name for gpu in gpus) if gpus else "the CPU: TensorFlow sees no GPU")
