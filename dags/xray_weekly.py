@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
-from osteon_airflow.mail import FailureMail, send_quality_mail
-from osteon_airflow.stages import RETRY_POLICY, pipeline
-from osteon_airflow.training import training_task
 
 from osteon.pipeline import BUDGETS, STAGES
 from osteon.settings import load_settings
+from osteon_airflow.mail import FailureMail, send_quality_mail
+from osteon_airflow.stages import RETRY_POLICY, pipeline
+from osteon_airflow.training import training_task
 
 PARAMS = {
     "sources": Param(
@@ -73,7 +73,9 @@ def xray_weekly() -> None:
     @task(on_failure_callback=None)  # the alert is the mail about it
     def quality_gate(validation: str) -> None:
         line, context = pipeline("validate"), get_current_context()
-        line.gate(validation, lambda found: send_quality_mail(line.settings, found, context["dag"].dag_id, context["run_id"]))
+        line.gate(
+            validation, lambda found: send_quality_mail(line.settings, found, context["dag"].dag_id, context["run_id"])
+        )
 
     @task
     def split(catalog: str) -> str:

@@ -67,7 +67,13 @@ def run_command(
 
     settings = load_settings()
     path = (sources or settings.sources_file).resolve()
-    conf = {"sources": str(path), "budget": budget, "stop_after": stop_after, "force_retrain": force_retrain, "seed": seed}
+    conf = {
+        "sources": str(path),
+        "budget": budget,
+        "stop_after": stop_after,
+        "force_retrain": force_retrain,
+        "seed": seed,
+    }
     outcome = run_dag(settings, conf)
     console = Console(width=110 if not sys.stdout.isatty() else None)
     if outcome.summary is not None:

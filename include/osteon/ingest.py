@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from osteon.lake import Lake
 from osteon.progress import parallel
 from osteon.settings import Settings
 from osteon.sources.base import PublishedFile, Source, is_image_name
-
-import pandas as pd
 
 MANIFEST_COLUMNS = {
     "source": "string",

@@ -96,7 +96,9 @@ class Lake:
         expected = hashlib.md5(data, usedforsecurity=False).hexdigest()
         if "-" not in result.etag and result.etag.strip('"') != expected:
             self.client.remove_object(self.bucket, key)
-            raise LakeError(f"{key} arrived damaged (ETag {result.etag}, expected {expected}): it was removed, try again")
+            raise LakeError(
+                f"{key} arrived damaged (ETag {result.etag}, expected {expected}): it was removed, try again"
+            )
 
     def get_bytes(self, key: str) -> bytes:
         """The object's bytes. Raises `LakeError` when there is none."""

@@ -33,6 +33,7 @@ def parallel(
         ThreadPoolExecutor(workers, thread_name_prefix=title) as pool,
         tqdm(total=total, desc=title, unit="image", disable=not terminal) as bar,
     ):
+
         def take() -> None:
             results.append(waiting.popleft().result())
             bar.update()

@@ -17,7 +17,18 @@ from osteon.training.gate import Decision, Scored, judge
 from osteon.training.predictor import Predictor
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-REQUIREMENTS = ("keras", "tensorflow", "numpy", "pandas", "pillow", "pywavelets", "scipy", "minio", "pydantic", "pydantic-settings")
+REQUIREMENTS = (
+    "keras",
+    "tensorflow",
+    "numpy",
+    "pandas",
+    "pillow",
+    "pywavelets",
+    "scipy",
+    "minio",
+    "pydantic",
+    "pydantic-settings",
+)
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 
 
@@ -113,14 +124,20 @@ def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], snaps
         place = Path(folder) / "predictor"
         place.mkdir()
         Predictor.from_lake(lake, out).save(place)
-        mlflow.log_params({**result["architecture"], "budget": result["budget"], "seed": result["seed"], "snapshot": snapshot})
+        mlflow.log_params(
+            {**result["architecture"], "budget": result["budget"], "seed": result["seed"], "snapshot": snapshot}
+        )
         figures = {name: value for name, value in result["metrics"].items() if isinstance(value, int | float)}
         by_part = result["metrics"]["fracture_auroc_by_part"]
         figures |= {f"fracture_auroc_{part}": value for part, value in by_part.items() if value is not None}
         mlflow.log_metrics(figures)
         mlflow.log_dict(result, "result.json")
         used = catalog.loc[catalog["split"].notna(), ["sha256", "source", "body_part", "split"]].astype(object)
-        data = mlflow.data.from_pandas(pd.DataFrame(used), source=f"{settings.s3_endpoint}/{settings.s3_bucket}/{result['snapshot_key']}", name=snapshot)  # type: ignore[attr-defined]
+        data = mlflow.data.from_pandas(
+            pd.DataFrame(used),
+            source=f"{settings.s3_endpoint}/{settings.s3_bucket}/{result['snapshot_key']}",
+            name=snapshot,
+        )  # type: ignore[attr-defined]
         mlflow.log_input(data, context="training")
         versions = [f"{package}=={importlib.metadata.version(package)}" for package in REQUIREMENTS]
         info = mlflow.pyfunc.log_model(

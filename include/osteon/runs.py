@@ -35,4 +35,6 @@ class Run:
     def stages(self) -> dict[str, dict[str, Any]]:
         """The numbers of every stage that ended well, by the stage's name."""
         prefix = f"{self.prefix}/stages/"
-        return {key.removeprefix(prefix).removesuffix(".json"): self.lake.get_json(key) for key in self.lake.list(prefix)}
+        return {
+            key.removeprefix(prefix).removesuffix(".json"): self.lake.get_json(key) for key in self.lake.list(prefix)
+        }

@@ -42,7 +42,10 @@ def catalogue(lake: Lake, labels: LabelMap, manifest_keys: list[str]) -> tuple[s
             {
                 "sha256": digest,
                 **{name: first[name] for name in ("bytes", "source", "source_version", "path", "licence", "raw_label")},
-                "published": copies[PUBLICATION].astype("object").where(copies[PUBLICATION].notna(), None).to_dict("records"),
+                "published": copies[PUBLICATION]
+                .astype("object")
+                .where(copies[PUBLICATION].notna(), None)
+                .to_dict("records"),
                 "body_part": parts.pop() if len(parts) == 1 else None,
                 "fractured": states.pop() if len(states) == 1 else None,
                 "label_origin": "source",

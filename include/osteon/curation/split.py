@@ -63,7 +63,9 @@ def left_out(catalog: pd.DataFrame, labels: LabelMap, keep_unknown_fracture: boo
     return catalog.apply(reason, axis=1).astype("string") if len(catalog) else pd.Series(dtype="string")
 
 
-def split(settings: Settings, lake: Lake, labels: LabelMap, catalog_key: str, seed: int) -> tuple[str, dict[str, object]]:
+def split(
+    settings: Settings, lake: Lake, labels: LabelMap, catalog_key: str, seed: int
+) -> tuple[str, dict[str, object]]:
     """Set `split`, and the `reason` of what is left out. Returns the key and counts.
 
     The placements of earlier weeks are kept in the lake and hold: the output's key contains them, so the same data
@@ -98,7 +100,9 @@ def _place_images(images: pd.DataFrame, before: dict[str, str], settings: Settin
         "val": settings.val_share,
         "test": 1 - settings.train_share - settings.val_share,
     }
-    stratum = images["source"] + "|" + images["body_part"] + "|" + images["fractured"].astype("string").fillna("unknown")
+    stratum = (
+        images["source"] + "|" + images["body_part"] + "|" + images["fractured"].astype("string").fillna("unknown")
+    )
     rarity = stratum.map(stratum.value_counts())
     rarest = images.assign(stratum=stratum, rarity=rarity).sort_values(["rarity", "stratum"])
     groups = rarest.groupby("group", sort=True).agg(stratum=("stratum", "first"), size=("sha256", "size")).reset_index()

@@ -25,7 +25,9 @@ from osteon.embedded.ports import HOST
 log = logging.getLogger(__name__)
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; frame-src 'self'"
 BODY_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-STYLE = "body{font-family:Helvetica,Arial,sans-serif;margin:24px;color:#1c2530}table{border-collapse:collapse;width:100%}"
+STYLE = (
+    "body{font-family:Helvetica,Arial,sans-serif;margin:24px;color:#1c2530}table{border-collapse:collapse;width:100%}"
+)
 STYLE += "td,th{text-align:left;padding:6px 10px;border-bottom:1px solid #ddd}iframe{width:100%;height:75vh;border:1px solid #ddd}"
 STYLE += "pre{white-space:pre-wrap;background:#f4f5f7;padding:12px}"
 
@@ -60,7 +62,9 @@ def body_html(message: EmailMessage) -> str:
         text = message.get_body(("plain",))
         return f"<pre>{html.escape(text.get_content() if text is not None else '(no text)')}</pre>"
     pictures = {
-        str(item["Content-ID"]).strip("<>"): f"data:{item.get_content_type()};base64,{base64.b64encode(item.get_payload(decode=True)).decode()}"  # type: ignore[arg-type]
+        str(item["Content-ID"]).strip(
+            "<>"
+        ): f"data:{item.get_content_type()};base64,{base64.b64encode(item.get_payload(decode=True)).decode()}"  # type: ignore[arg-type]
         for item in message.walk()
         if item["Content-ID"] and item.get_content_maintype() == "image"
     }
@@ -99,8 +103,14 @@ def _index(folder: Path) -> str:
         message = read(file)
         cells = (html.escape(str(message[name] or "")) for name in ("Subject", "To"))
         subject, to = cells
-        rows.append(f"<tr><td>{file.name[:15]}</td><td><a href='/mail/{quote(file.name)}'>{subject}</a></td><td>{to}</td></tr>")
-    table = f"<table><tr><th>when</th><th>subject</th><th>to</th></tr>{''.join(rows)}</table>" if rows else "<p>No mail yet.</p>"
+        rows.append(
+            f"<tr><td>{file.name[:15]}</td><td><a href='/mail/{quote(file.name)}'>{subject}</a></td><td>{to}</td></tr>"
+        )
+    table = (
+        f"<table><tr><th>when</th><th>subject</th><th>to</th></tr>{''.join(rows)}</table>"
+        if rows
+        else "<p>No mail yet.</p>"
+    )
     return _frame("Mails of Osteon", table)
 
 
@@ -119,7 +129,7 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        def do_GET(self) -> None:
             status, kind, policy, body = page(options.folder, self.path)
             self.send_response(status)
             headers = {"Content-Type": kind, "Content-Length": str(len(body)), "Content-Security-Policy": policy}

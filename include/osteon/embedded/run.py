@@ -87,7 +87,13 @@ def _watch(client: AirflowClient, run_id: str) -> str:
     while True:
         state = str(client.call("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}")["state"])
         for name, task_state in _tasks(client, run_id).items():
-            if seen.get(name) != task_state and task_state in ("success", "failed", "up_for_retry", "upstream_failed", "skipped"):
+            if seen.get(name) != task_state and task_state in (
+                "success",
+                "failed",
+                "up_for_retry",
+                "upstream_failed",
+                "skipped",
+            ):
                 log.info("%-24s %s", name, task_state)
             seen[name] = task_state
         if state in ("success", "failed"):

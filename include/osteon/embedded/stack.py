@@ -31,7 +31,17 @@ ALL = ("s3", "mail", "mlflow", "airflow")
 USER = "admin"
 PATIENCE = 300.0
 """Seconds that a service has to answer."""
-INNER_PORTS = ("master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc", "s3_grpc", "worker_log", "trigger_log")
+INNER_PORTS = (
+    "master",
+    "master_grpc",
+    "volume",
+    "volume_grpc",
+    "filer",
+    "filer_grpc",
+    "s3_grpc",
+    "worker_log",
+    "trigger_log",
+)
 
 
 class Stack:
@@ -281,8 +291,7 @@ class Stack:
             f"[unix_http_server]\nfile={self._socket}\nchmod=0700",
             "[supervisord]\n"
             f"logfile={self.home / 'log' / 'supervisord.log'}\npidfile={self.home / 'supervisord.pid'}\nminfds=1024",
-            "[rpcinterface:supervisor]\n"
-            "supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
+            "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
         ]
         for name, command in self._commands().items():
             line = " ".join(command).replace("%", "%%")
@@ -296,8 +305,18 @@ class Stack:
     def _commands(self) -> dict[str, list[str]]:
         binaries, ports, port = Path(sys.executable).parent, self._state["ports"], self.settings
         weed = [str(binaries / "weed"), "server", f"-dir={self.home / 's3'}", f"-ip={HOST}", f"-ip.bind={HOST}", "-s3"]
-        weed += [f"-s3.port={port.s3_port}", f"-s3.config={self.home / 's3-identities.json'}", f"-s3.port.grpc={ports['s3_grpc']}"]
-        weed += ["-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=200", "-master.volumeSizeLimitMB=512", "-master.telemetry=false"]
+        weed += [
+            f"-s3.port={port.s3_port}",
+            f"-s3.config={self.home / 's3-identities.json'}",
+            f"-s3.port.grpc={ports['s3_grpc']}",
+        ]
+        weed += [
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+            "-volume.max=200",
+            "-master.volumeSizeLimitMB=512",
+            "-master.telemetry=false",
+        ]
         for part in ("master", "volume", "filer"):
             weed += [f"-{part}.port={ports[part]}", f"-{part}.port.grpc={ports[part + '_grpc']}"]
         mlflow = [str(binaries / "mlflow"), "server", "--host", HOST, "--port", str(port.mlflow_port), "--workers", "1"]

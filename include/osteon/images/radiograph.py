@@ -82,13 +82,16 @@ def _break(bones: list[Bone], rng: np.random.Generator) -> list[Bone]:
     (x0, y0), (x1, y1) = bone.path[0], bone.path[-1]
     cut, length = rng.uniform(0.35, 0.65), math.dist(bone.path[0], bone.path[-1])
     along = ((x1 - x0) / length, (y1 - y0) / length)
-    aside = rng.choice((-1, 1)) * bone.radius * rng.uniform(0.5, 1.2)
-    gap = bone.radius * rng.uniform(0.35, 0.8)
-    turn = math.radians(rng.choice((-1, 1)) * rng.uniform(5, 16))
+    aside = rng.choice((-1, 1)) * bone.radius * rng.uniform(0.8, 1.6)
+    gap = bone.radius * rng.uniform(0.5, 1.1)
+    turn = math.radians(rng.choice((-1, 1)) * rng.uniform(8, 22))
     knee = (x0 + cut * (x1 - x0), y0 + cut * (y1 - y0))
     start = (knee[0] + along[0] * gap - along[1] * aside, knee[1] + along[1] * gap + along[0] * aside)
     rest = (1 - cut) * length - gap
-    heading = (along[0] * math.cos(turn) - along[1] * math.sin(turn), along[0] * math.sin(turn) + along[1] * math.cos(turn))
+    heading = (
+        along[0] * math.cos(turn) - along[1] * math.sin(turn),
+        along[0] * math.sin(turn) + along[1] * math.cos(turn),
+    )
     far = (start[0] + heading[0] * rest, start[1] + heading[1] * rest)
     pieces = [
         replace(bone, path=(bone.path[0], knee), joints=(True, False)),
@@ -120,7 +123,9 @@ def _stroke(pen: ImageDraw.ImageDraw, points: list[Point], radii: list[float], v
 
 def _blur(image: Image.Image, radius: float) -> Image.Image:
     # Pillow blurs no float images: 8 bits are enough for what is drawn here
-    eight = Image.fromarray((np.asarray(image) * 255).clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(radius))
+    eight = Image.fromarray((np.asarray(image) * 255).clip(0, 255).astype(np.uint8)).filter(
+        ImageFilter.GaussianBlur(radius)
+    )
     return Image.fromarray(np.asarray(eight).astype(np.float32) / 255)
 
 
@@ -134,7 +139,12 @@ def _burn_in(grey: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
     width, height = image.size
     pen = ImageDraw.Draw(image)
     margin = [int(rng.uniform(0, 0.05) * width), int(rng.uniform(0, 0.05) * height)]
-    for box in ((0, 0, margin[0], height), (width - margin[0], 0, width, height), (0, 0, width, margin[1]), (0, height - margin[1], width, height)):
+    for box in (
+        (0, 0, margin[0], height),
+        (width - margin[0], 0, width, height),
+        (0, 0, width, margin[1]),
+        (0, height - margin[1], width, height),
+    ):
         if box[2] - box[0] > 0 and box[3] - box[1] > 0 and min(margin) > 0:
             pen.rectangle(box, fill=0)
     place = (width * rng.uniform(0.08, 0.14), height * rng.uniform(0.07, 0.12))
@@ -144,22 +154,32 @@ def _burn_in(grey: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.ui
 
 def _hand(rng: np.random.Generator) -> Anatomy:
     bones = []
-    for finger, (spread, length) in enumerate(zip((-0.34, -0.16, 0.0, 0.15, 0.31), (0.24, 0.36, 0.4, 0.37, 0.28), strict=True)):
+    for finger, (spread, length) in enumerate(
+        zip((-0.34, -0.16, 0.0, 0.15, 0.31), (0.24, 0.36, 0.4, 0.37, 0.28), strict=True)
+    ):
         angle = spread * rng.uniform(0.8, 1.2)
         root = (0.5 + spread * 0.38, 0.7 - 0.03 * (finger % 2))
         heading = (math.sin(angle), -math.cos(angle))
         at = 0.0
         for share in (0.4, 0.27, 0.18, 0.13):
             begin, end = at + 0.02, at + share * length * 1.5 - 0.01
-            bones.append(Bone((_along(root, heading, begin), _along(root, heading, end)), 0.022 - 0.003 * (share < 0.2), 1.25))
+            bones.append(
+                Bone((_along(root, heading, begin), _along(root, heading, end)), 0.022 - 0.003 * (share < 0.2), 1.25)
+            )
             at += share * length * 1.5
-    bones += [Bone(((0.4 + 0.05 * i, 0.76 + 0.02 * (i % 2)), (0.42 + 0.05 * i, 0.77)), 0.024, 1.0, False) for i in range(5)]
+    bones += [
+        Bone(((0.4 + 0.05 * i, 0.76 + 0.02 * (i % 2)), (0.42 + 0.05 * i, 0.77)), 0.024, 1.0, False) for i in range(5)
+    ]
     fingers = tuple((bone.path[0], bone.path[1], 0.045) for bone in bones[:20])
     return Anatomy(tuple(bones), (*fingers, ((0.4, 0.72), (0.6, 0.72), 0.12), ((0.5, 0.75), (0.5, 1.0), 0.13)))
 
 
 def _wrist(rng: np.random.Generator) -> Anatomy:
-    carpals = [Bone(((0.36 + 0.09 * i, y), (0.38 + 0.09 * i, y + 0.01)), 0.042, 1.0, False) for y in (0.37, 0.47) for i in range(4)]
+    carpals = [
+        Bone(((0.36 + 0.09 * i, y), (0.38 + 0.09 * i, y + 0.01)), 0.042, 1.0, False)
+        for y in (0.37, 0.47)
+        for i in range(4)
+    ]
     metacarpals = [Bone(((0.32 + 0.09 * i, 0.3), (0.22 + 0.14 * i, 0.02)), 0.028, 1.3, False) for i in range(5)]
     arm = [Bone(((0.42, 0.56), (0.43, 1.05)), 0.06, 1.35), Bone(((0.61, 0.58), (0.59, 1.05)), 0.042, 1.2)]
     return Anatomy((*arm, *carpals, *metacarpals), (((0.5, 0.1), (0.5, 0.4), 0.27), ((0.5, 0.4), (0.5, 1.05), 0.22)))
@@ -195,14 +215,20 @@ def _elbow(rng: np.random.Generator) -> Anatomy:
 
 
 def _shoulder(rng: np.random.Generator) -> Anatomy:
-    ribs = [Bone(((0.62, 0.35 + 0.1 * i), (0.82, 0.4 + 0.1 * i), (1.02, 0.52 + 0.1 * i)), 0.016, 1.0, False) for i in range(5)]
+    ribs = [
+        Bone(((0.62, 0.35 + 0.1 * i), (0.82, 0.4 + 0.1 * i), (1.02, 0.52 + 0.1 * i)), 0.016, 1.0, False)
+        for i in range(5)
+    ]
     bones = (
         Bone(((0.33, 0.36), (0.24, 1.02)), 0.062, 1.0),
         Bone(((0.34, 0.32), (0.35, 0.33)), 0.115, 1.0, False),
         Bone(((0.42, 0.16), (0.7, 0.13), (0.98, 0.18)), 0.03, 1.3),
         Bone(((0.5, 0.3), (0.62, 0.62)), 0.05, 1.2, False),
     )
-    return Anatomy((*bones, *ribs), (((0.35, 0.3), (0.25, 1.0), 0.2), ((0.4, 0.3), (1.0, 0.3), 0.22), ((0.8, 0.3), (0.8, 1.0), 0.3)))
+    return Anatomy(
+        (*bones, *ribs),
+        (((0.35, 0.3), (0.25, 1.0), 0.2), ((0.4, 0.3), (1.0, 0.3), 0.22), ((0.8, 0.3), (0.8, 1.0), 0.3)),
+    )
 
 
 def _leg(rng: np.random.Generator) -> Anatomy:
@@ -233,7 +259,10 @@ def _hip(rng: np.random.Generator) -> Anatomy:
             Bone(((0.5 + side * 0.24, 0.5), (0.5 + side * 0.07, 0.64), (0.5 + side * 0.14, 0.78)), 0.032, 1.0, False),
         ]
     sacrum = Bone(((0.5, 0.1), (0.5, 0.42)), 0.08, 1.0, False)
-    return Anatomy((*bones, sacrum), (((0.3, 0.4), (0.7, 0.4), 0.34), ((0.2, 0.6), (0.18, 1.0), 0.2), ((0.8, 0.6), (0.82, 1.0), 0.2)))
+    return Anatomy(
+        (*bones, sacrum),
+        (((0.3, 0.4), (0.7, 0.4), 0.34), ((0.2, 0.6), (0.18, 1.0), 0.2), ((0.8, 0.6), (0.82, 1.0), 0.2)),
+    )
 
 
 def _spine(rng: np.random.Generator) -> Anatomy:

@@ -29,7 +29,9 @@ def build(architecture: dict[str, Any], shape: tuple[int, int, int], classes: in
         x = layers.MaxPooling2D(2)(x)
     rows, columns, channels = x.shape[1:]
     if rows < 2:
-        raise TrainingError(f"the feature map has {rows} row: a sequence needs at least 2; use fewer blocks or a larger image")
+        raise TrainingError(
+            f"the feature map has {rows} row: a sequence needs at least 2; use fewer blocks or a larger image"
+        )
     x = layers.Reshape((rows, columns * channels), name="rows_as_time_steps")(x)
     x = layers.TimeDistributed(layers.Dense(2 * architecture["lstm_units"], activation="relu"))(x)
     x = layers.Bidirectional(layers.LSTM(architecture["lstm_units"], return_sequences=True))(x)

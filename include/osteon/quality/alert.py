@@ -21,7 +21,9 @@ class Mail:
 
 def environment() -> Environment:
     """Jinja with escaping on and misspelt names an error."""
-    return Environment(loader=PackageLoader("osteon.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return Environment(
+        loader=PackageLoader("osteon.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
 
 
 def quality_mail(validation: Validation, run_id: str, links: dict[str, str]) -> Mail:

@@ -43,7 +43,16 @@ class Check:
     remedy: str
 
 
-def _check(name: str, table: Any, column: str | None, expectation: str, detail: str, message: str, remedy: str, **arguments: Any) -> Check:
+def _check(
+    name: str,
+    table: Any,
+    column: str | None,
+    expectation: str,
+    detail: str,
+    message: str,
+    remedy: str,
+    **arguments: Any,
+) -> Check:
     return Check(name, table, column, expectation, tuple(arguments.items()), detail, message, remedy)
 
 

@@ -19,7 +19,9 @@ def label_map_table(labels: LabelMap) -> pd.DataFrame:
         for state in REQUIRED_STATES:
             known = part in labels.parts and state in labels.states
             code = labels.code(part, state == "fractured") if known else None
-            rows.append({"class": f"{part}/{state}", "code": code, "problem": None if known else f"{part}/{state} has no code"})
+            rows.append(
+                {"class": f"{part}/{state}", "code": code, "problem": None if known else f"{part}/{state} has no code"}
+            )
     missing_words = ("has no code", "have no code")
     rows += [
         {"class": "label map", "code": None, "problem": text}
@@ -35,8 +37,14 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     `imbalance` is the size of the largest class over this one's; it and `originals_if_any` are empty for classes
     without images, which are a finding of their own.
     """
-    usable = catalog[~catalog["quarantined"].fillna(False) & catalog["body_part"].notna() & catalog["fractured"].notna()]
-    names = usable["body_part"] + "/" + usable["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string")
+    usable = catalog[
+        ~catalog["quarantined"].fillna(False) & catalog["body_part"].notna() & catalog["fractured"].notna()
+    ]
+    names = (
+        usable["body_part"]
+        + "/"
+        + usable["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string")
+    )
     images, originals = names.value_counts(), usable["group"].groupby(names).nunique()
     rows = []
     for part, entry in labels.parts.items():
@@ -57,18 +65,29 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     return table.sort_values("code", ignore_index=True)
 
 
-def image_table(catalog: pd.DataFrame, manifests: pd.DataFrame, labels: LabelMap, thumbs: pd.Series, confidence: float) -> pd.DataFrame:
+def image_table(
+    catalog: pd.DataFrame, manifests: pd.DataFrame, labels: LabelMap, thumbs: pd.Series, confidence: float
+) -> pd.DataFrame:
     """One row per distinct image, and one per file that ingest refused. A check's column is empty where all is well."""
     rows = catalog[["source", "path", "sha256", "raw_label", "group"]].astype("object")
     published = catalog["published"]
     meanings = {raw: labels.resolve(raw) for raws in published for raw in {item["raw_label"] for item in raws}}
     part_words = catalog["raw_label"].notna() & catalog["body_part"].isna()
-    unknown = [", ".join(sorted({word for item in items for word in meanings[item["raw_label"]].unknown})) for items in published]
+    unknown = [
+        ", ".join(sorted({word for item in items for word in meanings[item["raw_label"]].unknown}))
+        for items in published
+    ]
     rows["unusable"] = catalog["reason"].where(catalog["quarantined"].fillna(False))
-    rows["broken_stream"] = catalog["mode"].where(catalog["truncated"].fillna(False)).map(lambda mode: f"truncated {mode} image", na_action="ignore")
+    rows["broken_stream"] = (
+        catalog["mode"]
+        .where(catalog["truncated"].fillna(False))
+        .map(lambda mode: f"truncated {mode} image", na_action="ignore")
+    )
     rows["unknown_label"] = [words or None for words in unknown]
     rows["conflict"] = conflicts(catalog, labels)
-    rows["ambiguous_label"] = catalog["raw_label"].where(part_words & rows["unknown_label"].isna() & rows["conflict"].isna())
+    rows["ambiguous_label"] = catalog["raw_label"].where(
+        part_words & rows["unknown_label"].isna() & rows["conflict"].isna()
+    )
     rows["exact_copies"] = [_listing(items[1:]) if len(items) > 1 else None for items in published]
     size = catalog.groupby("group")["sha256"].transform("size")
     rows["near_copies"] = ("group " + catalog["group"].str[:12]).where((size > 1).fillna(False))
@@ -127,7 +146,9 @@ def _leaking(catalog: pd.DataFrame) -> pd.Series:
                 splits.setdefault((group, item["source"]), set()).add(item["raw_split"])
     texts = {key: " and ".join(sorted(names)) for key, names in splits.items() if len(names) > 1}
     keys = zip(catalog["group"], catalog["source"], strict=True)
-    return pd.Series([texts.get((group, source)) if pd.notna(group) else None for group, source in keys], index=catalog.index)
+    return pd.Series(
+        [texts.get((group, source)) if pd.notna(group) else None for group, source in keys], index=catalog.index
+    )
 
 
 def _listing(items: list[dict[str, str]]) -> str:

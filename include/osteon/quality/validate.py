@@ -60,7 +60,9 @@ class Validation:
         return any(finding.severity != "info" for finding in self.findings)
 
 
-def validate(settings: Settings, lake: Lake, labels: LabelMap, catalog_key: str, manifest_keys: list[str]) -> Validation:
+def validate(
+    settings: Settings, lake: Lake, labels: LabelMap, catalog_key: str, manifest_keys: list[str]
+) -> Validation:
     """Run every check. The result is kept in the lake; the same inputs give it without running anything.
 
     A critical finding does not raise: whoever calls decides to stop, after telling people.
@@ -120,7 +122,9 @@ def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold],
                 arguments |= {"column": check.column, "mostly": 1 - threshold.max_share}
             kind = getattr(expectations, check.expectation)
             notes = f"**{check.name}**: {check.remedy}"
-            suite.add_expectation(kind(severity=threshold.severity, notes=notes, meta={"check": check.name}, **arguments))
+            suite.add_expectation(
+                kind(severity=threshold.severity, notes=notes, meta={"check": check.name}, **arguments)
+            )
         data = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
         definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=data, suite=suite))
         identity = [column for column in ("source", "path", "class") if column in table]
@@ -186,4 +190,6 @@ def _failing(check: Check, threshold: Threshold, table: pd.DataFrame) -> pd.Seri
 
 def _arguments(check: Check, threshold: Threshold) -> dict[str, Any]:
     """The expectation's arguments, with the threshold's bounds put in for their names."""
-    return {key: getattr(threshold, value) if value in ("minimum", "maximum") else value for key, value in check.arguments}
+    return {
+        key: getattr(threshold, value) if value in ("minimum", "maximum") else value for key, value in check.arguments
+    }

@@ -27,11 +27,15 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
     """Write both. Returns the page's key."""
     summary = summarise(lake, run)
     key = summary["report"]
-    page = environment().get_template("report.html").render(
-        s=summary,
-        metrics=METRICS,
-        chart=class_chart(summary["classes"]),
-        registry=f"{settings.mlflow_url}/#/models/{settings.model_name}",
+    page = (
+        environment()
+        .get_template("report.html")
+        .render(
+            s=summary,
+            metrics=METRICS,
+            chart=class_chart(summary["classes"]),
+            registry=f"{settings.mlflow_url}/#/models/{settings.model_name}",
+        )
     )
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
     lake.put_json(f"{run.prefix}/summary.json", summary)
@@ -86,7 +90,9 @@ def table_lines(summary: dict[str, Any]) -> list[Any]:
         metrics = Table("measure", "test", "95 % interval", title=f"{name} on the test split")
         for metric in METRICS:
             low_high = (result.get("intervals") or {}).get(metric)
-            metrics.add_row(metric, _number(result["metrics"].get(metric)), " to ".join(map(_number, low_high)) if low_high else "")
+            metrics.add_row(
+                metric, _number(result["metrics"].get(metric)), " to ".join(map(_number, low_high)) if low_high else ""
+            )
         for floor, value in (result.get("shortcut_floor") or {}).items():
             metrics.add_row(f"floor: AUROC from {floor}", _number(value), "")
         tables.append(metrics)

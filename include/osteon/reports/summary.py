@@ -47,7 +47,8 @@ def summarise(lake: Lake, run: Run) -> dict[str, Any]:
     if "validate" in stages:
         findings = read_validation(lake, stages["validate"]["validation"]).findings
         summary["alerts"] = [
-            {name: getattr(finding, name) for name in ("check", "severity", "message", "count", "remedy")} for finding in findings
+            {name: getattr(finding, name) for name in ("check", "severity", "message", "count", "remedy")}
+            for finding in findings
         ]
     if "register" in stages:
         numbers = stages["register"]
@@ -73,10 +74,15 @@ def _counts(manifests: pd.DataFrame, catalog: pd.DataFrame, split: bool) -> dict
         "duplicates": int(table["duplicates"].sum()),
         "groups": int(catalog["group"].nunique()),
         "sources": table.to_dict("index"),
-        "classes": {str(name): {str(key): int(value) for key, value in row.items()} for name, row in classes.to_dict("index").items()},
+        "classes": {
+            str(name): {str(key): int(value) for key, value in row.items()}
+            for name, row in classes.to_dict("index").items()
+        },
     }
     if split:
-        reasons = usable.loc[usable["split"].isna(), "reason"].fillna("no reason given").str.split(":").str[0].value_counts()
+        reasons = (
+            usable.loc[usable["split"].isna(), "reason"].fillna("no reason given").str.split(":").str[0].value_counts()
+        )
         sizes = usable["split"].value_counts()
         counts["left_out"] = {str(name): int(value) for name, value in reasons.items()}
         counts["split"] = {name: int(sizes.get(name, 0)) for name in catalogs.SPLITS}

@@ -21,7 +21,14 @@ from osteon.sources.base import COMPANION, PublishedFile, SourceConfig, is_image
 from osteon.sources.download import download, is_url, remote_version
 from osteon.sources.rules import LabelRules
 
-SPLIT_FOLDERS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "test": "test",
+}
 RATIO_FROM = 1 << 20
 """Bytes from which on a file's compression ratio is judged; small flat files compress extremely well."""
 CHUNK = 1 << 20
@@ -118,7 +125,9 @@ class ArchiveSource:
                 raise SourceError(f"source {self.name}: {info.filename} is a link: archives with links are refused")
         double = [name for name, count in names.items() if count > 1]
         if double:
-            raise SourceError(f"source {self.name}: {double[0]} is in the archive {names[double[0]]} times: mend the archive")
+            raise SourceError(
+                f"source {self.name}: {double[0]} is in the archive {names[double[0]]} times: mend the archive"
+            )
         total = sum(info.file_size for info in members)
         if total > self.settings.max_archive_bytes:
             raise SourceError(
@@ -138,7 +147,9 @@ class ArchiveSource:
                     data += chunk
                     if len(data) > limit:
                         return None, f"larger than {limit} bytes (OSTEON_MAX_FILE_BYTES)"
-                    if len(data) >= RATIO_FROM and len(data) > self.settings.max_compression_ratio * max(1, info.compress_size):
+                    if len(data) >= RATIO_FROM and len(data) > self.settings.max_compression_ratio * max(
+                        1, info.compress_size
+                    ):
                         return None, "compressed beyond OSTEON_MAX_COMPRESSION_RATIO: a bomb"
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
             return None, f"cannot be unpacked: {error}"

@@ -32,7 +32,9 @@ def load_sources(path: Path, settings: Settings, only: Sequence[str] = ()) -> li
     try:
         parsed = SourcesFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise ConfigurationError(f"there is no sources file {path}: set OSTEON_SOURCES_FILE or give --sources") from None
+        raise ConfigurationError(
+            f"there is no sources file {path}: set OSTEON_SOURCES_FILE or give --sources"
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is no YAML: {error}") from error
     except ValidationError as error:

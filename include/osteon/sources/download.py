@@ -50,7 +50,9 @@ def download(url: str, version: str, settings: Settings) -> Path:
         try:
             _fetch(url, part, note, settings)
         except TransientError as error:
-            raise SourceError(f"{shown(url)} broke off {ATTEMPTS} times ({error}): run again, it goes on where it stopped") from error
+            raise SourceError(
+                f"{shown(url)} broke off {ATTEMPTS} times ({error}): run again, it goes on where it stopped"
+            ) from error
         part.rename(target)
         note.unlink(missing_ok=True)
     return target
@@ -90,7 +92,9 @@ def _fetch(url: str, part: Path, note: Path, settings: Settings) -> None:
 def _request(method: str, url: str, settings: Settings, headers: dict[str, str]) -> requests.Response:
     plain = {"Accept-Encoding": "identity", **headers}
     try:
-        answer = requests.request(method, url, headers=plain, timeout=settings.http_timeout, stream=True, allow_redirects=True)
+        answer = requests.request(
+            method, url, headers=plain, timeout=settings.http_timeout, stream=True, allow_redirects=True
+        )
     except requests.RequestException as error:
         raise TransientError(f"{type(error).__name__} at {shown(url)}") from error
     if answer.status_code == 429 or answer.status_code >= 500:
@@ -99,5 +103,7 @@ def _request(method: str, url: str, settings: Settings, headers: dict[str, str])
     if answer.status_code >= 400:
         answer.close()
         remedy = {401: "it wants a log-in", 403: "access is refused", 404: "it is gone"}.get(answer.status_code, "")
-        raise SourceError(f"{shown(url)} answered {answer.status_code}: {remedy or 'correct'} - check `location` in the sources file")
+        raise SourceError(
+            f"{shown(url)} answered {answer.status_code}: {remedy or 'correct'} - check `location` in the sources file"
+        )
     return answer

@@ -77,7 +77,9 @@ class Csv(_Rule):
         try:
             text = read(table.file).decode("utf-8-sig")
         except KeyError:
-            raise SourceError(f"source {source}: there is no {table.file}: correct `csv.file` in its label rules") from None
+            raise SourceError(
+                f"source {source}: there is no {table.file}: correct `csv.file` in its label rules"
+            ) from None
         except UnicodeDecodeError as error:
             raise SourceError(f"source {source}: {table.file} is not UTF-8 ({error}): convert it") from None
         rows = csv.DictReader(io.StringIO(text))

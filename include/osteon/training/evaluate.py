@@ -27,7 +27,9 @@ def measure(images: pd.DataFrame, probabilities: NDArray[np.floating], classes: 
     """
     parts = images["body_part"].tolist()
     part_names = np.array(classes.parts)
-    result: Metrics = {"part_accuracy": _mean(part_names[classes.part_probability(probabilities).argmax(axis=1)] == np.array(parts))}
+    result: Metrics = {
+        "part_accuracy": _mean(part_names[classes.part_probability(probabilities).argmax(axis=1)] == np.array(parts))
+    }
     known = images["fractured"].notna().to_numpy(bool)
     states = images["fractured"].fillna(False).to_numpy(bool)
     truth = np.array([f"{part}/{STATES[state]}" for part, state in zip(parts, states, strict=True)])
@@ -35,7 +37,11 @@ def measure(images: pd.DataFrame, probabilities: NDArray[np.floating], classes: 
     right = truth == guess
     result["joint_accuracy"] = _mean(right[known])
     present = sorted(set(truth[known]))
-    result["macro_f1"] = float(f1_score(truth[known], guess[known], labels=present, average="macro", zero_division=0)) if present else None
+    result["macro_f1"] = (
+        float(f1_score(truth[known], guess[known], labels=present, average="macro", zero_division=0))
+        if present
+        else None
+    )
     fracture = classes.fracture_probability(probabilities, parts)
     judged = known & np.isfinite(fracture)
     yes, score = states[judged], fracture[judged]
@@ -78,7 +84,9 @@ def resamples(groups: pd.Series, rounds: int, seed: int = 0) -> list[NDArray[np.
     return [np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))]) for _ in range(rounds)]
 
 
-def intervals(images: pd.DataFrame, probabilities: NDArray[np.floating], classes: ClassList, rounds: int) -> dict[str, list[float] | None]:
+def intervals(
+    images: pd.DataFrame, probabilities: NDArray[np.floating], classes: ClassList, rounds: int
+) -> dict[str, list[float] | None]:
     """95 % percentile intervals of `measure`'s figures; None where most samples leave a figure undefined."""
     samples = [measure(images.iloc[rows], probabilities[rows], classes) for rows in resamples(images["group"], rounds)]
     result: dict[str, list[float] | None] = {}
@@ -100,14 +108,20 @@ def shortcut_floor(train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
     result["body part"] = auroc(truth[1], known[1]["body_part"].map(by_part).fillna(truth[0].mean()).to_numpy(float))
     columns = ["bytes", "width", "height"]
     modes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(known[0][["mode"]].astype(str))
-    values = [np.hstack([frame[columns].to_numpy(float), modes.transform(frame[["mode"]].astype(str))]) for frame in known]
+    values = [
+        np.hstack([frame[columns].to_numpy(float), modes.transform(frame[["mode"]].astype(str))]) for frame in known
+    ]
     model = HistGradientBoostingClassifier(max_iter=60, max_depth=3, random_state=0).fit(values[0], truth[0])
     result["file size, dimensions, mode"] = auroc(truth[1], model.predict_proba(values[1])[:, 1])
     return result
 
 
 def paired_difference(
-    images: pd.DataFrame, ours: Callable[[NDArray[np.intp]], Metrics], theirs: Callable[[NDArray[np.intp]], Metrics], metric: str, rounds: int
+    images: pd.DataFrame,
+    ours: Callable[[NDArray[np.intp]], Metrics],
+    theirs: Callable[[NDArray[np.intp]], Metrics],
+    metric: str,
+    rounds: int,
 ) -> tuple[float, float] | None:
     """95 % interval of ours - theirs of a metric, over the same bootstrap samples; None when mostly undefined."""
     differences = []
@@ -123,7 +137,11 @@ def paired_difference(
 
 def _calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gaps = [abs(confidence[bins == i].mean() - right[bins == i].mean()) * (bins == i).mean() for i in range(BINS) if (bins == i).any()]
+    gaps = [
+        abs(confidence[bins == i].mean() - right[bins == i].mean()) * (bins == i).mean()
+        for i in range(BINS)
+        if (bins == i).any()
+    ]
     return float(sum(gaps))
 
 

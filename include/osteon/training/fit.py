@@ -63,14 +63,21 @@ def fit(
     stop = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     slower = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.4, patience=max(2, patience // 3))
     history = model.fit(
-        dataset(*train, batch, seed), validation_data=dataset(*val, 128, None), epochs=epochs, callbacks=[stop, slower], verbose=2
+        dataset(*train, batch, seed),
+        validation_data=dataset(*val, 128, None),
+        epochs=epochs,
+        callbacks=[stop, slower],
+        verbose=2,
     )
     return len(history.history["loss"])
 
 
 def logits(model: Any, features: NDArray[np.float16], batch: int = 256) -> NDArray[np.float64]:
     """(n, classes) by plain calls of the model: for few images many times faster than `model.predict`."""
-    parts = [np.asarray(model(features[i : i + batch].astype(np.float32), training=False)) for i in range(0, len(features), batch)]
+    parts = [
+        np.asarray(model(features[i : i + batch].astype(np.float32), training=False))
+        for i in range(0, len(features), batch)
+    ]
     return np.concatenate(parts).astype(np.float64)
 
 

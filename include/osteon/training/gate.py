@@ -41,7 +41,11 @@ def judge(images: pd.DataFrame, challenger: Scored, champion: Scored, rounds: in
     every = np.arange(len(images))
     ours, theirs = challenger.measure(images, every), champion.measure(images, every)
     interval = paired_difference(
-        images, lambda rows: challenger.measure(images, rows), lambda rows: champion.measure(images, rows), METRIC, rounds
+        images,
+        lambda rows: challenger.measure(images, rows),
+        lambda rows: champion.measure(images, rows),
+        METRIC,
+        rounds,
     )
     if interval is None:
         return Decision(False, f"{METRIC} cannot be compared: the test split has too few images of known state")
@@ -50,5 +54,7 @@ def judge(images: pd.DataFrame, challenger: Scored, champion: Scored, rounds: in
         return Decision(False, f"not better with confidence: {told}")
     new, old = (values["sensitivity_at_90_specificity"] for values in (ours, theirs))
     if old is not None and (new is None or new < old - SENSITIVITY_MARGIN):
-        return Decision(False, f"fracture sensitivity at 90 % specificity falls from {old:.3f} to {new or 0:.3f}; {told}")
+        return Decision(
+            False, f"fracture sensitivity at 90 % specificity falls from {old:.3f} to {new or 0:.3f}; {told}"
+        )
     return Decision(True, f"better with confidence: {told}")

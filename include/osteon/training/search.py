@@ -52,7 +52,9 @@ def search(
         def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
             log.info("search: epoch %d, validation loss %.3f", epoch + 1, (logs or {})["val_loss"])
 
-    tuner.search(dataset(*train, budget.batch, seed), validation_data=dataset(*val, 128, None), verbose=0, callbacks=[Lines()])
+    tuner.search(
+        dataset(*train, budget.batch, seed), validation_data=dataset(*val, 128, None), verbose=0, callbacks=[Lines()]
+    )
     done = [trial for trial in tuner.oracle.trials.values() if trial.status == "COMPLETED" and trial.score is not None]
     if len(done) < min_completed:
         raise TrainingError(

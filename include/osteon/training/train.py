@@ -32,14 +32,18 @@ MODELS = ("cnn_bilstm",)
 log = logging.getLogger(__name__)
 
 
-def train(settings: Settings, lake: Lake, snapshot_key: str, model: str, budget: str, seed: int, out: str) -> dict[str, Any]:
+def train(
+    settings: Settings, lake: Lake, snapshot_key: str, model: str, budget: str, seed: int, out: str
+) -> dict[str, Any]:
     """Train `model` and leave it under `out` in the lake; `result.json` is written last.
 
     Where `result.json` exists it is returned and nothing is done. The test split is used once, at the end. Raises
     `ConfigurationError` for an unknown model or budget, `TrainingError` when the data cannot carry a model.
     """
     if model not in MODELS or budget not in BUDGETS:
-        raise ConfigurationError(f"no model {model!r} with budget {budget!r}: models are {MODELS}, budgets {tuple(BUDGETS)}")
+        raise ConfigurationError(
+            f"no model {model!r} with budget {budget!r}: models are {MODELS}, budgets {tuple(BUDGETS)}"
+        )
     if lake.exists(f"{out}/result.json"):
         stored: dict[str, Any] = lake.get_json(f"{out}/result.json")
         return stored

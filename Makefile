@@ -1,0 +1,56 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test test-all up down lint bench lock
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	@echo "making $(VENV) from $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+# uv only installs faster: `pip install -r requirements.txt` gives the same.
+$(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
+	@echo "installing what Osteon needs (about 3 GB, some minutes on a slow line)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -E '^uv==' requirements-dev.txt | cut -d' ' -f1)"
+	@$(BIN)/uv pip install --python $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	@$(BIN)/uv pip install --python $(BIN)/python -r requirements-dev.txt
+	@touch $@
+
+setup: $(VENV)/.installed  ## make .venv and install what the project needs
+setup-dev: $(VENV)/.installed-dev
+
+demo: setup  ## run the weekly DAG on generated radiographs, in the real Airflow
+	@$(BIN)/osteon run --sources config/sources.demo.yaml --budget smoke
+
+test: setup-dev  ## the default tests (under 10 minutes on 2 cores)
+	@$(BIN)/python -m pytest
+
+test-all: setup-dev  ## every test, the slow ones as well
+	@$(BIN)/python -m pytest -m ""
+
+up: setup  ## start S3, MLflow, the mail catcher and Airflow on this machine
+	@$(BIN)/osteon up
+
+down: setup  ## stop what `make up` started
+	@$(BIN)/osteon down
+
+lint: setup-dev  ## style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: setup-dev  ## the benchmarks, where the real archives are
+	@$(BIN)/python bench/stages.py
+
+lock: setup-dev  ## compile the pinned requirements anew
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded pyproject.toml -o requirements.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --all-extras pyproject.toml -c requirements.txt -o requirements-dev.txt
