@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
 
@@ -28,7 +28,7 @@ PARAMS = {
 
 @dag(
     schedule="0 3 * * 1",
-    start_date=datetime(2026, 1, 1),
+    start_date=datetime.combine(load_settings().first_week, time(tzinfo=UTC)),
     catchup=False,
     max_active_runs=1,
     params=PARAMS,
@@ -83,7 +83,7 @@ def xray_weekly() -> None:
 
     @task
     def register(trainings: list[str]) -> None:
-        pipeline("register").register(list(trainings)[0])
+        pipeline("register").register(next(iter(trainings)))
 
     @task
     def report() -> str:

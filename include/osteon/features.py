@@ -36,7 +36,7 @@ def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe
     row = {digest: index for index, digest in enumerate(digests)}
     features = np.empty((len(digests), *recipe.shape), np.float16)
     missing = set(digests)
-    for key in lake.list(f"{prefix}/"):
+    for key in lake.keys(f"{prefix}/"):
         with np.load(io.BytesIO(lake.get_bytes(key))) as shard:
             names = shard["sha256"]
             wanted = [index for index, name in enumerate(names) if str(name) in missing]

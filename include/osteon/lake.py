@@ -94,11 +94,10 @@ class Lake:
     def put_bytes(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         result = self.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type)
         expected = hashlib.md5(data, usedforsecurity=False).hexdigest()
-        if "-" not in result.etag and result.etag.strip('"') != expected:
+        etag = (result.etag or "").strip('"')
+        if "-" not in etag and etag != expected:
             self.client.remove_object(self.bucket, key)
-            raise LakeError(
-                f"{key} arrived damaged (ETag {result.etag}, expected {expected}): it was removed, try again"
-            )
+            raise LakeError(f"{key} arrived damaged (ETag {etag}, expected {expected}): it was removed, try again")
 
     def get_bytes(self, key: str) -> bytes:
         """The object's bytes. Raises `LakeError` when there is none."""
@@ -123,7 +122,7 @@ class Lake:
             raise
         return True
 
-    def list(self, prefix: str) -> Iterator[str]:
+    def keys(self, prefix: str) -> Iterator[str]:
         """Keys that start with the prefix, in order."""
         for item in self.client.list_objects(self.bucket, prefix=prefix, recursive=True):
             if item.object_name and not item.is_dir:
@@ -155,7 +154,7 @@ class Lake:
     def get_folder(self, prefix: str, folder: Path) -> int:
         """Download what lies below the prefix. Returns the number of files."""
         count = 0
-        for key in self.list(f"{prefix}/"):
+        for key in self.keys(f"{prefix}/"):
             target = folder / key.removeprefix(f"{prefix}/")
             if not target.resolve().is_relative_to(folder.resolve()):
                 raise LakeError(f"{key} would be written outside {folder}: remove that object")

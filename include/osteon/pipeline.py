@@ -116,7 +116,7 @@ class Pipeline:
         return key
 
     def training_key(self, catalog: str, model: str, budget: str, seed: int, salt: str = "") -> str:
-        """Where the training of `model` on this snapshot goes: a function of its inputs, and of `salt` to force another."""
+        """Where the training of `model` on this snapshot goes: set by its inputs; another `salt` forces another."""
         from osteon import catalog as catalogs
         from osteon.lake import derived_key
         from osteon.training.train import VERSION

@@ -108,18 +108,15 @@ def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], snaps
     import mlflow
     import numpy as np
     import pandas as pd
+    from mlflow.data.pandas_dataset import from_pandas
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
     mlflow.set_experiment(settings.mlflow_experiment)
     catalog = catalogs.read(lake, result["snapshot_key"])
-    signature = ModelSignature(
-        inputs=Schema([ColSpec(DataType.binary, "image")]),
-        outputs=Schema(
-            [ColSpec(DataType.string, "body_part"), ColSpec(DataType.double, "fracture_probability")]
-            + [ColSpec(DataType.double, name) for name in result["classes"]]
-        ),
-    )
+    columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "body_part")]
+    columns += [ColSpec(DataType.double, name) for name in ("fracture_probability", *result["classes"])]
+    signature = ModelSignature(inputs=Schema([ColSpec(DataType.binary, "image")]), outputs=Schema(columns))
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_name=f"{result['model']} {snapshot}"):
         place = Path(folder) / "predictor"
         place.mkdir()
@@ -133,11 +130,11 @@ def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], snaps
         mlflow.log_metrics(figures)
         mlflow.log_dict(result, "result.json")
         used = catalog.loc[catalog["split"].notna(), ["sha256", "source", "body_part", "split"]].astype(object)
-        data = mlflow.data.from_pandas(
+        data = from_pandas(
             pd.DataFrame(used),
             source=f"{settings.s3_endpoint}/{settings.s3_bucket}/{result['snapshot_key']}",
             name=snapshot,
-        )  # type: ignore[attr-defined]
+        )
         mlflow.log_input(data, context="training")
         versions = [f"{package}=={importlib.metadata.version(package)}" for package in REQUIREMENTS]
         info = mlflow.pyfunc.log_model(

@@ -36,5 +36,5 @@ class Run:
         """The numbers of every stage that ended well, by the stage's name."""
         prefix = f"{self.prefix}/stages/"
         return {
-            key.removeprefix(prefix).removesuffix(".json"): self.lake.get_json(key) for key in self.lake.list(prefix)
+            key.removeprefix(prefix).removesuffix(".json"): self.lake.get_json(key) for key in self.lake.keys(prefix)
         }

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlflow
+import mlflow.models
 import numpy as np
 import pandas as pd
+from mlflow.pyfunc import PythonModel
 
 from osteon.training.predictor import Predictor
 
 MAX_PIXELS = 100_000_000
 
 
-class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class ServedModel(PythonModel):
     """Input: a column `image` of bytes. Output: `body_part, fracture_probability` and a column for each class.
 
     `fracture_probability` is P(fractured | the predicted part), nan where that part's fracture state was never learnt.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -57,6 +58,9 @@ class Settings(BaseSettings):
     min_side: int = Field(32, ge=1, description="pixels; a smaller image is quarantined")
     http_timeout: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
 
+    # The schedule.
+    first_week: date = Field(date(2026, 1, 1), description="no scheduled run is made for a week before this date")
+
     # Split.
     train_share: float = Field(0.6, gt=0, lt=1)
     val_share: float = Field(0.2, gt=0, lt=1)
@@ -86,4 +90,5 @@ def load_settings(**overrides: object) -> Settings:
 
     Raises `pydantic.ValidationError`, which names the setting and what it takes.
     """
-    return Settings(_secrets_dir=os.environ.get("OSTEON_SECRETS_DIR"), **overrides)  # type: ignore[arg-type]
+    secrets_dir = os.environ.get("OSTEON_SECRETS_DIR")
+    return Settings(_secrets_dir=secrets_dir, **overrides)  # type: ignore[arg-type,call-arg]

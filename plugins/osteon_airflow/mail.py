@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import smtplib
 from collections.abc import Mapping
 from email.message import EmailMessage
 from typing import Any
@@ -32,8 +33,9 @@ def send(settings: Settings, mail: Mail) -> None:
     message.add_alternative(mail.html, subtype="html")
     try:
         with SmtpHook(smtp_conn_id=CONNECTION) as hook:
-            hook.get_conn()
-            hook._smtp_client.send_message(message)
+            client = hook._smtp_client  # the hook itself builds only mails of one HTML part
+            assert isinstance(client, smtplib.SMTP)
+            client.send_message(message)
     except AirflowNotFoundException as error:
         raise MailNotSentError(f"there is no connection {CONNECTION!r}: set AIRFLOW_CONN_SMTP_DEFAULT") from error
     except Exception as error:  # the hook wraps what smtplib and the socket raise in exceptions of several libraries

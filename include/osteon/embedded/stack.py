@@ -14,6 +14,7 @@ import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Callable, Sequence
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,7 @@ class Stack:
             "S3_SECRET_KEY": applied.s3_secret_key.get_secret_value(),
             "MLFLOW_URL": applied.mlflow_url,
             "AIRFLOW_URL": applied.airflow_url,
+            "FIRST_WEEK": state["made_on"],  # or Airflow makes a run for last week as soon as the DAG is unpaused
         }
         airflow = {
             "CORE__DAGS_FOLDER": str(ROOT / "dags"),
@@ -226,6 +228,7 @@ class Stack:
         if not path.exists():
             self.home.mkdir(parents=True, exist_ok=True)
             state = {
+                "made_on": date.today().isoformat(),
                 "s3_access_key": secrets.token_hex(10),
                 "s3_secret_key": secrets.token_hex(20),
                 "airflow_password": secrets.token_urlsafe(12),

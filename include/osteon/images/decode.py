@@ -65,7 +65,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
             if not str(error).startswith(TRUNCATED):
                 raise UndecodableError(f"damaged: {error}") from None
             truncated = True
-            image.tile = []  # the rows decoded so far stand in the image's buffer; this keeps them and decodes nothing anew
+            image.tile = []  # keeps the rows decoded so far, of the buffer, and decodes nothing anew
         upright = ImageOps.exif_transpose(image)
         return Decoded(_to_grey(upright), mode, truncated)
 

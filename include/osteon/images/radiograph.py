@@ -112,7 +112,8 @@ def _tube(bone: Bone, size: tuple[int, int], scale: float, offset: Point) -> NDA
             wide = bone.radius * bone.ends * scale
             ImageDraw.Draw(cortex).ellipse((x - wide, y - wide, x + wide, y + wide), fill=1.0)
     _stroke(ImageDraw.Draw(marrow), points, [radius * 0.55 for radius in radii], 1.0)
-    return np.asarray(_blur(cortex, 0.8)) * 0.9 - np.asarray(_blur(marrow, max(1.0, radii[0] * 0.2))) * 0.35
+    outer, inner = np.asarray(_blur(cortex, 0.8)), np.asarray(_blur(marrow, max(1.0, radii[0] * 0.2)))
+    return (0.9 * outer - 0.35 * inner).astype(np.float32)
 
 
 def _stroke(pen: ImageDraw.ImageDraw, points: list[Point], radii: list[float], value: float) -> None:

@@ -10,7 +10,7 @@ SPACE_VERSION = 1
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is spent. Hyperband (Li et al., JMLR 18, 2018): epochs of the longest trial, and the reduction factor."""
+    """How much is spent: epochs of Hyperband's longest trial, its reduction factor (Li et al., JMLR 18, 2018), ..."""
 
     search_epochs: int
     factor: int

@@ -29,7 +29,11 @@ class Threshold(BaseModel):
 
 @dataclass(frozen=True)
 class Check:
-    """One check. `expectation` names a class of `great_expectations.expectations`; `arguments` may use the threshold."""
+    """One check.
+
+    `expectation` names a class of `great_expectations.expectations`; an argument whose value is `minimum` or `maximum`
+    is taken from the threshold.
+    """
 
     name: str
     table: Literal["images", "classes", "label_map"]

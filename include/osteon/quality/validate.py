@@ -138,9 +138,10 @@ def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold],
         outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": plain})
         for run in outcome.run_results.values():
             for result in run.results:
+                expectation: Any = result.expectation_config
                 if result.exception_info.get("raised_exception"):
-                    raise RuntimeError(f"{result.expectation_config}: {result.exception_info['exception_message']}")
-                results[result.expectation_config.meta["check"]] = result
+                    raise RuntimeError(f"{expectation}: {result.exception_info['exception_message']}")
+                results[expectation.meta["check"]] = result
     context.build_data_docs()
     return results
 

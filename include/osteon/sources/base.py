@@ -36,9 +36,12 @@ class PublishedFile:
 class Source(Protocol):
     """A publisher. Reading it never changes the lake."""
 
-    name: str
-    licence: str
-    attribution: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def licence(self) -> str: ...
+    @property
+    def attribution(self) -> str: ...
 
     def latest_version(self) -> str:
         """A short string that changes when the published data, or the rules that label it, change."""

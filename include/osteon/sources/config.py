@@ -48,4 +48,6 @@ def load_sources(path: Path, settings: Settings, only: Sequence[str] = ()) -> li
     if unknown:
         raise ConfigurationError(f"{path} has no source {', '.join(unknown)}; it has {', '.join(names)}")
     chosen = [entry for entry in parsed.sources if not only or entry.name in only]
-    return [entry.open(settings, path.resolve().parent) for entry in chosen]
+    folder = path.resolve().parent
+    opened: list[Source] = [entry.open(settings, folder) for entry in chosen]
+    return opened

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from PIL import Image
@@ -23,23 +23,26 @@ GENERATOR = 1
 SPLITS = ("train", "train", "train", "valid", "test")
 
 
+Count = Annotated[int, Field(ge=0)]
+
+
 class Defects(BaseModel):
     """How many files with each defect are added to, or made of, the originals."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    truncated: int = Field(0, ge=0)
-    exact_copies: int = Field(0, ge=0)
-    rotated_copies: int = Field(0, ge=0)
-    reexported_copies: int = Field(0, ge=0)
-    mirrored_copies: int = Field(0, ge=0)
-    conflicting_copies: int = Field(0, ge=0)
-    blank: int = Field(0, ge=0)
-    not_image: int = Field(0, ge=0)
-    missing_label: int = Field(0, ge=0)
-    unknown_label: int = Field(0, ge=0)
-    ambiguous_label: int = Field(0, ge=0)
-    wrong_label: int = Field(0, ge=0)
+    truncated: Count = 0
+    exact_copies: Count = 0
+    rotated_copies: Count = 0
+    reexported_copies: Count = 0
+    mirrored_copies: Count = 0
+    conflicting_copies: Count = 0
+    blank: Count = 0
+    not_image: Count = 0
+    missing_label: Count = 0
+    unknown_label: Count = 0
+    ambiguous_label: Count = 0
+    wrong_label: Count = 0
 
 
 class PhantomConfig(SourceConfig):

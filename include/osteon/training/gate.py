@@ -49,7 +49,8 @@ def judge(images: pd.DataFrame, challenger: Scored, champion: Scored, rounds: in
     )
     if interval is None:
         return Decision(False, f"{METRIC} cannot be compared: the test split has too few images of known state")
-    told = f"{METRIC} {ours[METRIC]:.3f} against the champion's {theirs[METRIC]:.3f}, difference {interval[0]:+.3f} to {interval[1]:+.3f}"
+    told = f"{METRIC} {ours[METRIC]:.3f} against the champion's {theirs[METRIC]:.3f}"
+    told += f", difference {interval[0]:+.3f} to {interval[1]:+.3f}"
     if interval[0] <= 0:
         return Decision(False, f"not better with confidence: {told}")
     new, old = (values["sensitivity_at_90_specificity"] for values in (ours, theirs))

@@ -58,7 +58,7 @@ def search(
     done = [trial for trial in tuner.oracle.trials.values() if trial.status == "COMPLETED" and trial.score is not None]
     if len(done) < min_completed:
         raise TrainingError(
-            f"only {len(done)} of {len(tuner.oracle.trials)} trials completed, {min_completed} are needed: see the log above"
+            f"only {len(done)} of {len(tuner.oracle.trials)} trials completed, {min_completed} are needed: see the log"
         )
     done.sort(key=lambda trial: trial.score)
     trials = [
