@@ -1,0 +1,64 @@
+"""Servers and folders that tests share. Every server is started here, on free loopback ports, and stopped again."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from osteon.embedded.ports import free_ports
+from osteon.embedded.stack import Stack
+from osteon.lake import Lake
+from osteon.settings import ROOT, Settings, load_settings
+
+REAL_DATA = ROOT.parent / "shared" / "data"
+
+
+def fresh_settings(folder: Path) -> Settings:
+    """Settings of a stack of its own: its own state folder and free ports, nothing from the environment."""
+    names = ("airflow_port", "s3_port", "mlflow_port", "smtp_port", "mail_port")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    return load_settings(state_dir=folder, upload_workers=4, bootstrap_rounds=40, **ports)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    """No variable of the person who runs the tests reaches them."""
+    patch = pytest.MonkeyPatch()
+    for name in list(os.environ):
+        if name.startswith(("OSTEON_", "AIRFLOW_", "MLFLOW_")):
+            patch.delenv(name)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def stack(clean_environment: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running S3 store, MLflow and mail catcher."""
+    running = Stack(fresh_settings(tmp_path_factory.mktemp("stack")))
+    running.up(["s3", "mail", "mlflow"])
+    yield running
+    running.down()
+
+
+@pytest.fixture
+def settings(stack: Stack, tmp_path: Path) -> Settings:
+    """Settings for the running servers, with a bucket of the test's own."""
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    return stack.applied_settings().model_copy(update={"s3_bucket": bucket, "state_dir": tmp_path / "state"})
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Lake:
+    return Lake.from_settings(settings)
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder with the two real archives."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"the real archives are not at {REAL_DATA}")
+    return REAL_DATA

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pandas as pd
+
+from osteon.curation.split import place
+
+SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
+
+
+def groups(**strata: int) -> pd.DataFrame:
+    rows = [(f"{name}-{i}", name, 1) for name, count in strata.items() for i in range(count)]
+    return pd.DataFrame(rows, columns=["group", "stratum", "size"])
+
+
+def counts(frame: pd.DataFrame, placed: dict[str, str], stratum: str) -> dict[str, int]:
+    members = frame[frame["stratum"] == stratum]
+    return members.groupby(members["group"].map(placed))["size"].sum().to_dict()
+
+
+def test_each_stratum_is_split_60_20_20() -> None:
+    frame = groups(common=100, rare=10)
+    placed = place(frame, {}, SHARES, seed=0)
+    assert counts(frame, placed, "common") == {"train": 60, "val": 20, "test": 20}
+    assert counts(frame, placed, "rare") == {"train": 6, "val": 2, "test": 2}
+
+
+def test_a_large_group_is_weighed_by_its_images() -> None:
+    frame = pd.concat([groups(a=40), pd.DataFrame([("big", "a", 40)], columns=["group", "stratum", "size"])])
+    assert counts(frame, place(frame, {}, SHARES, 0), "a") == {"train": 48, "val": 16, "test": 16}
+
+
+def test_what_was_placed_stays_and_new_groups_fill_what_lacks() -> None:
+    before = place(groups(a=50), {}, SHARES, 0)
+    frame = groups(a=100)
+    after = place(frame, before, SHARES, 0)
+    assert all(after[name] == split for name, split in before.items())
+    assert counts(frame, after, "a") == {"train": 60, "val": 20, "test": 20}
+
+
+def test_the_seed_decides_and_the_order_of_rows_does_not() -> None:
+    frame = groups(a=50, b=20)
+    assert place(frame, {}, SHARES, 1) == place(frame.sample(frac=1, random_state=3), {}, SHARES, 1)
+    assert place(frame, {}, SHARES, 1) != place(frame, {}, SHARES, 2)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from osteon.images.decode import UndecodableError, decode
+from osteon.images.inspect import measure
+from osteon.curation.repair import mend
+from tests.pictures import encode, radiograph
+
+LIMIT = 10_000_000
+
+
+def test_a_whole_image_is_decoded_and_not_called_truncated() -> None:
+    pixels = radiograph(1)
+    image = decode(encode(pixels, "PNG"), LIMIT)
+    assert not image.truncated
+    np.testing.assert_array_equal(image.pixels, pixels)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("JPEG", {}), ("PNG", {}), ("JPEG", {"progressive": True})])
+def test_a_cut_stream_is_reported_in_one_decode(kind: str, options: dict[str, object]) -> None:
+    data = encode(radiograph(2), kind, **options)
+    image = decode(data[: int(len(data) * 0.6)], LIMIT)
+    assert image.truncated
+    if not options:
+        assert 0.2 < image.decoded_rows / 140 < 0.9
+
+
+def test_mending_sets_the_missing_rows_to_zero_and_leaves_the_others() -> None:
+    data = encode(radiograph(3) // 2 + 100, "JPEG")
+    cut = data[: int(len(data) * 0.6)]
+    rows = decode(cut, LIMIT).decoded_rows
+    mended = decode(mend(cut, LIMIT), LIMIT)
+    assert not mended.truncated and mended.pixels.shape == (140, 120)
+    assert not mended.pixels[rows:].any()
+    np.testing.assert_array_equal(mended.pixels[:rows], decode(cut, LIMIT).pixels[:rows])
+
+
+@pytest.mark.parametrize(
+    ("image", "kind"),
+    [
+        (Image.fromarray((np.arange(64 * 64).reshape(64, 64) * 16).astype(np.uint16)), "PNG"),
+        (Image.new("CMYK", (64, 64), (0, 0, 0, 128)), "JPEG"),
+        (Image.new("RGB", (64, 64), (200, 10, 10)).quantize(4), "PNG"),
+        (Image.new("RGBA", (64, 64), (200, 10, 10, 128)), "PNG"),
+        (Image.new("1", (64, 64), 1), "PNG"),
+        (Image.new("F", (64, 64), 0.5), "TIFF"),
+    ],
+)
+def test_every_mode_becomes_8_bit_grey(image: Image.Image, kind: str) -> None:
+    decoded = decode(encode(image, kind), LIMIT)
+    assert decoded.pixels.shape == (64, 64) and decoded.pixels.dtype == np.uint8
+
+
+def test_16_bits_keep_their_order() -> None:
+    values = (np.arange(64 * 64).reshape(64, 64) * 16).astype(np.uint16)
+    grey = decode(encode(Image.fromarray(values), "PNG"), LIMIT).pixels
+    assert grey[0, 0] == 0 and grey[-1, -1] == 255 and (np.diff(grey.ravel().astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not an image"),
+        (b"<html>no</html>", "not an image"),
+        (encode(Image.new("L", (400, 400)), "PNG"), "160000|400x400"),
+        (
+            encode(Image.new("L", (50, 50)), "GIF", save_all=True, append_images=[Image.new("L", (50, 50), 9)]),
+            "2 frames",
+        ),
+    ],
+)
+def test_what_cannot_be_used_has_a_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(UndecodableError, match=reason):
+        decode(data, 100_000)
+    assert measure("x", data, 100_000).problem
+
+
+def test_a_20000_x_20000_image_is_refused_before_it_is_decoded() -> None:
+    with pytest.raises(UndecodableError, match="20000x20000"):
+        decode(encode(Image.new("1", (20_000, 20_000)), "PNG"), 100_000_000)
+
+
+def test_blank_area_counts_flat_rows_and_columns() -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (100, 100), dtype=np.uint8)
+    pixels[75:] = 0
+    assert measure("x", encode(pixels, "PNG"), LIMIT).blank_fraction == pytest.approx(0.25)

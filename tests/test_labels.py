@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from osteon.errors import ConfigurationError
+from osteon.labels import REQUIRED_PARTS, Label, LabelMap, load_labels
+from osteon.settings import load_settings
+
+
+@pytest.fixture
+def labels() -> LabelMap:
+    return load_labels(load_settings().labels_file)
+
+
+def changed(labels: LabelMap, **parts: object) -> LabelMap:
+    raw = labels.model_dump()
+    for name, entry in parts.items():
+        if entry is None:
+            del raw["parts"][name]
+        else:
+            raw["parts"][name] = entry
+    return LabelMap.model_validate(raw)
+
+
+def test_the_map_that_ships_is_complete_and_has_20_codes_without_gaps(labels: LabelMap) -> None:
+    assert labels.problems() == []
+    codes = [labels.code(part, state) for part in REQUIRED_PARTS for state in (False, True)]
+    assert codes == list(range(20))
+
+
+def test_a_missing_part_is_named_with_both_its_classes(labels: LabelMap) -> None:
+    problems = " ".join(changed(labels, wrist=None).problems())
+    assert "wrist/fractured" in problems and "wrist/non-fractured" in problems and "gaps: 6" in problems
+
+
+def test_a_code_and_an_alias_claimed_twice_are_found(labels: LabelMap) -> None:
+    problems = " ".join(changed(labels, knee={"code": 5, "aliases": ["pelvis"]}).problems())
+    assert "code 5 is claimed by both `hip` and `knee`" in problems
+    assert "`pelvis` is claimed by both `hip` and `knee`" in problems
+
+
+@pytest.mark.parametrize(
+    ("raw", "meaning"),
+    [
+        ("Finger|Fractured", Label("hand", True)),
+        ("XR_WRIST|normal", Label("wrist", False)),
+        ("feet|", Label("leg", None)),
+        ("hand+shoulder|fractured", Label(None, True)),
+        ("hand+fingers|fractured", Label("hand", True)),
+        ("hand+mixed|fractured", Label(None, True)),
+        ("mandible|fractured", Label(None, True, ("mandible",))),
+        ("hand|perhaps", Label(None, None, ("perhaps",))),
+        (None, Label(None, None)),
+    ],
+)
+def test_raw_labels_mean_one_part_or_none_and_unknown_words_are_never_guessed(
+    labels: LabelMap, raw: str | None, meaning: Label
+) -> None:
+    assert labels.resolve(raw) == meaning
+
+
+def test_an_unreadable_map_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "labels.yaml"
+    with pytest.raises(ConfigurationError, match=r"labels\.yaml.*OSTEON_LABELS_FILE"):
+        load_labels(path)
+    path.write_text(yaml.safe_dump({"parts": {"hand": {"code": -1}}, "states": {}}))
+    with pytest.raises(ConfigurationError, match="code"):
+        load_labels(path)

@@ -1,0 +1,103 @@
+"""The lake on a real S3 server."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import threading
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pandas as pd
+import pytest
+from pydantic import SecretStr
+
+from osteon.errors import LakeError
+from osteon.lake import Lake, derived_key, image_key
+from osteon.settings import Settings
+
+
+def test_an_image_is_kept_once_under_its_digest(lake: Lake) -> None:
+    data = b"some image"
+    digest, uploaded = lake.put_image(data)
+    assert (digest, uploaded) == (hashlib.sha256(data).hexdigest(), True)
+    assert lake.put_image(data) == (digest, False)
+    assert lake.get_image(digest) == data
+    assert list(lake.keys("images/")) == [image_key(digest)]
+
+
+def test_an_altered_image_is_not_given_out(lake: Lake) -> None:
+    digest, _ = lake.put_image(b"right")
+    lake.put_bytes(image_key(digest), b"wrong")
+    with pytest.raises(LakeError, match="altered"):
+        lake.get_image(digest)
+
+
+def test_an_upload_that_breaks_off_leaves_no_object(lake: Lake, settings: Settings) -> None:
+    """The bytes of a real, signed upload are cut in half on the wire."""
+    target = urlsplit(settings.s3_endpoint)
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        cut = threading.Thread(target=_pass_half, args=(proxy, (target.hostname, target.port), 60_000))
+        cut.start()
+        broken = settings.model_copy(update={"s3_endpoint": f"http://127.0.0.1:{proxy.getsockname()[1]}"})
+        client = Lake.from_settings(settings)
+        data = bytes(range(256)) * 1000
+        key = image_key(hashlib.sha256(data).hexdigest())
+        request = _signed_put(client, key, data, f"127.0.0.1:{proxy.getsockname()[1]}")
+        with socket.create_connection(proxy.getsockname()) as wire:
+            wire.sendall(request)
+        cut.join()
+    assert broken.s3_endpoint != settings.s3_endpoint
+    assert not lake.exists(key)
+    assert lake.put_image(data)[1], "the retry uploads it"
+
+
+def _signed_put(lake: Lake, key: str, data: bytes, host: str) -> bytes:
+    url = urlsplit(lake.client.presigned_put_object(lake.bucket, key))
+    head = f"PUT {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {len(data)}\r\n\r\n"
+    return head.encode() + data
+
+
+def _pass_half(proxy: socket.socket, target: tuple[str, int], count: int) -> None:
+    inner, _ = proxy.accept()
+    with inner, socket.create_connection(target) as outer:
+        sent = 0
+        while sent < count and (chunk := inner.recv(min(8192, count - sent))):
+            outer.sendall(chunk)
+            sent += len(chunk)
+
+
+def test_tables_and_json_come_back_as_they_went(lake: Lake) -> None:
+    table = pd.DataFrame({"name": pd.array(["ä", None], dtype="string"), "flag": pd.array([True, None], dtype="boolean")})
+    lake.put_table("t.parquet", table)
+    pd.testing.assert_frame_equal(lake.get_table("t.parquet"), table)
+    lake.put_json("t.json", {"ß": [1, None]})
+    assert lake.get_json("t.json") == {"ß": [1, None]}
+
+
+def test_what_is_absent_is_named(lake: Lake) -> None:
+    with pytest.raises(LakeError, match=r"holds no catalogue/x\.parquet"):
+        lake.get_bytes("catalogue/x.parquet")
+
+
+def test_folders_go_up_and_down(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c.html").write_text("page")
+    assert lake.put_folder("docs", tmp_path / "a") == 1
+    assert lake.get_folder("docs", tmp_path / "back") == 1
+    assert (tmp_path / "back" / "b" / "c.html").read_text() == "page"
+
+
+def test_wrong_keys_and_a_dead_endpoint_name_their_remedy(settings: Settings) -> None:
+    wrong = settings.model_copy(update={"s3_secret_key": SecretStr("wrong")})
+    with pytest.raises(LakeError, match="OSTEON_S3_SECRET_KEY") as caught:
+        Lake.from_settings(wrong)
+    assert "wrong" not in str(caught.value)
+    with pytest.raises(LakeError, match="OSTEON_S3_ENDPOINT"):
+        Lake.from_settings(settings.model_copy(update={"s3_endpoint": "minio:9000"}))
+
+
+def test_a_derived_key_depends_on_every_input() -> None:
+    keys = {derived_key("s", 1, "a"), derived_key("s", 2, "a"), derived_key("s", 1, "b"), derived_key("t", 1, "a")}
+    assert len(keys) == 4
+    assert derived_key("s", 1, "a") in keys
