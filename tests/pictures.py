@@ -10,7 +10,9 @@ from PIL import Image
 from osteon.images.radiograph import draw
 
 
-def radiograph(seed: int, part: str = "forearm", fractured: bool = False, size: tuple[int, int] = (120, 140)) -> np.ndarray:
+def radiograph(
+    seed: int, part: str = "forearm", fractured: bool = False, size: tuple[int, int] = (120, 140)
+) -> np.ndarray:
     return draw(part, fractured, size, np.random.default_rng(seed))
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from osteon.curation.repair import mend
 from osteon.images.decode import UndecodableError, decode
 from osteon.images.inspect import measure
-from osteon.curation.repair import mend
 from tests.pictures import encode, radiograph
 
 LIMIT = 10_000_000

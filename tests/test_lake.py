@@ -68,7 +68,9 @@ def _pass_half(proxy: socket.socket, target: tuple[str, int], count: int) -> Non
 
 
 def test_tables_and_json_come_back_as_they_went(lake: Lake) -> None:
-    table = pd.DataFrame({"name": pd.array(["ä", None], dtype="string"), "flag": pd.array([True, None], dtype="boolean")})
+    table = pd.DataFrame(
+        {"name": pd.array(["ä", None], dtype="string"), "flag": pd.array([True, None], dtype="boolean")}
+    )
     lake.put_table("t.parquet", table)
     pd.testing.assert_frame_equal(lake.get_table("t.parquet"), table)
     lake.put_json("t.json", {"ß": [1, None]})

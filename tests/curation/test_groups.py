@@ -51,7 +51,9 @@ def test_a_copy_rotated_by_any_angle_joins_when_its_name_says_so_and_its_pixels_
 
 
 def test_different_exposures_of_one_part_stay_apart() -> None:
-    images = [(f"{seed}.jpg", encode(radiograph(seed, part))) for seed in range(12) for part in ("hand", "leg", "spine")]
+    images = [
+        (f"{seed}.jpg", encode(radiograph(seed, part))) for seed in range(12) for part in ("hand", "leg", "spine")
+    ]
     assert leakage_groups(frame(*images)).nunique() == len(images)
 
 

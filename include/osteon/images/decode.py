@@ -42,7 +42,9 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     pixels, several frames, a damaged stream.
     """
     try:
-        Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is the process's; max_pixels is checked below, before decoding
+        Image.MAX_IMAGE_PIXELS = (
+            None  # Pillow's own limit is the process's; max_pixels is checked below, before decoding
+        )
         image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError:
         raise UndecodableError("not an image") from None

@@ -13,7 +13,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 from osteon.errors import SourceError
 from osteon.settings import Settings
 
-CHUNK = 1 << 20
+CHUNK = 64 << 10
+"""Bytes written at once; what came since the last full chunk is lost when a connection breaks."""
 ATTEMPTS = 6
 
 

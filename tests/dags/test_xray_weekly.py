@@ -1,0 +1,201 @@
+"""The DAG: it imports, it is wired as designed, and it runs as a whole on phantoms with every defect."""
+
+from __future__ import annotations
+
+import email
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from email.policy import default
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from osteon.embedded.stack import Stack
+from osteon.labels import load_labels
+from osteon.lake import Lake
+from osteon.quality.validate import Validation, read_validation
+from osteon.runs import Run
+from osteon.settings import ROOT, Settings, load_settings
+from osteon.sources.config import load_sources
+from osteon.sources.phantom import Defects, PhantomSource
+
+DEFECTS = dict.fromkeys(Defects.model_fields, 2) | {"truncated": 4, "rotated_copies": 6, "reexported_copies": 4}
+
+
+@pytest.fixture(scope="module")
+def airflow(stack: Stack) -> Iterator[dict[str, str]]:
+    """An Airflow home with a migrated database, and the environment that uses the test servers."""
+    patch = pytest.MonkeyPatch()
+    environment = stack.environment()
+    for name, value in environment.items():
+        if name.startswith(("OSTEON_", "AIRFLOW", "AWS_", "MLFLOW_", "GX_", "PYTHONPATH")):
+            patch.setenv(name, value)
+    program = Path(sys.executable).with_name("airflow")
+    subprocess.run([program, "db", "migrate"], check=True, capture_output=True, timeout=300)
+    yield environment
+    patch.undo()
+
+
+@pytest.fixture
+def dag(airflow: dict[str, str], settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("OSTEON_S3_BUCKET", settings.s3_bucket)
+    monkeypatch.setenv("OSTEON_STATE_DIR", str(settings.state_dir))
+    monkeypatch.setenv("OSTEON_MODEL_NAME", settings.s3_bucket)
+    monkeypatch.setenv("OSTEON_BOOTSTRAP_ROUNDS", "30")
+    bag = DagBag(str(ROOT / "dags"))
+    assert bag.import_errors == {}
+    return bag.dags["xray_weekly"]
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    path = tmp_path / "sources.yaml"
+    entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "longer_side": [90, 120], "seed": 4}
+    text = yaml.safe_dump({"sources": [{**entry, "images": 260, "fractured_share": 0.5, "defects": DEFECTS}]})
+    path.write_text(text)
+    return path
+
+
+def run(dag: Any, sources: Path, lake: Lake, **conf: object) -> tuple[Run, dict[str, str]]:
+    result = dag.test(run_conf={"sources": str(sources), "budget": "smoke", **conf})
+    states = {instance.task_id: str(instance.state) for instance in result.get_task_instances()}
+    return Run(lake, result.run_id), states | {"run": str(result.state)}
+
+
+def mails(stack: Stack) -> list[Any]:
+    files = sorted((stack.home / "mail").glob("*.eml"))
+    return [email.message_from_bytes(path.read_bytes(), policy=default) for path in files]
+
+
+def test_the_dag_is_wired_as_designed(dag: Any) -> None:
+    order = [
+        "ingest",
+        "catalogue",
+        "inspect",
+        "repair",
+        "group",
+        "validate",
+        "quality_gate",
+        "split",
+        "train",
+        "register",
+    ]
+    for before, after in zip(order, order[1:], strict=False):
+        assert after in dag.get_task(before).downstream_task_ids, (before, after)
+    assert dag.get_task("report").is_teardown
+    assert dag.max_active_runs == 1 and not dag.catchup
+    assert set(dag.params) == {"sources", "budget", "stop_after", "force_retrain", "seed"}
+    assert len((ROOT / "dags" / "xray_weekly.py").read_text().splitlines()) < 150
+
+
+def test_no_module_of_osteon_imports_airflow() -> None:
+    code = "import sys, pkgutil, importlib, osteon\n"
+    code += "for m in pkgutil.walk_packages(osteon.__path__, 'osteon.'):\n"
+    code += "    if m.name != 'osteon.served_model': importlib.import_module(m.name)\n"
+    code += "assert not [name for name in sys.modules if name.split('.')[0] == 'airflow']"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Path, lake: Lake, stack: Stack) -> None:
+    before = len(mails(stack))
+    result, states = run(dag, sources, lake)
+    assert states["run"] == "success", states
+    summary = lake.get_json(f"{result.prefix}/summary.json")
+    (source,) = load_sources(sources, load_settings())
+    assert isinstance(source, PhantomSource)
+    truth = source.truth()
+    injected = Counter(item.defect for item in truth)
+    found = read_validation(lake, result.stages()["validate"]["validation"])
+
+    assert offenders(found, "truncated") == paths(truth, "truncated")
+    assert offenders(found, "unusable_images") == paths(truth, "blank", "not_image")
+    assert offenders(found, "missing_labels") == paths(truth, "missing_label")
+    assert offenders(found, "unknown_labels") == paths(truth, "unknown_label")
+    assert offenders(found, "ambiguous_labels") == paths(truth, "ambiguous_label")
+    copied = {item.path for item in truth if item.defect in ("rotated_copies", "reexported_copies", "mirrored_copies")}
+    found_copies = offenders(found, "near_copies")
+    assert len(copied & found_copies) >= 0.95 * len(copied)
+    expected = copied | {str(item.original) for item in truth if item.original} | paths(truth, "conflicting_copies")
+    assert len(found_copies - expected) <= 0.05 * len(found_copies), found_copies - expected
+    assert offenders(found, "conflicting_labels") >= paths(truth, "conflicting_copies")
+    assert offenders(found, "suspected_labels") & paths(truth, "wrong_label")
+    assert (summary["truncated"], summary["repaired"]) == (injected["truncated"],) * 2
+    assert summary["duplicates"] == injected["exact_copies"]
+    assert summary["quarantined"] == injected["blank"] + injected["not_image"]
+    files = sum(row["files"] for row in summary["sources"].values())
+    assert files == summary["images"] + summary["duplicates"] + summary["quarantined"] == 260 + 16
+    assert summary["images"] == sum(summary["split"].values()) + sum(summary["left_out"].values())
+    assert summary["registered"]["alias"] == "champion" and summary["champion"] == "1"
+    assert set(summary["models"]["cnn_bilstm"]["metrics"]) >= {
+        "joint_accuracy",
+        "fracture_auroc_by_part",
+        "ece",
+        "seconds",
+    }
+
+    (mail,) = mails(stack)[before:]
+    text = mail.get_body(("plain",)).get_content()
+    html = mail.get_body(("html",)).get_content()
+    for finding in found.findings:
+        if finding.severity != "info":
+            assert finding.message in text and finding.remedy in text
+            assert str(finding.count) in html
+    page = lake.get_bytes(summary["report"]).decode()
+    assert summary["snapshot"] in page and "not a medical device" in page
+    assert lake.exists(f"{summary['data_docs']}/index.html")
+
+    again, states = run(dag, sources, lake)
+    second = lake.get_json(f"{again.prefix}/summary.json")
+    assert states["run"] == "success"
+    assert second["work"] == {"uploaded": 0, "decoded": 0}
+    assert second["snapshot"] == summary["snapshot"]
+    assert second["registered"]["version"] == "1", "no second version of the same training"
+
+
+def test_a_label_map_without_the_wrist_stops_before_training(
+    dag: Any, sources: Path, lake: Lake, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = load_labels(load_settings().labels_file).model_dump(mode="json")
+    del labels["parts"]["wrist"]
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(labels))
+    monkeypatch.setenv("OSTEON_LABELS_FILE", str(tmp_path / "labels.yaml"))
+    before = len(mails(stack))
+    result, states = run(dag, sources, lake)
+    assert states["run"] == "failed" and states["quality_gate"] == "failed"
+    assert states["train"] == "upstream_failed" and states["report"] == "success"
+    assert not list(lake.keys("models/"))
+    (mail,) = mails(stack)[before:]
+    assert "critical" in mail["Subject"]
+    assert "wrist/fractured" in mail.get_body(("plain",)).get_content()
+    assert "wrist/non-fractured" in mail.get_body(("plain",)).get_content()
+    assert lake.get_json(f"{result.prefix}/summary.json")["alerts"][0]["check"] == "label_map"
+
+
+def test_a_failing_task_is_mailed_with_its_remedy(dag: Any, tmp_path: Path, lake: Lake, stack: Stack) -> None:
+    before = len(mails(stack))
+    _, states = run(dag, tmp_path / "absent.yaml", lake)
+    assert states["run"] == "failed" and states["list_sources"] == "failed"
+    text = [mail.get_body(("plain",)).get_content() for mail in mails(stack)[before:]]
+    assert any("OSTEON_SOURCES_FILE" in body for body in text), text
+
+
+def test_a_run_stops_after_the_stage_that_was_asked_for(dag: Any, sources: Path, lake: Lake) -> None:
+    result, states = run(dag, sources, lake, stop_after="repair")
+    assert states["run"] == "success"
+    assert (states["repair"], states["group"], states["train"]) == ("success", "skipped", "skipped")
+    assert lake.get_json(f"{result.prefix}/summary.json")["repaired"] == DEFECTS["truncated"]
+
+
+def offenders(found: Validation, check: str) -> set[str]:
+    names = [item["name"] for finding in found.findings if finding.check == check for item in finding.offenders]
+    return {name.split(":", 1)[1] for name in names}
+
+
+def paths(truth: list[Any], *defects: str) -> set[str]:
+    return {item.path for item in truth if item.defect in defects}

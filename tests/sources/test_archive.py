@@ -1,0 +1,277 @@
+"""Archives as publishers hand them out, and as nobody should."""
+
+from __future__ import annotations
+
+import http.server
+import random
+import re
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from osteon.errors import ConfigurationError, SourceError
+from osteon.settings import ROOT, Settings, load_settings
+from osteon.sources.archive import ArchiveConfig, ArchiveSource
+from osteon.sources.base import COMPANION, PublishedFile
+from osteon.sources.config import load_sources
+from tests.pictures import encode, radiograph
+
+IMAGE = encode(radiograph(1))
+CSV = "image_id,hand,leg,fractured\na.jpg,1,0,1\nb.jpg,1,1,0\n"
+TABLE = {"file": "labels.csv", "key": "image_id"}
+BY_CSV = {
+    "part": {"csv": {**TABLE, "columns": ["hand", "leg"]}},
+    "fracture": {"csv": {**TABLE, "column": "fractured", "values": {"1": "fractured", "0": "non-fractured"}}},
+}
+
+
+@pytest.fixture
+def limits(tmp_path: Path) -> Settings:
+    return load_settings(state_dir=tmp_path / "state", max_file_bytes=50_000, max_archive_bytes=400_000, max_files=20)
+
+
+def source(place: Path | str, settings: Settings, labels: object = None, **more: object) -> ArchiveSource:
+    rules = labels or {"part": {"constant": "hand"}}
+    entry = {"kind": "archive", "name": "s", "licence": "CC0-1.0", "location": str(place), "labels": rules, **more}
+    return ArchiveConfig.model_validate(entry).open(settings, Path("/"))
+
+
+def read(opened: ArchiveSource) -> dict[str, PublishedFile]:
+    return {file.path: file for file in opened.fetch(opened.latest_version())}
+
+
+def make_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def make_folder(path: Path, members: dict[str, bytes]) -> Path:
+    for name, data in members.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(data)
+    return path
+
+
+@pytest.fixture(params=[make_zip, make_folder])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> object:
+    return lambda members: request.param(tmp_path / "archive", members)
+
+
+def test_labels_come_from_columns_and_every_file_is_accounted_for(make, limits: Settings) -> None:
+    files = read(source(make({"train/a.jpg": IMAGE, "b.jpg": IMAGE, "labels.csv": CSV.encode()}), limits, BY_CSV))
+    assert files["train/a.jpg"] == PublishedFile("train/a.jpg", IMAGE, "hand|fractured", "train")
+    assert files["b.jpg"].raw_label == "hand+leg|non-fractured"
+    assert files["labels.csv"].reason == COMPANION
+
+
+def test_labels_come_from_folders(make, limits: Settings) -> None:
+    rules = {"part": {"folder": 0}, "fracture": {"folder": -1, "values": {"Pos": "fractured"}}}
+    files = read(source(make({"XR_HAND/Pos/ü 手.jpg": IMAGE, "top.jpg": IMAGE}), limits, rules))
+    assert files["XR_HAND/Pos/ü 手.jpg"].raw_label == "XR_HAND|fractured"
+    assert files["top.jpg"].raw_label is None
+
+
+def test_two_images_of_one_name_in_two_folders_are_two(make, limits: Settings) -> None:
+    assert len(read(source(make({"x/a.jpg": IMAGE, "y/a.jpg": IMAGE}), limits))) == 2
+
+
+def test_an_empty_and_a_large_file_are_left_out_with_a_reason(make, limits: Settings) -> None:
+    files = read(source(make({"a.jpg": IMAGE, "empty.jpg": b"", "large.jpg": bytes(60_000)}), limits))
+    assert files["a.jpg"].data == IMAGE
+    assert files["empty.jpg"].reason == "empty file"
+    assert "larger than 50000 bytes" in str(files["large.jpg"].reason)
+
+
+def test_a_version_changes_with_the_files_and_with_the_rules(tmp_path: Path, limits: Settings) -> None:
+    first = source(make_zip(tmp_path / "a.zip", {"a.jpg": IMAGE}), limits)
+    other_rules = source(tmp_path / "a.zip", limits, {"part": {"constant": "leg"}})
+    other_files = source(make_zip(tmp_path / "b.zip", {"a.jpg": IMAGE[:-1]}), limits)
+    versions = [item.latest_version() for item in (first, first, other_rules, other_files)]
+    assert versions[0] == versions[1] and len(set(versions)) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../a.jpg", "points outside"),
+        ("/etc/a.jpg", "points outside"),
+        ("C:\\a.jpg", "points outside"),
+        ("a.txt", "no image"),
+    ],
+)
+def test_a_zip_that_points_outside_or_holds_no_image_is_refused(
+    name: str, message: str, tmp_path: Path, limits: Settings
+) -> None:
+    with pytest.raises(SourceError, match=message):
+        read(source(make_zip(tmp_path / "bad.zip", {name: IMAGE}), limits))
+
+
+def test_a_link_is_refused_in_a_zip_and_where_it_leaves_a_folder(tmp_path: Path, limits: Settings) -> None:
+    info = zipfile.ZipInfo("link.jpg")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    with pytest.raises(SourceError, match="is a link"):
+        read(source(tmp_path / "link.zip", limits))
+    folder = make_folder(tmp_path / "folder", {"a.jpg": IMAGE})
+    (folder / "link.jpg").symlink_to("/etc/passwd")
+    with pytest.raises(SourceError, match="leaves the folder"):
+        read(source(folder, limits))
+
+
+def test_bombs_are_refused_by_the_bytes_that_come_not_by_the_header(tmp_path: Path, limits: Settings) -> None:
+    bomb = make_zip(tmp_path / "bomb.zip", {"a.jpg": IMAGE, "bomb.jpg": bytes(3 << 20)})
+    generous = limits.model_copy(update={"max_file_bytes": 1 << 30, "max_archive_bytes": 1 << 30})
+    files = read(source(bomb, generous))
+    assert files["a.jpg"].data == IMAGE and "bomb" in str(files["bomb.jpg"].reason)
+    with pytest.raises(SourceError, match="OSTEON_MAX_ARCHIVE_BYTES"):
+        read(source(bomb, limits))
+    raw = bytearray(bomb.read_bytes())
+    raw = bytearray(re.sub(re.escape((3 << 20).to_bytes(4, "little")), (100).to_bytes(4, "little"), bytes(raw)))
+    (tmp_path / "lying.zip").write_bytes(raw)
+    lying = read(source(tmp_path / "lying.zip", limits))["bomb.jpg"]
+    assert lying.data is None and lying.reason
+
+
+def test_too_many_files_and_a_doubled_name_are_refused(tmp_path: Path, limits: Settings) -> None:
+    with pytest.raises(SourceError, match="OSTEON_MAX_FILES"):
+        read(source(make_zip(tmp_path / "many.zip", {f"{i}.jpg": IMAGE for i in range(21)}), limits))
+    with zipfile.ZipFile(tmp_path / "double.zip", "w") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("a.jpg", IMAGE)
+        archive.writestr("a.jpg", IMAGE[:-1])
+    with pytest.raises(SourceError, match=r"a\.jpg is in the archive 2 times"):
+        read(source(tmp_path / "double.zip", limits))
+
+
+def test_damage_in_one_member_leaves_out_that_member_only(tmp_path: Path, limits: Settings) -> None:
+    path = make_zip(tmp_path / "damaged.zip", {"a.jpg": IMAGE, "b.jpg": IMAGE})
+    raw = bytearray(path.read_bytes())
+    raw[200] ^= 0xFF
+    path.write_bytes(raw)
+    files = read(source(path, limits))
+    assert "cannot be unpacked" in str(files["a.jpg"].reason) and files["b.jpg"].data == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"part": {"csv": {**TABLE, "file": "other.csv", "column": "hand"}}}, r"no other\.csv"),
+        ({"part": {"csv": {**TABLE, "column": "knee"}}}, r"no column knee \(it has image_id, hand, leg, fractured\)"),
+    ],
+)
+def test_a_missing_table_or_column_is_named_with_what_there_is(
+    make, rules: object, message: str, limits: Settings
+) -> None:
+    with pytest.raises(SourceError, match=message):
+        read(source(make({"a.jpg": IMAGE, "labels.csv": CSV.encode()}), limits, rules))
+
+
+def test_a_table_that_contradicts_itself_is_refused(make, limits: Settings) -> None:
+    table = CSV + "a.jpg,0,1,1\n"
+    with pytest.raises(SourceError, match=r"a\.jpg twice"):
+        read(source(make({"a.jpg": IMAGE, "labels.csv": table.encode()}), limits, BY_CSV))
+
+
+def test_a_missing_archive_names_every_place_looked_at(tmp_path: Path, limits: Settings) -> None:
+    with pytest.raises(SourceError, match=r"one\.zip, .*two\.zip.*correct `location`"):
+        source(tmp_path / "one.zip", limits, location=[str(tmp_path / "one.zip"), str(tmp_path / "two.zip")])
+    (tmp_path / "text.zip").write_text("no zip")
+    with pytest.raises(SourceError, match="no readable zip"):
+        read(source(tmp_path / "text.zip", limits))
+
+
+class Server(http.server.BaseHTTPRequestHandler):
+    """Serves one file with ETag and ranges, and breaks off the first GETs."""
+
+    data = b""
+    breaks = 0
+    status = 200
+    ranges: list[str]
+
+    def do_HEAD(self) -> None:
+        self.send_response(self.status)
+        self.send_header("ETag", '"v1"')
+        self.send_header("Content-Length", str(len(self.data)))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        cls = type(self)
+        asked = self.headers.get("Range", "")
+        cls.ranges.append(asked)
+        start = int(asked[6:-1]) if asked else 0
+        self.send_response(206 if asked else self.status)
+        self.send_header("ETag", '"v1"')
+        self.send_header("Content-Length", str(len(self.data) - start))
+        self.end_headers()
+        rest = self.data[start:]
+        if cls.breaks:
+            cls.breaks -= 1
+            self.wfile.write(rest[: len(rest) // 2])
+            self.close_connection = True
+            self.connection.close()
+        else:
+            self.wfile.write(rest)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[type[Server], str]]:
+    handler = type("Handler", (Server,), {"ranges": [], "breaks": 0})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield handler, f"http://127.0.0.1:{running.server_address[1]}/a.zip?key=hidden"
+        running.shutdown()
+
+
+def test_a_download_that_breaks_goes_on_where_it_stopped(server, tmp_path: Path, limits: Settings) -> None:
+    handler, url = server
+    members = {f"{i}.jpg": random.Random(i).randbytes(45_000) for i in range(8)}
+    handler.data = make_zip(tmp_path / "a.zip", members).read_bytes()
+    handler.breaks = 2
+    files = read(source(url, limits))
+    assert {path: file.data for path, file in files.items()} == members
+    starts = [int(asked[6:-1]) if asked else 0 for asked in handler.ranges]
+    assert len(starts) == 3 and 0 == starts[0] < starts[1] < starts[2] < len(handler.data)
+
+
+@pytest.mark.parametrize(("status", "remedy"), [(403, "refused"), (404, "gone")])
+def test_a_refusal_is_told_at_once_without_the_urls_secrets(server, status: int, remedy: str, limits: Settings) -> None:
+    handler, url = server
+    handler.status = status
+    with pytest.raises(SourceError, match=remedy) as caught:
+        source(url, limits).latest_version()
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_sources_file_with_mistakes_names_them(tmp_path: Path, limits: Settings) -> None:
+    path = tmp_path / "sources.yaml"
+    with pytest.raises(ConfigurationError, match="OSTEON_SOURCES_FILE"):
+        load_sources(path, limits)
+    entry = "{name: a, kind: phantom, licence: CC0-1.0}"
+    for text, message in (
+        ("sources: []", "sources"),
+        ("sources: [{name: a, kind: ftp}]", "kind"),
+        (f"sources: [{entry}, {entry}]", "a twice"),
+        ("sources: [{name: a, kind: phantom, licence: CC0-1.0, imagse: 3}]", "imagse"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigurationError, match=message):
+            load_sources(path, limits)
+    path.write_text(f"sources: [{entry}]")
+    with pytest.raises(ConfigurationError, match="no source b; it has a"):
+        load_sources(path, limits, only=["b"])
+
+
+def test_the_two_real_archives_have_4396_images(real_data: Path) -> None:
+    opened = load_sources(ROOT / "config" / "sources.fracatlas.yaml", load_settings())
+    files = [file for item in opened for file in item.fetch("")]
+    images = [file for file in files if file.data is not None]
+    assert len(images) == 4396
+    assert sum(file.raw_label == "spine|" for file in images) == 1329
+    assert not [file for file in files if file.reason not in (None, COMPANION)]
