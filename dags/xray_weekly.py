@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
 
@@ -28,7 +28,7 @@ PARAMS = {
 
 @dag(
     schedule="0 3 * * 1",
-    start_date=datetime.combine(load_settings().first_week, time(tzinfo=UTC)),
+    start_date=load_settings().scheduled_from,
     catchup=False,
     max_active_runs=1,
     params=PARAMS,

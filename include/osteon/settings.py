@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -59,7 +59,9 @@ class Settings(BaseSettings):
     http_timeout: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
 
     # The schedule.
-    first_week: date = Field(date(2026, 1, 1), description="no scheduled run is made for a week before this date")
+    scheduled_from: datetime = Field(
+        datetime(2026, 1, 1, tzinfo=UTC), description="no scheduled run is made for a time before; must lie in the past"
+    )
 
     # Split.
     train_share: float = Field(0.6, gt=0, lt=1)

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from email.policy import default
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
         "train",
         "register",
     ]
-    for before, after in zip(order, order[1:], strict=False):
+    for before, after in pairwise(order):
         assert after in dag.get_task(before).downstream_task_ids, (before, after)
     assert dag.get_task("report").is_teardown
     assert dag.max_active_runs == 1 and not dag.catchup

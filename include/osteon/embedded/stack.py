@@ -14,7 +14,7 @@ import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ class Stack:
             "S3_SECRET_KEY": applied.s3_secret_key.get_secret_value(),
             "MLFLOW_URL": applied.mlflow_url,
             "AIRFLOW_URL": applied.airflow_url,
-            "FIRST_WEEK": state["made_on"],  # or Airflow makes a run for last week as soon as the DAG is unpaused
+            "SCHEDULED_FROM": state["made_at"],  # or Airflow makes a run for last week as soon as the DAG is unpaused
         }
         airflow = {
             "CORE__DAGS_FOLDER": str(ROOT / "dags"),
@@ -228,7 +228,7 @@ class Stack:
         if not path.exists():
             self.home.mkdir(parents=True, exist_ok=True)
             state = {
-                "made_on": date.today().isoformat(),
+                "made_at": datetime.now(UTC).isoformat(),
                 "s3_access_key": secrets.token_hex(10),
                 "s3_secret_key": secrets.token_hex(20),
                 "airflow_password": secrets.token_urlsafe(12),
@@ -319,6 +319,7 @@ class Stack:
             "-volume.max=200",
             "-master.volumeSizeLimitMB=512",
             "-master.telemetry=false",
+            "-volume.preStopSeconds=1",
         ]
         for part in ("master", "volume", "filer"):
             weed += [f"-{part}.port={ports[part]}", f"-{part}.port.grpc={ports[part + '_grpc']}"]
