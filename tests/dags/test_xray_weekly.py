@@ -86,10 +86,11 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
         "split",
         "train",
         "register",
+        "report",
     ]
     for before, after in pairwise(order):
         assert after in dag.get_task(before).downstream_task_ids, (before, after)
-    assert dag.get_task("report").is_teardown
+    assert dag.get_task("finished").upstream_task_ids == {"register", "report"}
     assert dag.max_active_runs == 1 and not dag.catchup
     assert set(dag.params) == {"sources", "budget", "stop_after", "force_retrain", "seed"}
     assert len((ROOT / "dags" / "xray_weekly.py").read_text().splitlines()) < 150

@@ -316,7 +316,7 @@ class Stack:
         weed += [
             "-s3.port.iceberg=0",
             "-s3.port.lance=0",
-            "-volume.max=200",
+            "-volume.max=10000",  # each bucket opens seven of them; empty ones cost nothing
             "-master.volumeSizeLimitMB=512",
             "-master.telemetry=false",
             "-volume.preStopSeconds=1",
