@@ -22,8 +22,9 @@ def measure(images: pd.DataFrame, probabilities: NDArray[np.floating], classes: 
     """All single-number measures; None where undefined (no such images, or one state only).
 
     `images` has `body_part, fractured`; `probabilities` is (n, classes). Images of unknown state count for
-    `part_accuracy` only. The fracture measures use P(fractured | the true part), so that naming the part earns
-    nothing; `ece` is the expected calibration error of the joint class over 10 equal bins (Guo et al., ICML 2017).
+    `part_accuracy` only. The fracture measures use P(fractured | the true part), pooled over parts: parts differ in how
+    often they are fractured, so read them beside `shortcut_floor` and `auroc_by_part`. `ece` is the expected
+    calibration error of the joint class over 10 equal bins (Guo et al., ICML 2017).
     """
     parts = images["body_part"].tolist()
     part_names = np.array(classes.parts)

@@ -1,0 +1,53 @@
+"""Seconds of each stage from ingest to split on the real archives: the first time, and again with nothing changed.
+
+Absolute times say more about the machine than about Osteon; the ratio in the last line is what to compare.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from osteon.embedded.ports import free_ports
+from osteon.embedded.stack import Stack
+from osteon.pipeline import Pipeline
+from osteon.settings import ROOT, load_settings
+
+SOURCES = ROOT / "config" / "sources.fracatlas.yaml"
+
+
+def run_to_split(name: str) -> dict[str, float]:
+    """Run the stages under a run's name; seconds by stage."""
+    line = Pipeline(name)
+    manifests = [line.ingest(str(SOURCES), source) for source in line.source_names(str(SOURCES))]
+    catalog = line.group(line.repair(line.inspect(line.catalogue(manifests))))
+    line.validate(catalog, manifests)
+    line.split(catalog, seed=0)
+    return {stage: numbers["seconds"] for stage, numbers in line.run.stages().items()}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="osteon-bench-") as folder:
+        ports = dict(zip(("s3_port", "smtp_port", "mail_port"), free_ports(3), strict=True))
+        stack = Stack(load_settings(state_dir=Path(folder), **ports))
+        stack.up(["s3"])
+        try:
+            os.environ.update(stack.environment())
+            first, again = run_to_split("first"), run_to_split("again")
+        finally:
+            stack.down()
+    table = Table("stage", "first", "again", title="Seconds on the real archives")
+    for stage, seconds in first.items():
+        table.add_row(stage, f"{seconds:.2f}", f"{again[stage]:.2f}")
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(table)
+    console.print(f"again is {sum(first.values()) / sum(again.values()):.1f} times faster than first")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from osteon.training.classes import ClassList
+from osteon.training.evaluate import auroc_by_part, intervals, measure, resamples, sensitivity, shortcut_floor
+from osteon.training.gate import Scored, judge
+
+CLASSES = ClassList(("hand/non-fractured", "hand/fractured", "leg/non-fractured", "leg/fractured"))
+
+
+def images(count: int = 200, seed: int = 0) -> pd.DataFrame:
+    """Legs are fractured more often than hands, as in real archives."""
+    rng = np.random.default_rng(seed)
+    part = rng.choice(["hand", "leg"], count)
+    fractured = rng.random(count) < np.where(part == "leg", 0.6, 0.2)
+    return pd.DataFrame(
+        {"body_part": part, "fractured": pd.array(fractured, "boolean"), "group": [f"g{i // 2}" for i in range(count)]}
+    )
+
+
+def truth(frame: pd.DataFrame) -> np.ndarray:
+    return CLASSES.allowed(frame).astype(float)
+
+
+def blurred(frame: pd.DataFrame, noise: float, seed: int = 1) -> np.ndarray:
+    scores = truth(frame) + np.random.default_rng(seed).random((len(frame), 4)) * noise
+    return scores / scores.sum(axis=1, keepdims=True)
+
+
+def test_a_perfect_model_gets_perfect_figures() -> None:
+    found = measure(images(), truth(images()), CLASSES)
+    assert found.pop("ece") == pytest.approx(0)
+    assert set(found.values()) == {1.0}
+
+
+def test_knowing_the_part_only_earns_nothing_within_a_part() -> None:
+    frame = images()
+    part = truth(frame) @ np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]], float)
+    rates = np.array([0.8, 0.2, 0.4, 0.6])
+    found = part * rates
+    assert measure(frame, found, CLASSES)["part_accuracy"] == 1
+    assert auroc_by_part(frame, found, CLASSES) == {"hand": 0.5, "leg": 0.5}
+    floor = shortcut_floor(frame.assign(bytes=1, width=1, height=1, mode="L"),
+                           frame.assign(bytes=1, width=1, height=1, mode="L"))  # fmt: skip
+    assert measure(frame, found, CLASSES)["fracture_auroc"] == pytest.approx(floor["body part"])
+    assert floor["body part"] > 0.6 and floor["file size, dimensions, mode"] == 0.5
+
+
+def test_the_floor_sees_a_shortcut_in_the_file() -> None:
+    frame = images().assign(width=100, height=100, mode="L")
+    frame["bytes"] = np.where(frame["fractured"], 5000, 9000)
+    assert shortcut_floor(frame, frame)["file size, dimensions, mode"] == 1.0
+
+
+def test_an_unknown_state_counts_for_the_part_only() -> None:
+    frame = images(40).assign(fractured=pd.array([None] * 40, "boolean"))
+    found = measure(frame, np.tile([0.4, 0.3, 0.2, 0.1], (40, 1)), CLASSES)
+    assert found["part_accuracy"] == pytest.approx((frame["body_part"] == "hand").mean())
+    assert {name for name, value in found.items() if value is not None} == {"part_accuracy"}
+
+
+def test_sensitivity_is_taken_at_the_asked_specificity() -> None:
+    negatives, positives = np.arange(10), np.array([8.5, 9.5, 3.5, 9.5])
+    yes = np.r_[np.zeros(10, bool), np.ones(4, bool)]
+    assert sensitivity(yes, np.r_[negatives, positives]) == 0.75
+
+
+def test_resamples_draw_whole_groups() -> None:
+    groups = pd.Series(["a", "b", "a", "c"])
+    for rows in resamples(groups, 20):
+        assert np.count_nonzero(rows == 0) == np.count_nonzero(rows == 2)
+
+
+def test_intervals_hold_the_figure_and_narrow_with_more_images() -> None:
+    wide, narrow = (
+        intervals(images(count), blurred(images(count), 2.0), CLASSES, 60)["joint_accuracy"] for count in (60, 1500)
+    )
+    assert wide is not None and narrow is not None
+    figure = measure(images(1500), blurred(images(1500), 2.0), CLASSES)["joint_accuracy"]
+    assert narrow[0] < figure < narrow[1]
+    assert narrow[1] - narrow[0] < 0.5 * (wide[1] - wide[0])
+
+
+def test_the_gate_promotes_only_what_is_better_with_confidence() -> None:
+    frame = images(400)
+    good, bad = Scored(CLASSES, blurred(frame, 0.8)), Scored(CLASSES, blurred(frame, 3.0))
+    assert judge(frame, good, bad, 60).promoted
+    refused = judge(frame, bad, good, 60)
+    assert not refused.promoted and "not better with confidence" in refused.reason
+    assert not judge(frame, good, good, 60).promoted
+
+
+def test_the_gate_refuses_a_model_that_misses_more_fractures() -> None:
+    """Its joint figures are better, but fractured legs look whole to it."""
+    frame = images(600)
+    champion = Scored(CLASSES, blurred(frame, 1.6))
+    probabilities = truth(frame) * 0.9 + 0.02
+    missed = ((frame["body_part"] == "leg") & frame["fractured"]).to_numpy(bool) & (np.arange(600) % 3 == 0)
+    probabilities[missed] = [0.02, 0.02, 0.94, 0.02]
+    decision = judge(frame, Scored(CLASSES, probabilities), champion, 60)
+    before = champion.measure(frame, np.arange(600))["sensitivity_at_90_specificity"]
+    assert before is not None and before > 0.9, "the champion of this test finds fractures"
+    assert not decision.promoted and "sensitivity" in decision.reason
