@@ -60,8 +60,8 @@ def test_exposure_does_not_change_the_sub_bands() -> None:
 def test_augmentation_changes_features_but_no_target_and_validation_changes_nothing() -> None:
     features = np.random.default_rng(1).normal(size=(20, 8, 8, 4)).astype(np.float16)
     allowed = np.eye(4, dtype=np.float32)[np.arange(20) % 4]
-    plain = list(dataset(features, allowed, 20, None))[0]
+    plain = next(iter(dataset(features, allowed, 20, None)))
     np.testing.assert_array_equal(np.asarray(plain[0]), features.astype(np.float32))
-    changed = list(dataset(features, allowed, 20, seed=3))[0]
+    changed = next(iter(dataset(features, allowed, 20, seed=3)))
     assert not np.array_equal(np.sort(np.asarray(changed[0]).ravel()), np.sort(features.astype(np.float32).ravel()))
     np.testing.assert_array_equal(np.asarray(changed[1]).sum(axis=0), allowed.sum(axis=0))

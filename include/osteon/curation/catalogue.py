@@ -10,7 +10,8 @@ from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 
 VERSION = 1
-PUBLICATION = ["source", "path", "raw_label", "raw_split"]
+PUBLICATION = ("source", "path", "raw_label", "raw_split")
+FIRST = ("bytes", "source", "source_version", "path", "licence", "raw_label")
 
 
 def read_manifests(lake: Lake, manifest_keys: list[str]) -> pd.DataFrame:
@@ -28,24 +29,22 @@ def catalogue(lake: Lake, labels: LabelMap, manifest_keys: list[str]) -> tuple[s
     if lake.exists(key):
         published = lake.get_table(key, columns=["published"])["published"]
         return key, {"images": len(published), "duplicates": int(sum(map(len, published)) - len(published))}
-    files = read_manifests(lake, manifest_keys)
+    files = read_manifests(lake, manifest_keys).astype("object")
     files = files[files["sha256"].notna()]
-    meanings = {raw: labels.resolve(raw) for raw in files["raw_label"].dropna().unique()}
-    meanings[None] = labels.resolve(None)
+    files = files.where(files.notna(), None)
+    meanings = {raw: labels.resolve(raw) for raw in files["raw_label"].unique()}
+    copies: dict[str, list[dict[str, object]]] = {}
+    for file in files.to_dict("records"):
+        copies.setdefault(file["sha256"], []).append(file)
     rows = []
-    for digest, copies in files.groupby("sha256", sort=True):
-        first = copies.iloc[0]
-        raw = [None if pd.isna(label) else label for label in copies["raw_label"]]
-        parts = {meanings[label].body_part for label in raw}
-        states = {meanings[label].fractured for label in raw}
+    for digest, published in copies.items():
+        parts = {meanings[file["raw_label"]].body_part for file in published}
+        states = {meanings[file["raw_label"]].fractured for file in published}
         rows.append(
             {
                 "sha256": digest,
-                **{name: first[name] for name in ("bytes", "source", "source_version", "path", "licence", "raw_label")},
-                "published": copies[PUBLICATION]
-                .astype("object")
-                .where(copies[PUBLICATION].notna(), None)
-                .to_dict("records"),
+                **{name: published[0][name] for name in FIRST},
+                "published": [{name: file[name] for name in PUBLICATION} for file in published],
                 "body_part": parts.pop() if len(parts) == 1 else None,
                 "fractured": states.pop() if len(states) == 1 else None,
                 "label_origin": "source",

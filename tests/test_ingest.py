@@ -1,0 +1,143 @@
+"""Ingest into a real lake: killed and started again, odd files, and what the stages after it make of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from osteon import catalog as catalogs
+from osteon.curation.catalogue import accounts, read_manifests
+from osteon.errors import CatalogError, SourceError
+from osteon.ingest import ingest
+from osteon.lake import Lake
+from osteon.pipeline import Pipeline
+from osteon.settings import Settings
+from osteon.sources.archive import ArchiveConfig
+from tests.pictures import encode, radiograph
+
+
+@pytest.fixture
+def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings as variables, for `Pipeline` and for processes."""
+    values = settings.model_dump(include={"s3_endpoint", "s3_access_key", "s3_bucket", "state_dir", "upload_workers"})
+    values["s3_secret_key"] = settings.s3_secret_key.get_secret_value()
+    for name, value in values.items():
+        monkeypatch.setenv(f"OSTEON_{name.upper()}", str(value))
+    return dict(os.environ)
+
+
+def sources_file(folder: Path, location: Path) -> Path:
+    entry = {"name": "s", "kind": "archive", "licence": "CC0-1.0", "location": str(location)}
+    path = folder / "sources.yaml"
+    path.write_text(yaml.safe_dump({"sources": [{**entry, "labels": {"part": {"constant": "forearm"}}}]}))
+    return path
+
+
+def run_to_split(name: str, sources: Path) -> Pipeline:
+    line = Pipeline(name)
+    manifests = [line.ingest(str(sources), source) for source in line.source_names(str(sources))]
+    line.split(line.group(line.repair(line.inspect(line.catalogue(manifests)))), seed=0)
+    return line
+
+
+def test_a_killed_ingest_goes_on_and_ends_with_the_same_snapshot(
+    environment: dict[str, str], lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(300):
+            archive.writestr(f"{number}.jpg", encode(radiograph(number, size=(72, 80))))
+    sources = sources_file(tmp_path, tmp_path / "a.zip")
+    command = [sys.executable, "-m", "osteon.cli", "ingest", "--sources", str(sources)]
+    slow = {**environment, "OSTEON_UPLOAD_WORKERS": "1"}
+    with subprocess.Popen(command, env=slow, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while len(list(lake.keys("images/"))) < 30:
+            assert process.poll() is None and time.monotonic() < deadline
+        process.send_signal(signal.SIGKILL)
+    left = list(lake.keys("images/"))
+    assert 30 <= len(left) < 300 and not list(lake.keys("manifests/"))
+    for key in left:
+        lake.get_image(key.rsplit("/", 1)[1])
+
+    killed = run_to_split("killed", sources).run.stages()
+    assert killed["ingest.s"]["uploaded"] == 300 - len(left)
+    monkeypatch.setenv("OSTEON_S3_BUCKET", f"{lake.bucket}-b")
+    whole = run_to_split("whole", sources).run.stages()
+    assert whole["ingest.s"]["uploaded"] == 300
+    assert killed["split"]["snapshot"] == whole["split"]["snapshot"]
+
+
+def test_odd_files_are_left_out_with_a_reason_and_disturb_nothing(
+    environment: dict[str, str], lake: Lake, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    good = radiograph(1)
+    animated = [Image.fromarray(radiograph(seed)) for seed in (2, 3)]
+    huge = Image.new("1", (20_000, 20_000))
+    files = {
+        "good.jpg": encode(good),
+        "手 фото.png": encode(radiograph(4), "PNG"),
+        "deep.png": encode(Image.fromarray(radiograph(5).astype(np.uint16) * 200), "PNG"),
+        "cmyk.jpg": encode(Image.fromarray(radiograph(6)).convert("CMYK")),
+        "palette.png": encode(Image.fromarray(radiograph(7)).quantize(64), "PNG"),
+        "text.jpg": b"no image at all",
+        "dot.png": encode(Image.new("L", (1, 1), 9), "PNG"),
+        "huge.png": encode(huge, "PNG"),
+        "moving.gif": encode(animated[0], "GIF", save_all=True, append_images=animated[1:]),
+        "blank.png": encode(Image.new("L", (100, 100), 7), "PNG"),
+        "stub.jpg": encode(radiograph(8))[:600],
+    }
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    line = run_to_split("odd", sources_file(tmp_path, folder))
+    catalog = catalogs.read(lake, line.run.stages()["split"]["catalog"]).set_index("path")
+    reasons = catalog.loc[catalog["quarantined"], "reason"].to_dict()
+    expected = {
+        "text.jpg": "not an image",
+        "dot.png": "1x1 pixels, a side below 32",
+        "huge.png": "20000x20000 pixels, more than the limit of 100000000",
+        "moving.gif": "2 frames: several pictures in one file",
+        "blank.png": "blank: it shows nothing",
+    }
+    stub = reasons.pop("stub.jpg")
+    assert reasons == expected and ("truncated" in stub or "damaged" in stub or "blank" in stub)
+    kept = catalog[~catalog["quarantined"]]
+    assert set(kept.index) == {"good.jpg", "手 фото.png", "deep.png", "cmyk.jpg", "palette.png"}
+    assert kept["split"].notna().all()
+
+
+def test_a_refused_archive_leaves_no_manifest(settings: Settings, lake: Lake, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("a.jpg", encode(radiograph(1)))
+        archive.writestr("../b.jpg", encode(radiograph(2)))
+    entry = {"name": "s", "kind": "archive", "licence": "CC0-1.0", "location": str(tmp_path / "bad.zip")}
+    entry["labels"] = {"part": {"constant": "hand"}}
+    with pytest.raises(SourceError, match="points outside"):
+        ingest(settings, lake, ArchiveConfig.model_validate(entry).open(settings, tmp_path))
+    assert not list(lake.keys(""))
+
+
+def test_accounts_that_do_not_add_up_are_refused(environment: dict[str, str], lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    for name, seed in (("a.jpg", 1), ("b.jpg", 1), ("c.jpg", 2)):
+        (folder / name).write_bytes(encode(radiograph(seed)))
+    stages = run_to_split("run", sources_file(tmp_path, folder)).run.stages()
+    catalog = catalogs.read(lake, stages["split"]["catalog"])
+    manifests = read_manifests(lake, [stages["ingest.s"]["manifest"]])
+    assert accounts(manifests, catalog).loc["s"].to_dict() == {
+        "files": 3, "images": 2, "duplicates": 1, "quarantined": 0,
+    }  # fmt: skip
+    with pytest.raises(CatalogError, match="do not add up"):
+        accounts(manifests, catalog.iloc[1:])

@@ -1,0 +1,118 @@
+"""Registering on a real MLflow server: one artifact, the same answers, promotion only with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from osteon import catalog as catalogs
+from osteon.embedded.stack import Stack
+from osteon.images.wavelet import WaveletRecipe
+from osteon.lake import Lake
+from osteon.models import cnn_bilstm
+from osteon.registry import CHAMPION, PREVIOUS, register
+from osteon.settings import Settings
+from osteon.training.classes import ClassList
+from osteon.training.evaluate import auroc_by_part, measure
+from osteon.training.predictor import Predictor
+from tests.pictures import encode, radiograph
+
+CLASSES = ClassList(("forearm/non-fractured", "forearm/fractured", "spine/non-fractured", "spine/fractured"))
+ARCHITECTURE = {
+    "blocks": 2, "filters": 4, "kernel": 3, "residual": False, "lstm_units": 4, "dropout": 0.2, "learning_rate": 3e-3,
+}  # fmt: skip
+
+
+@pytest.fixture
+def registry(stack: Stack, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name, value in stack.environment().items():
+        if name.startswith(("AWS_", "MLFLOW_")):
+            monkeypatch.setenv(name, value)
+    return settings.model_copy(update={"model_name": settings.s3_bucket})
+
+
+@pytest.fixture
+def snapshot(lake: Lake) -> tuple[str, pd.DataFrame, dict[str, bytes]]:
+    rows, images = [], {}
+    for number in range(60):
+        part, fractured = ("forearm", "spine")[number % 2], number % 4 > 1
+        data = encode(radiograph(number, part, fractured, (80, 90)))
+        digest, _ = lake.put_image(data)
+        images[digest] = data
+        rows.append({"sha256": digest, "source": "s", "body_part": part, "fractured": fractured, "group": digest,
+                     "split": "test", "published": []})  # fmt: skip
+    catalogs.write(lake, "split/s.parquet", pd.DataFrame(rows))
+    return "split/s.parquet", catalogs.read(lake, "split/s.parquet"), images
+
+
+def leave_training(
+    lake: Lake, out: str, key: str, images: pd.DataFrame, data: dict[str, bytes], *, epochs: int
+) -> Predictor:
+    """A model fitted on the test images themselves: as good as `epochs` makes it, which is what the gate compares."""
+    import keras
+
+    from osteon.features import transform
+
+    keras.utils.set_random_seed(1)
+    recipe = WaveletRecipe(side=32)
+    model = cnn_bilstm.build(ARCHITECTURE, recipe.shape, len(CLASSES.names))
+    features = np.stack([transform(data[digest], recipe, 10**7) for digest in images["sha256"]])
+    if epochs:
+        model.fit(features.astype(np.float32), CLASSES.allowed(images), epochs=epochs, batch_size=12, verbose=0)
+    predictor = Predictor(model, recipe, CLASSES, 1.3)
+    probabilities = predictor.from_features(features)
+    metrics: dict[str, Any] = {**measure(images, probabilities, CLASSES), "seconds": 1.0}
+    metrics["fracture_auroc_by_part"] = auroc_by_part(images, probabilities, CLASSES)
+    result = {"model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": key, "budget": "smoke", "seed": 0,
+              "classes": list(CLASSES.names), "architecture": ARCHITECTURE, "metrics": metrics}  # fmt: skip
+    lake.put_json(f"{out}/result.json", result)
+    return predictor
+
+
+def test_registering_serving_and_promoting(
+    registry: Settings, lake: Lake, snapshot: tuple[str, pd.DataFrame, dict[str, bytes]], tmp_path: Path
+) -> None:
+    import mlflow
+
+    key, images, data = snapshot
+    outs = {}
+    for name, epochs in (("untrained", 0), ("trained", 60)):
+        outs[name] = leave_training(lake, f"models/{name}", key, images, data, epochs=epochs)
+        folder = tmp_path / name
+        folder.mkdir()
+        outs[name].save(folder)
+        lake.put_folder(f"models/{name}", folder)
+
+    first = register(registry, lake, "models/untrained", "abc")
+    assert (first.version, first.alias, first.champion) == ("1", CHAMPION, "1")
+    again = register(registry, lake, "models/untrained", "abc")
+    assert again.version == "1" and not again.promoted and again.reason.startswith("registered before")
+
+    better = register(registry, lake, "models/trained", "abc")
+    assert (better.version, better.alias, better.champion) == ("2", CHAMPION, "2"), better.reason
+    mlflow.set_tracking_uri(registry.mlflow_url)
+    client = mlflow.MlflowClient()
+    assert client.get_model_version_by_alias(registry.model_name, PREVIOUS).version in (1, "1")
+
+    leave_training(lake, "models/worse", key, images, data, epochs=0)
+    lake.put_folder("models/worse", tmp_path / "untrained")
+    worse = register(registry, lake, "models/worse", "abc")
+    assert (worse.version, worse.alias, worse.champion) == ("3", "challenger", "2")
+    version = client.get_model_version(registry.model_name, "3")
+    assert "not better with confidence" in version.tags["osteon.reason"]
+
+    run = client.get_run(client.get_model_version(registry.model_name, "2").run_id)
+    assert run.data.params["snapshot"] == "abc" and run.data.params["blocks"] == "2"
+    assert run.data.metrics["fracture_auroc"] > 0.9
+    assert run.inputs.dataset_inputs[0].dataset.name == "abc"
+
+    served = mlflow.pyfunc.load_model(f"models:/{registry.model_name}@{CHAMPION}")
+    table = served.predict(pd.DataFrame({"image": list(data.values())[:5]}))
+    offline = outs["trained"].from_bytes(list(data.values())[:5], 10**7)
+    np.testing.assert_allclose(table[list(CLASSES.names)].to_numpy(), offline, atol=1e-5)
+    assert list(table.columns[:2]) == ["body_part", "fracture_probability"]
+    assert table["fracture_probability"].between(0, 1).all()
