@@ -13,12 +13,14 @@ from osteon_airflow.mail import FailureMail, send_quality_mail
 from osteon_airflow.stages import RETRY_POLICY, pipeline
 from osteon_airflow.training import training_task
 
+SETTINGS = load_settings()
 PARAMS = {
     "sources": Param(
-        "",
+        str(SETTINGS.sources_file),
         type="string",
+        minLength=1,
         title="Sources file",
-        description="YAML file that names the data sets; empty: the one that OSTEON_SOURCES_FILE names",
+        description="YAML file that names the data sets; the default is what OSTEON_SOURCES_FILE names",
     ),
     "budget": Param("smoke", enum=list(BUDGETS), title="Budget", description="how long architectures are searched"),
     "stop_after": Param("report", enum=list(STAGES), title="Stop after", description="the last stage to run"),
@@ -29,7 +31,7 @@ PARAMS = {
 
 @dag(
     schedule="0 3 * * 1",
-    start_date=load_settings().scheduled_from,
+    start_date=SETTINGS.scheduled_from,
     catchup=False,
     max_active_runs=1,
     params=PARAMS,
@@ -103,7 +105,7 @@ def xray_weekly() -> None:
 
 
 def _sources_file() -> str:
-    return get_current_context()["params"]["sources"] or str(load_settings().sources_file)
+    return str(get_current_context()["params"]["sources"])
 
 
 xray_weekly()

@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 from pydantic import SecretStr
 
@@ -127,6 +128,7 @@ class Stack:
             "AWS_DEFAULT_REGION": applied.s3_region,
             "MLFLOW_S3_ENDPOINT_URL": applied.s3_endpoint,
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runners evaluate language models; none is here
             "GX_ANALYTICS_ENABLED": "false",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             "PYTHONPATH": os.pathsep.join(part for part in search if part),
@@ -184,7 +186,7 @@ class Stack:
             pid = int(self._rpc.getPID())  # type: ignore[call-overload]
             self._rpc.shutdown()
             deadline = time.monotonic() + 30
-            while Path(f"/proc/{pid}").exists() and self._alive():
+            while not _ended(pid):
                 if time.monotonic() > deadline:
                     raise ServiceError(f"supervisord (process {pid}) does not end: see {self.home / 'log'}")
                 time.sleep(0.1)
@@ -330,6 +332,13 @@ class Stack:
         mail = [sys.executable, "-m", "osteon.embedded.mail", "--smtp-port", str(port.smtp_port)]
         mail += ["--http-port", str(port.mail_port), "--folder", str(self.home / "mail")]
         return {"s3": weed, "mail": mail, "mlflow": mlflow, "airflow": [str(binaries / "airflow"), "standalone"]}
+
+
+def _ended(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -135,7 +135,7 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series, confidence: float
         StandardScaler(),
         PCA(components, random_state=0),
         StandardScaler(),
-        LogisticRegression(max_iter=500, C=0.3),
+        LogisticRegression(max_iter=500, C=0.3, class_weight="balanced"),  # or a rare part would be doubtful as such
     )
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     names = rows["body_part"].astype("object").to_numpy()

@@ -1,0 +1,131 @@
+"""Findings of the Great Expectations suite on catalogs made by hand, and the mail that tells of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from osteon import catalog as catalogs
+from osteon.errors import ConfigurationError
+from osteon.images.inspect import MEASUREMENTS
+from osteon.ingest import MANIFEST_COLUMNS
+from osteon.labels import load_labels
+from osteon.lake import Lake
+from osteon.quality.alert import quality_mail
+from osteon.quality.checks import load_thresholds
+from osteon.quality.validate import Validation, validate
+from osteon.settings import Settings
+
+THUMB = (np.arange(64 * 64) // 64).astype(np.uint8).tobytes()
+
+
+def image(number: int, part: str | None = "hand", fractured: bool | None = None, **more: object) -> dict[str, object]:
+    state = {True: "fractured", False: "non-fractured", None: ""}[fractured]
+    raw, digest = f"{part}|{state}" if part else None, f"{number:064x}"
+    path = f"{number}.jpg"
+    row = {"sha256": digest, "source": "s", "path": path, "raw_label": raw, "body_part": part, "fractured": fractured,
+           "truncated": False, "quarantined": False, "mode": "L", "group": digest,
+           "published": [{"source": "s", "path": path, "raw_label": raw, "raw_split": None}]}  # fmt: skip
+    return {**row, **more}
+
+
+def good(count: int = 800) -> list[dict[str, object]]:
+    """Every joint class, 40 originals of each."""
+    parts = list(load_labels(Settings().labels_file).parts)
+    return [image(i, parts[i % 10], i // 10 % 2 == 1) for i in range(count)]
+
+
+@pytest.fixture
+def found(settings: Settings, lake: Lake, tmp_path: Path):
+    def run(rows: list[dict[str, object]], **thresholds: dict[str, object]) -> Validation:
+        rules = yaml.safe_load(settings.quality_file.read_text())
+        for name, change in thresholds.items():
+            rules[name] |= change
+        (tmp_path / "quality.yaml").write_text(yaml.safe_dump(rules))
+        catalogs.write(lake, "repair/c.parquet", pd.DataFrame(rows))
+        files = [{"source": "s", "path": row["path"], "claims_image": True, "sha256": row["sha256"]} for row in rows]
+        lake.put_table(
+            "manifests/m.parquet", pd.DataFrame(files).reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS)
+        )
+        lake.put_table(MEASUREMENTS, pd.DataFrame({"sha256": [row["sha256"] for row in rows], "thumb": THUMB}))
+        labels = load_labels(settings.labels_file)
+        chosen = settings.model_copy(update={"quality_file": tmp_path / "quality.yaml"})
+        return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"])
+
+    return run
+
+
+def test_a_good_catalog_has_no_finding_and_nothing_to_mail(found) -> None:
+    result = found(good())
+    assert result.findings == [] and not result.alerts and not result.stops
+
+
+def test_a_share_above_the_critical_one_stops_and_below_it_warns(found, lake: Lake) -> None:
+    rows = good()
+    for row in rows[:80]:
+        row["truncated"] = True
+    warned = found(rows)
+    (finding,) = warned.findings
+    assert (finding.check, finding.severity, finding.count, finding.share) == ("truncated", "warning", 80, 0.1)
+    assert finding.offenders[0]["name"] == "s:0.jpg" and not warned.stops and warned.alerts
+    assert found(rows, truncated={"critical_share": 0.1}).stops
+    assert found(rows, truncated={"max_share": 0.1}).findings == []
+    assert lake.exists(f"{warned.docs}/index.html")
+
+
+def test_too_few_images_and_missing_rare_and_unbalanced_classes_are_told(found) -> None:
+    rows = [row for row in good() if row["body_part"] != "knee"]
+    rows = [row for i, row in enumerate(rows) if row["body_part"] != "hip" or i < 60]
+    by_name = {finding.check: finding for finding in found(rows, class_balance={"maximum": 5}).findings}
+    assert set(by_name) == {"missing_classes", "class_minimum", "class_balance"}
+    assert [item["name"] for item in by_name["missing_classes"].offenders] == ["knee/non-fractured", "knee/fractured"]
+    assert {item["name"] for item in by_name["class_minimum"].offenders} == {"hip/non-fractured", "hip/fractured"}
+    assert "hip/fractured" in by_name["class_balance"].message
+    few = {finding.check: finding for finding in found(rows[:50]).findings}
+    assert few["enough_images"].severity == "critical"
+
+
+def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
+    rows = good()
+    rows[0]["published"] = [
+        *rows[0]["published"],
+        {"source": "t", "path": "x.jpg", "raw_label": None, "raw_split": None},
+    ]
+    rows[11]["group"] = rows[1]["group"]
+    rows[1]["published"][0]["raw_split"], rows[11]["published"][0]["raw_split"] = "train", "test"
+    by_name = {finding.check: finding for finding in found(rows).findings}
+    assert by_name["exact_copies"].offenders == [{"name": "s:0.jpg", "detail": "also as t:x.jpg"}]
+    pair = {"s:1.jpg", "s:11.jpg"}
+    for check in ("near_copies", "leaking_split", "conflicting_labels"):
+        assert {item["name"] for item in by_name[check].offenders} == pair, check
+    assert by_name["leaking_split"].offenders[0]["detail"] == "test and train"
+
+
+def test_the_mail_tells_the_worst_first_and_escapes_names(found) -> None:
+    rows = good()
+    rows[0] |= {"quarantined": True, "reason": "blank", "path": "<script>.jpg"}
+    for row in rows[100:400]:
+        row["truncated"] = True
+    mail = quality_mail(found(rows), "run 1", {"DAG run": "http://localhost/x?a=1&b=2"})
+    assert mail.subject == "[Osteon] critical: 2 data-quality findings, the run stopped before training"
+    assert mail.text.index("CRITICAL: 300 images have a broken stream") < mail.text.index("WARNING")
+    assert "... and 292 more" in mail.text
+    assert "&lt;script&gt;.jpg" in mail.html and "<script>" not in mail.html
+
+
+def test_a_quality_file_with_mistakes_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "quality.yaml"
+    with pytest.raises(ConfigurationError, match="OSTEON_QUALITY_FILE"):
+        load_thresholds(path)
+    for text, message in (
+        ("truncated: {severity: warning}", "missing or unknown: .*blank|class_balance"),
+        ("truncated: {severity: bad}", "severity"),
+        ("[1, 2", "cannot be read"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ConfigurationError, match=message):
+            load_thresholds(path)
