@@ -41,8 +41,6 @@ INNER_PORTS = (
     "filer",
     "filer_grpc",
     "s3_grpc",
-    "worker_log",
-    "trigger_log",
 )
 
 
@@ -111,8 +109,6 @@ class Stack:
             "API_AUTH__JWT_SECRET": state["jwt_secret"],
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home / 'airflow.db'}",
             "EXECUTION_API__JWT_EXPIRATION_TIME": str(24 * 3600),
-            "LOGGING__WORKER_LOG_SERVER_PORT": str(state["ports"]["worker_log"]),
-            "LOGGING__TRIGGER_LOG_SERVER_PORT": str(state["ports"]["trigger_log"]),
             "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
             "USAGE_DATA_COLLECTION__ENABLED": "False",
         }
@@ -136,11 +132,17 @@ class Stack:
         }
 
     def running(self) -> set[str]:
-        """Names of the services whose process runs."""
+        """Names of the services all of whose processes run."""
+        return {name for name, alive in self._processes().items() if all(alive)}
+
+    def _processes(self) -> dict[str, list[bool]]:
+        """Of each service: which of its processes run."""
         if not self._alive():
-            return set()
-        processes: Any = self._rpc.getAllProcessInfo()
-        return {process["name"] for process in processes if process["statename"] in ("RUNNING", "STARTING")}
+            return {}
+        found: dict[str, list[bool]] = {}
+        for process in self._rpc.getAllProcessInfo():
+            found.setdefault(process["group"], []).append(process["statename"] in ("RUNNING", "STARTING"))
+        return found
 
     # Starting and stopping
 
@@ -164,7 +166,9 @@ class Stack:
             for batch in ([name for name in missing if name == "s3"], [name for name in missing if name != "s3"]):
                 for name in batch:
                     log.info("starting %s", name)
-                    self._rpc.startProcess(name, False)
+                    if name == "airflow":
+                        self._migrate_airflow()
+                    self._rpc.startProcessGroup(name, False)
                 for name in batch:
                     self._wait(name)
                 if "s3" in batch:
@@ -179,10 +183,10 @@ class Stack:
         if not self._alive():
             return
         for name in reversed(ALL):
-            if name in self.running() and (services is None or name in services):
+            if any(self._processes()[name]) and (services is None or name in services):
                 log.info("stopping %s", name)
-                self._rpc.stopProcess(name, True)
-        if not self.running():
+                self._rpc.stopProcessGroup(name, True)
+        if not any(any(alive) for alive in self._processes().values()):
             pid = int(self._rpc.getPID())  # type: ignore[call-overload]
             self._rpc.shutdown()
             deadline = time.monotonic() + 30
@@ -218,8 +222,21 @@ class Stack:
         return answer.ok and all(answer.json()[part]["status"] == "healthy" for part in parts)
 
     def _log_tail(self, name: str) -> str:
-        path = self.home / "log" / f"{name}.log"
-        return "\n".join(path.read_text(errors="replace").splitlines()[-20:]) if path.exists() else "(no log)"
+        logs = [self.home / "log" / f"{program}.log" for program in self._programs()[name]]
+        return "\n".join(
+            f"{path}:\n" + "\n".join(path.read_text(errors="replace").splitlines()[-20:])
+            for path in logs
+            if path.exists()
+        )
+
+    def _migrate_airflow(self) -> None:
+        """Make Airflow's database, or bring it to this version."""
+        command = [str(Path(sys.executable).with_name("airflow")), "db", "migrate"]
+        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ServiceError(
+                f"Airflow's database in {self.home / 'airflow'} cannot be migrated:\n{done.stderr[-2000:]}"
+            )
 
     # The supervisor
 
@@ -298,16 +315,20 @@ class Stack:
             f"logfile={self.home / 'log' / 'supervisord.log'}\npidfile={self.home / 'supervisord.pid'}\nminfds=1024",
             "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
         ]
-        for name, command in self._commands().items():
-            line = " ".join(command).replace("%", "%%")
-            sections.append(
-                f"[program:{name}]\ncommand={line}\nautostart=false\nautorestart=false\nstartsecs=0\n"
-                "stopasgroup=true\nkillasgroup=true\nstopwaitsecs=30\nredirect_stderr=true\n"
-                f"stdout_logfile={self.home / 'log' / name}.log\nstdout_logfile_maxbytes=20MB\nstdout_logfile_backups=1"
-            )
+        for service, programs in self._programs().items():
+            sections.append(f"[group:{service}]\nprograms={','.join(programs)}")
+            for name, command in programs.items():
+                line = " ".join(command).replace("%", "%%")
+                sections.append(
+                    f"[program:{name}]\ncommand={line}\nautostart=false\nautorestart=false\nstartsecs=0\n"
+                    "stopasgroup=true\nkillasgroup=true\nstopwaitsecs=30\nredirect_stderr=true\n"
+                    f"stdout_logfile={self.home / 'log' / name}.log\nstdout_logfile_maxbytes=20MB\n"
+                    "stdout_logfile_backups=1"
+                )
         return "\n\n".join(sections) + "\n"
 
-    def _commands(self) -> dict[str, list[str]]:
+    def _programs(self) -> dict[str, dict[str, list[str]]]:
+        """The processes of each service, with their commands."""
         binaries, ports, port = Path(sys.executable).parent, self._state["ports"], self.settings
         weed = [str(binaries / "weed"), "server", f"-dir={self.home / 's3'}", f"-ip={HOST}", f"-ip.bind={HOST}", "-s3"]
         weed += [
@@ -331,7 +352,15 @@ class Stack:
         mlflow += ["--allowed-hosts", f"{HOST}:*,localhost:*"]
         mail = [sys.executable, "-m", "osteon.embedded.mail", "--smtp-port", str(port.smtp_port)]
         mail += ["--http-port", str(port.mail_port), "--folder", str(self.home / "mail")]
-        return {"s3": weed, "mail": mail, "mlflow": mlflow, "airflow": [str(binaries / "airflow"), "standalone"]}
+        # Not `airflow standalone`: its log servers listen on every address of the machine. Logs are read from disk.
+        parts = {
+            "api-server": [],
+            "dag-processor": [],
+            "scheduler": ["--skip-serve-logs"],
+            "triggerer": ["--skip-serve-logs"],
+        }
+        airflow = {f"airflow-{part}": [str(binaries / "airflow"), part, *flags] for part, flags in parts.items()}
+        return {"s3": {"s3": weed}, "mail": {"mail": mail}, "mlflow": {"mlflow": mlflow}, "airflow": airflow}
 
 
 def _ended(pid: int) -> bool:
