@@ -86,7 +86,7 @@ def xray_weekly() -> None:
 
     @task
     def register(trainings: list[str]) -> None:
-        pipeline("register").register(next(iter(trainings)))
+        pipeline("register").register(next(iter(trainings)), _sources_file())
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def report() -> str:

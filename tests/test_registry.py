@@ -87,20 +87,23 @@ def test_registering_serving_and_promoting(
         outs[name].save(folder)
         lake.put_folder(f"models/{name}", folder)
 
-    first = register(registry, lake, "models/untrained", "abc")
+    first = register(registry, lake, "models/untrained", registry.model_name)
     assert (first.version, first.alias, first.champion) == ("1", CHAMPION, "1")
-    again = register(registry, lake, "models/untrained", "abc")
+    again = register(registry, lake, "models/untrained", registry.model_name)
     assert again.version == "1" and not again.promoted and again.reason.startswith("registered before")
 
-    better = register(registry, lake, "models/trained", "abc")
+    better = register(registry, lake, "models/trained", registry.model_name)
     assert (better.version, better.alias, better.champion) == ("2", CHAMPION, "2"), better.reason
     mlflow.set_tracking_uri(registry.mlflow_url)
     client = mlflow.MlflowClient()
     assert client.get_model_version_by_alias(registry.model_name, PREVIOUS).version in (1, "1")
 
+    before = register(registry, lake, "models/untrained", registry.model_name)
+    assert (before.version, before.alias, before.champion) == ("1", PREVIOUS, "2")
+
     leave_training(lake, "models/worse", key, images, data, epochs=0)
     lake.put_folder("models/worse", tmp_path / "untrained")
-    worse = register(registry, lake, "models/worse", "abc")
+    worse = register(registry, lake, "models/worse", registry.model_name)
     assert (worse.version, worse.alias, worse.champion) == ("3", "challenger", "2")
     version = client.get_model_version(registry.model_name, "3")
     assert "not better with confidence" in version.tags["osteon.reason"]

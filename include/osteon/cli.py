@@ -81,7 +81,7 @@ def run_command(
             console.print(table)
         if outcome.summary["registered"]:
             registered = outcome.summary["registered"]
-            console.print(f"model version {registered['version']} is {registered['alias']}: {registered['reason']}")
+            console.print("{model} version {version} is {alias}: {reason}".format_map(registered))
         if json_file is not None:
             json_file.write_text(json.dumps(outcome.summary, indent=1, ensure_ascii=False), encoding="utf-8")
     for name, place in outcome.places.items():
@@ -160,9 +160,13 @@ def train(
 
 
 @app.command()
-def register(training: Annotated[str, typer.Option(help="key of the training")], run: Run = "command-line") -> None:
+def register(
+    training: Annotated[str, typer.Option(help="key of the training")],
+    sources: Sources = None,
+    run: Run = "command-line",
+) -> None:
     """Put a trained model into the registry."""
-    _stage(run, "register", training)
+    _stage(run, "register", training, str(sources or load_settings().sources_file))
 
 
 @app.command()

@@ -125,15 +125,16 @@ class Pipeline:
         inputs = [snapshot, budget, seed, self.settings.unknown_fracture, salt]
         return derived_key(f"models/{model}", VERSION, *inputs, suffix="")
 
-    def register(self, training: str) -> dict[str, Any]:
-        """Put the trained model into the registry; returns its version and alias."""
+    def register(self, training: str, sources_file: str) -> dict[str, Any]:
+        """Put the trained model into the registry, under the name that its sources file gives; returns where it is."""
         from dataclasses import asdict
 
         from osteon.registry import register
+        from osteon.sources.config import read_sources_file
 
         with self.run.stage("register") as numbers:
-            snapshot = self.lake.get_json(f"{self.run.prefix}/stages/split.json")["snapshot"]
-            numbers |= {**asdict(register(self.settings, self.lake, training, snapshot)), "training": training}
+            name = read_sources_file(Path(sources_file)).model or self.settings.model_name
+            numbers |= {**asdict(register(self.settings, self.lake, training, name)), "training": training}
         return numbers
 
     def report(self) -> str:

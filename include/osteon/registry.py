@@ -13,7 +13,7 @@ from osteon import catalog as catalogs
 from osteon.features import load_features
 from osteon.lake import Lake
 from osteon.settings import Settings
-from osteon.training.gate import Decision, Scored, judge
+from osteon.training.gate import Decision, Scored, comparable, judge
 from osteon.training.predictor import Predictor
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
@@ -36,6 +36,8 @@ SERVED_MODEL = Path(__file__).with_name("served_model.py")
 class Registration:
     """Where a training stands in the registry."""
 
+    model: str
+    """Name in the registry."""
     version: str
     alias: str
     promoted: bool
@@ -44,8 +46,8 @@ class Registration:
     """Version of the champion after this."""
 
 
-def register(settings: Settings, lake: Lake, out: str, snapshot: str) -> Registration:
-    """Register the training under `out`; one that is registered already gets no second version.
+def register(settings: Settings, lake: Lake, out: str, name: str) -> Registration:
+    """Register the training under `out` as a version of model `name`; none gets a second version.
 
     It becomes `champion` when there is none or when it is better (`osteon.training.gate`); the old champion is then
     `previous`. Otherwise it is `challenger`, with the reason as a tag.
@@ -56,7 +58,6 @@ def register(settings: Settings, lake: Lake, out: str, snapshot: str) -> Registr
 
     mlflow.set_tracking_uri(settings.mlflow_url)
     client = mlflow.MlflowClient()
-    name = settings.model_name
 
     def alias_version(alias: str) -> Any:
         try:
@@ -69,48 +70,53 @@ def register(settings: Settings, lake: Lake, out: str, snapshot: str) -> Registr
     champion = alias_version(CHAMPION)
     known = client.search_model_versions(f"name='{name}' and tag.`osteon.training` = '{out}'")
     if known:
-        tags = known[0].tags
+        now = client.get_model_version(name, known[0].version)
         return Registration(
-            version=str(known[0].version),
-            alias=tags["osteon.alias"],
+            model=name,
+            version=str(now.version),
+            alias=", ".join(now.aliases) or "without an alias now",
             promoted=False,
-            reason=f"registered before: {tags['osteon.reason']}",
+            reason=f"registered before: {now.tags['osteon.reason']}",
             champion=str(champion.version) if champion else "",
         )
     result = lake.get_json(f"{out}/result.json")
-    decision = _decide(settings, lake, out, result, champion)
-    version = str(_log(settings, lake, out, result, snapshot))
+    decision = _decide(settings, lake, out, champion)
+    version = str(_log(settings, lake, out, result, name))
     alias = CHAMPION if decision.promoted else CHALLENGER
     if decision.promoted and champion is not None:
         client.set_registered_model_alias(name, PREVIOUS, champion.version)
     client.set_registered_model_alias(name, alias, version)
     # the tag that makes it known comes last: a registration that broke off is made again
-    for key, value in {"alias": alias, "reason": decision.reason, "snapshot": snapshot, "training": out}.items():
+    for key, value in {"reason": decision.reason, "snapshot": result["snapshot"], "training": out}.items():
         client.set_model_version_tag(name, version, f"osteon.{key}", value)
     held = version if decision.promoted else str(champion.version)
-    return Registration(version, alias, decision.promoted, decision.reason, held)
+    return Registration(name, version, alias, decision.promoted, decision.reason, held)
 
 
-def _decide(settings: Settings, lake: Lake, out: str, result: dict[str, Any], champion: Any) -> Decision:
+def _decide(settings: Settings, lake: Lake, out: str, champion: Any) -> Decision:
     if champion is None:
         return Decision(True, "there was no champion")
-    catalog = catalogs.read(lake, result["snapshot_key"])
-    test = catalog[catalog["split"] == "test"].reset_index(drop=True)
+    places = (out, champion.tags["osteon.training"])
+    ours, theirs = (catalogs.read(lake, lake.get_json(f"{place}/result.json")["snapshot_key"]) for place in places)
+    test = comparable(ours, theirs)
+    if test.empty:
+        return Decision(False, "the champion learnt from every test image, or a copy: there is nothing to compare on")
     scored = []
-    for place in (out, champion.tags["osteon.training"]):
+    for place in places:
         predictor = Predictor.from_lake(lake, place)
         features = load_features(settings, lake, test, predictor.recipe)
         scored.append(Scored(predictor.classes, predictor.from_features(features)))
     return judge(test, scored[0], scored[1], settings.bootstrap_rounds)
 
 
-def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], snapshot: str) -> int:
+def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], name: str) -> int:
     import mlflow
     import pandas as pd
     from mlflow.data.pandas_dataset import from_pandas
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+    snapshot = result["snapshot"]
     mlflow.set_experiment(settings.mlflow_experiment)
     catalog = catalogs.read(lake, result["snapshot_key"])
     columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "body_part")]
@@ -143,6 +149,6 @@ def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], snaps
             code_paths=[str(Path(__file__).parent)],
             signature=signature,
             pip_requirements=versions,
-            registered_model_name=settings.model_name,
+            registered_model_name=name,
         )
     return int(info.registered_model_version)

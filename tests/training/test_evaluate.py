@@ -6,7 +6,7 @@ import pytest
 
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc_by_part, intervals, measure, resamples, sensitivity, shortcut_floor
-from osteon.training.gate import Scored, judge
+from osteon.training.gate import Scored, comparable, judge
 
 CLASSES = ClassList(("hand/non-fractured", "hand/fractured", "leg/non-fractured", "leg/fractured"))
 
@@ -82,6 +82,15 @@ def test_intervals_hold_the_figure_and_narrow_with_more_images() -> None:
     figure = measure(images(1500), blurred(images(1500), 2.0), CLASSES)["joint_accuracy"]
     assert narrow[0] < figure < narrow[1]
     assert narrow[1] - narrow[0] < 0.5 * (wide[1] - wide[0])
+
+
+def test_the_gate_compares_on_images_of_which_the_champion_learnt_no_copy() -> None:
+    now = pd.DataFrame(
+        [("a", "g", "test"), ("b", "g", "test"), ("c", "c", "test"), ("d", "d", "train"), ("e", "e", "test")],
+        columns=["sha256", "group", "split"],
+    )
+    champions = pd.DataFrame([("a", "a", "train"), ("b", "b", "test"), ("e", "e", "val")], columns=now.columns)
+    assert comparable(now, champions)["sha256"].tolist() == ["c"]
 
 
 def test_the_gate_promotes_only_what_is_better_with_confidence() -> None:

@@ -34,7 +34,7 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
             s=summary,
             metrics=METRICS,
             chart=class_chart(summary["classes"]),
-            registry=f"{settings.mlflow_url}/#/models/{settings.model_name}",
+            registry=f"{settings.mlflow_url}/#/models",
         )
     )
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")

@@ -54,7 +54,7 @@ def summarise(lake: Lake, run: Run) -> dict[str, Any]:
         numbers = stages["register"]
         result = lake.get_json(f"{numbers['training']}/result.json")
         summary["models"] = {result["model"]: result}
-        summary["registered"] = {name: numbers[name] for name in ("version", "alias", "promoted", "reason")}
+        summary["registered"] = {name: numbers[name] for name in ("model", "version", "alias", "promoted", "reason")}
         summary["champion"] = numbers["champion"]
     return summary
 

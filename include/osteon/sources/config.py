@@ -22,13 +22,12 @@ class SourcesFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     sources: list[AnySource] = Field(min_length=1)
+    model: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name in the registry of what these sources train; OSTEON_MODEL_NAME where it is missing."""
 
 
-def load_sources(path: Path, settings: Settings, only: Sequence[str] = ()) -> list[Source]:
-    """The sources that a file names, in its order; with `only`, those of these names.
-
-    Raises `ConfigurationError` for a bad file or an unknown name, `SourceError` for an archive that is not there.
-    """
+def read_sources_file(path: Path) -> SourcesFile:
+    """Parse a sources file. Raises `ConfigurationError` that names every mistake."""
     try:
         parsed = SourcesFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -44,6 +43,16 @@ def load_sources(path: Path, settings: Settings, only: Sequence[str] = ()) -> li
     double = {name for name in names if names.count(name) > 1}
     if double:
         raise ConfigurationError(f"{path} names {', '.join(sorted(double))} twice: give every source its own name")
+    return parsed
+
+
+def load_sources(path: Path, settings: Settings, only: Sequence[str] = ()) -> list[Source]:
+    """The sources that a file names, in its order; with `only`, those of these names.
+
+    Raises `ConfigurationError` for a bad file or an unknown name, `SourceError` for an archive that is not there.
+    """
+    parsed = read_sources_file(path)
+    names = [entry.name for entry in parsed.sources]
     unknown = sorted(set(only) - set(names))
     if unknown:
         raise ConfigurationError(f"{path} has no source {', '.join(unknown)}; it has {', '.join(names)}")

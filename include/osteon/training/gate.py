@@ -33,6 +33,16 @@ class Scored:
         return measure(images.iloc[rows], self.probabilities[rows], self.classes)
 
 
+def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame) -> pd.DataFrame:
+    """Test images of `snapshot` with no copy among those that the champion learnt from, in its snapshot `champions`.
+
+    Where groups merge, an image that was in training may stand in test now.
+    """
+    learnt = champions.loc[champions["split"].isin(["train", "val"]), "sha256"]
+    known = snapshot.loc[snapshot["sha256"].isin(learnt), "group"]
+    return snapshot[(snapshot["split"] == "test") & ~snapshot["group"].isin(known)].reset_index(drop=True)
+
+
 def judge(images: pd.DataFrame, challenger: Scored, champion: Scored, rounds: int) -> Decision:
     """Promote only if the 95 % interval of the paired difference in macro-F1 lies above 0 and sensitivity holds.
 
