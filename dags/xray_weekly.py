@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import Param, TriggerRule, dag, get_current_context, task
+from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
 from osteon.pipeline import BUDGETS, STAGES
 from osteon.settings import load_settings
 from osteon_airflow.mail import FailureMail, send_quality_mail
-from osteon_airflow.stages import RETRY_POLICY, pipeline
+from osteon_airflow.stages import RETRY_POLICY, credentials, pipeline
 from osteon_airflow.training import training_task
 
 SETTINGS = load_settings()
+MANIFESTS = Asset("osteon_manifests")  # its state store remembers the last good manifest of each source
 PARAMS = {
     "sources": Param(
         str(SETTINGS.sources_file),
@@ -49,13 +50,19 @@ def xray_weekly() -> None:
     def list_sources() -> list[str]:
         return pipeline("ingest").source_names(_sources_file())
 
-    @task
+    @task(outlets=[MANIFESTS])
     def ingest(name: str) -> str:
-        return pipeline("ingest").ingest(_sources_file(), name)
+        line = pipeline("ingest", **credentials())
+        return line.ingest(_sources_file(), name, get_current_context()["asset_state_store"][MANIFESTS])
+
+    # A source that fails does not stop the others.
+    @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
+    def collect(manifests: list[str]) -> list[str]:
+        return list(manifests)
 
     @task
     def catalogue(manifests: list[str]) -> str:
-        return pipeline("catalogue").catalogue(list(manifests))
+        return pipeline("catalogue").catalogue(manifests)
 
     @task
     def inspect(catalog: str) -> str:
@@ -71,7 +78,7 @@ def xray_weekly() -> None:
 
     @task
     def validate(catalog: str, manifests: list[str]) -> str:
-        return pipeline("validate").validate(catalog, list(manifests))
+        return pipeline("validate").validate(catalog, manifests)
 
     @task(on_failure_callback=None)  # the alert is the mail about it
     def quality_gate(validation: str) -> None:
@@ -92,7 +99,7 @@ def xray_weekly() -> None:
     def report() -> str:
         return pipeline("ingest").report()
 
-    manifests = ingest.expand(name=list_sources())
+    manifests = collect(ingest.expand(name=list_sources()))
     grouped = group(repair(inspect(catalogue(manifests))))
     passed = quality_gate(validate(grouped, manifests))
     snapshot = split(grouped)

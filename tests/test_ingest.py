@@ -18,7 +18,7 @@ from PIL import Image
 from osteon import catalog as catalogs
 from osteon.curation.catalogue import accounts, read_manifests
 from osteon.errors import CatalogError, SourceError
-from osteon.ingest import ingest
+from osteon.ingest import LakeMemory, dropped, ingest
 from osteon.lake import Lake
 from osteon.pipeline import Pipeline
 from osteon.settings import Settings
@@ -126,6 +126,31 @@ def test_a_refused_archive_leaves_no_manifest(settings: Settings, lake: Lake, tm
     with pytest.raises(SourceError, match="points outside"):
         ingest(settings, lake, ArchiveConfig.model_validate(entry).open(settings, tmp_path))
     assert not list(lake.keys(""))
+
+
+def test_a_source_that_fails_is_replaced_by_its_last_good_version(
+    environment: dict[str, str], lake: Lake, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zip"
+    for numbers in ((1, 2, 3), (2, 3, 4)):
+        with zipfile.ZipFile(path, "w") as archive:
+            for number in numbers:
+                archive.writestr(f"{number}.jpg", encode(radiograph(number)))
+        sources = sources_file(tmp_path, path)
+        last = run_to_split(f"week-{numbers[0]}", sources)
+    pulled = last.run.sources()["s"]
+    assert pulled["uploaded"] == 1 and dropped(lake, pulled["manifest"], pulled["before"]) == ["1.jpg"]
+    again = Pipeline("week-2")
+    again.ingest(str(sources), "s")
+    assert again.run.sources()["s"]["before"] == pulled["before"], "a retry does not forget what was before its run"
+
+    path.unlink()
+    failed = run_to_split("week-3", sources).run.sources()["s"]
+    assert failed["manifest"] == pulled["manifest"] and "a.zip" in failed["problem"]
+    assert dropped(lake, failed["manifest"], failed["before"]) == []
+    with pytest.raises(SourceError, match="nothing at"):
+        Pipeline("other").ingest(str(sources), "s", memory=LakeMemory(Lake(lake.client, f"{lake.bucket}-none")))
+    assert set(Pipeline("other").run.sources()["s"]) == {"problem", "seconds"}
 
 
 def test_accounts_that_do_not_add_up_are_refused(environment: dict[str, str], lake: Lake, tmp_path: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
 import pandas as pd
 
 from osteon.lake import Lake
@@ -24,24 +28,79 @@ MANIFEST_COLUMNS = {
 }
 
 
+@dataclass(frozen=True)
+class Pulled:
+    """What is remembered of a source from one run to the next."""
+
+    manifest: str
+    """Key of the manifest of the last good version."""
+    before: str | None
+    """Key of the manifest that the run before used; None for the first."""
+    run: str
+    """The run that pulled it."""
+
+
+class Memory(Protocol):
+    """Keeps JSON by key across runs. Airflow's asset state store is one; `LakeMemory` is another."""
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+    def set(self, key: str, value: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class LakeMemory:
+    """A memory for where there is no Airflow."""
+
+    lake: Lake
+
+    def get(self, key: str, default: Any = None) -> Any:
+        place = f"sources/{key}.json"
+        return self.lake.get_json(place) if self.lake.exists(place) else default
+
+    def set(self, key: str, value: Any) -> None:
+        self.lake.put_json(f"sources/{key}.json", value)
+
+
+def recall(memory: Memory, lake: Lake, name: str) -> Pulled | None:
+    """What was pulled of a source last; None where nothing was, or its manifest is gone."""
+    stored = memory.get(name)
+    return Pulled(**stored) if stored and lake.exists(stored["manifest"]) else None
+
+
+def remember(memory: Memory, last: Pulled | None, name: str, manifest: str, run: str) -> Pulled:
+    """Remember a pull. A task that runs again within its run does not become its own past."""
+    before = None if last is None else last.before if last.run == run else last.manifest
+    pulled = Pulled(manifest, before, run)
+    memory.set(name, asdict(pulled))
+    return pulled
+
+
+def dropped(lake: Lake, manifest: str, before: str | None) -> list[str]:
+    """Paths of the images that a source published in the run before and publishes no more, by their bytes."""
+    if before in (None, manifest) or not lake.exists(str(before)):
+        return []
+    old, new = (lake.get_table(key, columns=["path", "sha256"]) for key in (str(before), manifest))
+    return sorted(old.loc[old["sha256"].notna() & ~old["sha256"].isin(new["sha256"].dropna()), "path"])
+
+
 def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[str, int]]:
     """Pull a source. Returns the manifest's key and counts (`files`, `uploaded`, `refused`).
 
     The manifest is written last, so a pull that was killed is started again and uploads only what the lake lacks.
     A version that has its manifest is not pulled. Raises `SourceError`; the lake then has no new manifest.
     """
-    version = source.latest_version()
-    key = f"manifests/{source.name}/{version}.parquet"
+    config, version = source.config, source.latest_version()
+    key = f"manifests/{config.name}/{version}.parquet"
     if lake.exists(key):
         return key, _counts(lake.get_table(key), uploaded=0)
 
     def keep(file: PublishedFile) -> tuple[dict[str, object], bool]:
         digest, uploaded = (None, False) if file.data is None else lake.put_image(file.data)
         return {
-            "source": source.name,
+            "source": config.name,
             "source_version": version,
-            "licence": source.licence,
-            "attribution": source.attribution,
+            "licence": config.licence,
+            "attribution": config.attribution,
             "path": file.path,
             "claims_image": is_image_name(file.path),
             "sha256": digest,
@@ -51,9 +110,10 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
             "reason": file.reason,
         }, uploaded
 
-    kept = parallel(keep, source.fetch(version), workers=settings.upload_workers, title=f"ingest {source.name}")
+    kept = parallel(keep, source.fetch(version), workers=settings.upload_workers, title=f"ingest {config.name}")
     manifest = pd.DataFrame([row for row, _ in kept]).astype(MANIFEST_COLUMNS).sort_values("path", ignore_index=True)
     lake.put_table(key, manifest)
+    shutil.rmtree(settings.state_dir / "downloads" / config.name, ignore_errors=True)
     return key, _counts(manifest, uploaded=sum(uploaded for _, uploaded in kept))
 
 

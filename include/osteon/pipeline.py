@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osteon.errors import QualityError
+from osteon.errors import QualityError, SourceError
+from osteon.ingest import LakeMemory, Memory, recall, remember
 from osteon.ingest import ingest as ingest_source
 from osteon.labels import load_labels
 from osteon.lake import Lake
@@ -26,25 +27,38 @@ BUDGETS = ("smoke", "standard", "full")
 class Pipeline:
     """One run of the stages. Settings are read, and the lake is opened, when it is made."""
 
-    def __init__(self, run_id: str) -> None:
-        self.settings = load_settings()
+    def __init__(self, run_id: str, **settings: object) -> None:
+        self.settings = load_settings(**settings)
         self.lake = Lake.from_settings(self.settings)
         self.run = Run(self.lake, run_id)
 
     def source_names(self, sources_file: str) -> list[str]:
-        """Names in a sources file, in its order."""
-        from osteon.sources.config import load_sources
+        """Names of the sources that a file enables, in its order."""
+        from osteon.sources.config import read_sources_file
 
-        return [source.name for source in load_sources(Path(sources_file), self.settings)]
+        return [entry.name for entry in read_sources_file(Path(sources_file)).sources if entry.enabled]
 
-    def ingest(self, sources_file: str, name: str) -> str:
-        """Pull one source; returns the manifest's key."""
-        from osteon.sources.config import load_sources
+    def ingest(self, sources_file: str, name: str, memory: Memory | None = None) -> str:
+        """Pull one source; returns the manifest's key.
 
+        Where that fails, the run goes on with the last good version. Raises `SourceError` where there is none.
+        """
+        from osteon.sources.config import open_source
+
+        memory = memory or LakeMemory(self.lake)
+        last = recall(memory, self.lake, name)
         with self.run.stage(f"ingest.{name}") as numbers:
-            (source,) = load_sources(Path(sources_file), self.settings, only=[name])
-            key, counts = ingest_source(self.settings, self.lake, source)
-            numbers |= {**counts, "manifest": key}
+            try:
+                source = open_source(Path(sources_file), self.settings, name)
+                key, counts = ingest_source(self.settings, self.lake, source)
+            except SourceError as error:
+                numbers["problem"] = str(error)
+                if last is None:
+                    raise
+                log.warning("%s; the run goes on with the last good version, %s", error, last.manifest)
+                key, counts = last.manifest, {"uploaded": 0}
+            pulled = remember(memory, last, name, key, self.run.run_id)
+            numbers |= {**counts, "manifest": key, "before": pulled.before}
         return key
 
     def catalogue(self, manifests: list[str]) -> str:
@@ -85,7 +99,7 @@ class Pipeline:
 
         with self.run.stage("validate") as numbers:
             labels = load_labels(self.settings.labels_file)
-            result = validate(self.settings, self.lake, labels, catalog, manifests)
+            result = validate(self.settings, self.lake, labels, catalog, manifests, self.run.sources())
             severities = [finding.severity for finding in result.findings]
             numbers |= {"validation": result.key, "docs": result.docs, "stops": result.stops}
             numbers |= {name: severities.count(name) for name in ("info", "warning", "critical")}  # type: ignore[arg-type]

@@ -25,15 +25,25 @@ class Run:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[dict[str, Any]]:
-        """Collect a stage's numbers; they are written with its `seconds` when it ends well."""
+        """Collect a stage's numbers; they are written with its `seconds` when it ends well, or names its `problem`."""
         numbers: dict[str, Any] = {}
         start = time.monotonic()
-        yield numbers
-        numbers["seconds"] = round(time.monotonic() - start, 3)
-        self.lake.put_json(f"{self.prefix}/stages/{name}.json", numbers)
+        ended_well = False
+        try:
+            yield numbers
+            ended_well = True
+        finally:
+            if ended_well or "problem" in numbers:
+                numbers["seconds"] = round(time.monotonic() - start, 3)
+                self.lake.put_json(f"{self.prefix}/stages/{name}.json", numbers)
+
+    def sources(self) -> dict[str, dict[str, Any]]:
+        """What ingest left of each source: its `manifest` and that of the run `before`, its `problem`, counts."""
+        prefix = "ingest."
+        return {name.removeprefix(prefix): n for name, n in self.stages().items() if name.startswith(prefix)}
 
     def stages(self) -> dict[str, dict[str, Any]]:
-        """The numbers of every stage that ended well, by the stage's name."""
+        """The numbers of every stage that ended well or named its problem, by the stage's name."""
         prefix = f"{self.prefix}/stages/"
         return {
             key.removeprefix(prefix).removesuffix(".json"): self.lake.get_json(key) for key in self.lake.keys(prefix)

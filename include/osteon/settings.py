@@ -63,6 +63,15 @@ class Settings(BaseSettings):
         datetime(2026, 1, 1, tzinfo=UTC), description="no scheduled run is made for a time before; must lie in the past"
     )
 
+    # Publishers' accounts. Airflow's connections `kaggle_default` and `roboflow_default` serve where these are empty.
+    kaggle_token: SecretStr = Field(SecretStr(""), description="API token; or give user name and key instead")
+    kaggle_username: str = ""
+    kaggle_key: SecretStr = SecretStr("")
+    kaggle_url: str = "https://api.kaggle.com"
+    roboflow_api_key: SecretStr = SecretStr("")
+    roboflow_url: str = Field("https://api.roboflow.com", description="https://api.roboflow.eu for accounts there")
+    export_timeout: float = Field(1800.0, gt=0, description="seconds that Roboflow has to make an export")
+
     # Split.
     train_share: float = Field(0.6, gt=0, lt=1)
     val_share: float = Field(0.2, gt=0, lt=1)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow.sdk import get_current_context
+from airflow.sdk import Connection, get_current_context
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
+from airflow.sdk.log import mask_secret
 
 from osteon.pipeline import STAGES
+from osteon.settings import load_settings
 
 if TYPE_CHECKING:
     from osteon.pipeline import Pipeline
@@ -24,7 +26,7 @@ RETRY_POLICY = ExceptionRetryPolicy(
 )
 
 
-def pipeline(stage: str) -> Pipeline:
+def pipeline(stage: str, **settings: object) -> Pipeline:
     """The pipeline of the current DAG run. Skips the task when the run's `stop_after` names an earlier stage."""
     from osteon.pipeline import Pipeline
 
@@ -32,4 +34,34 @@ def pipeline(stage: str) -> Pipeline:
     stop_after = context["params"]["stop_after"]
     if STAGES.index(stage) > STAGES.index(stop_after):
         raise AirflowSkipException(f"the run stops after `{stop_after}`")
-    return Pipeline(context["run_id"])
+    return Pipeline(context["run_id"], **settings)
+
+
+def credentials() -> dict[str, str]:
+    """Settings of publishers' accounts: those that OSTEON_* leaves empty come from Airflow's connections.
+
+    Airflow masks them all in what tasks log.
+    """
+    found = load_settings()
+    values = {
+        "kaggle_username": found.kaggle_username,
+        "kaggle_key": found.kaggle_key.get_secret_value(),
+        "kaggle_token": found.kaggle_token.get_secret_value(),
+        "roboflow_api_key": found.roboflow_api_key.get_secret_value(),
+    }
+    if not values["kaggle_token"] and not values["kaggle_key"] and (connection := _connection("kaggle_default")):
+        name = "kaggle_key" if connection.login else "kaggle_token"
+        values |= {"kaggle_username": connection.login or "", name: connection.password or ""}
+    if not values["roboflow_api_key"] and (connection := _connection("roboflow_default")):
+        values["roboflow_api_key"] = connection.password or ""
+    for name in ("kaggle_key", "kaggle_token", "roboflow_api_key"):
+        if values[name]:
+            mask_secret(values[name])
+    return {name: value for name, value in values.items() if value}
+
+
+def _connection(name: str) -> Connection | None:
+    try:
+        return Connection.get(name)
+    except AirflowNotFoundException:
+        return None

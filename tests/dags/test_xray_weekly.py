@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -21,8 +22,9 @@ from osteon.lake import Lake
 from osteon.quality.validate import Validation, read_validation
 from osteon.runs import Run
 from osteon.settings import ROOT, Settings, load_settings
-from osteon.sources.config import load_sources
+from osteon.sources.config import open_source
 from osteon.sources.phantom import Defects, PhantomSource
+from tests.sources.publishers import KEY, Publisher, archive, serve
 
 DEFECTS = dict.fromkeys(Defects.model_fields, 2) | {"truncated": 4, "rotated_copies": 6, "reexported_copies": 4}
 
@@ -77,6 +79,7 @@ def mails(stack: Stack) -> list[Any]:
 def test_the_dag_is_wired_as_designed(dag: Any) -> None:
     order = [
         "ingest",
+        "collect",
         "catalogue",
         "inspect",
         "repair",
@@ -109,7 +112,7 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     result, states = run(dag, sources, lake)
     assert states["run"] == "success", states
     summary = lake.get_json(f"{result.prefix}/summary.json")
-    (source,) = load_sources(sources, load_settings())
+    source = open_source(sources, load_settings(), "clinic")
     assert isinstance(source, PhantomSource)
     truth = source.truth()
     injected = Counter(item.defect for item in truth)
@@ -177,6 +180,41 @@ def test_a_label_map_without_the_wrist_stops_before_training(
     assert "wrist/fractured" in mail.get_body(("plain",)).get_content()
     assert "wrist/non-fractured" in mail.get_body(("plain",)).get_content()
     assert lake.get_json(f"{result.prefix}/summary.json")["alerts"][0]["check"] == "label_map"
+
+
+def test_one_source_that_fails_does_not_stop_the_others_and_no_secret_is_told(
+    dag: Any, lake: Lake, stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any, caplog: Any
+) -> None:
+    rules = {"part": {"folder": 1}, "fracture": {"folder": 2}}
+    common = {"licence": "CC0-1.0", "labels": rules}
+    entries = [
+        {"name": "from-kaggle", "kind": "kaggle", "dataset": "owner/name", **common},
+        {"name": "no-key", "kind": "roboflow", "project": "owner/name", "format": "folder", **common},
+    ]
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": entries}))
+    before = len(mails(stack))
+    with serve(Publisher(archive(130))) as publisher:
+        monkeypatch.setenv("OSTEON_KAGGLE_URL", publisher.url)
+        monkeypatch.setenv("AIRFLOW_CONN_KAGGLE_DEFAULT", json.dumps({"conn_type": "generic", "password": KEY}))
+        result, states = run(dag, tmp_path / "sources.yaml", lake, stop_after="split")
+        assert states["run"] == "success", states
+        publisher.refuse = [(401, {})]
+        second, states = run(dag, tmp_path / "sources.yaml", lake, stop_after="split")
+        assert states["run"] == "success", states
+    first, again = (lake.get_json(f"{item.prefix}/summary.json") for item in (result, second))
+    assert first["images"] == 130 and first["snapshot"] == again["snapshot"]
+    sent = [mail.get_body(("plain",)).get_content() for mail in mails(stack)[before:]]
+    failure, quality, _, stale = sent
+    assert "ingest" in failure and "OSTEON_ROBOFLOW_API_KEY" in failure
+    assert "1 sources could not be pulled" in quality and "no-key" in quality
+    assert "2 sources could not be pulled" in stale and "OSTEON_KAGGLE_TOKEN" in stale
+
+    told = capfd.readouterr()
+    logs = [path.read_bytes() for path in (stack.home / "airflow").rglob("*") if path.is_file()]
+    kept = [lake.get_bytes(key) for key in lake.keys("") if not key.startswith("images/")]
+    everything = [told.out.encode(), told.err.encode(), caplog.text.encode(), *logs, *kept]
+    assert sum(map(len, everything)) > 100_000
+    assert not any(KEY.encode() in text for text in [*everything, *(text.encode() for text in sent)])
 
 
 def test_a_failing_task_is_mailed_with_its_remedy(dag: Any, tmp_path: Path, lake: Lake, stack: Stack) -> None:

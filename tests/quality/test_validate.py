@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,9 @@ def good(count: int = 800) -> list[dict[str, object]]:
 
 @pytest.fixture
 def found(settings: Settings, lake: Lake, tmp_path: Path):
-    def run(rows: list[dict[str, object]], **thresholds: dict[str, object]) -> Validation:
+    def run(
+        rows: list[dict[str, object]], sources: dict[str, dict[str, Any]] | None = None, **thresholds: dict[str, object]
+    ) -> Validation:
         rules = yaml.safe_load(settings.quality_file.read_text())
         for name, change in thresholds.items():
             rules[name] |= change
@@ -54,7 +57,7 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
         lake.put_table(MEASUREMENTS, pd.DataFrame({"sha256": [row["sha256"] for row in rows], "thumb": THUMB}))
         labels = load_labels(settings.labels_file)
         chosen = settings.model_copy(update={"quality_file": tmp_path / "quality.yaml"})
-        return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"])
+        return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"], sources or {})
 
     return run
 
@@ -103,6 +106,20 @@ def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
     for check in ("near_copies", "leaking_split", "conflicting_labels"):
         assert {item["name"] for item in by_name[check].offenders} == pair, check
     assert by_name["leaking_split"].offenders[0]["detail"] == "test and train"
+
+
+def test_a_source_that_failed_and_one_that_dropped_images_are_told(found, lake: Lake) -> None:
+    before = pd.DataFrame({"path": ["a.jpg", "b.jpg", "c.txt"], "sha256": ["a", "b", None]})
+    for name, table in (("before", before), ("now", before.iloc[:1])):
+        lake.put_table(f"manifests/{name}.parquet", table.astype("string"))
+    changed = {"manifest": "manifests/now.parquet", "before": "manifests/before.parquet"}
+    result = found(good(), {"changed": changed, "refused": {"problem": "set OSTEON_KAGGLE_TOKEN"}})
+    by_name = {finding.check: finding for finding in result.findings}
+    assert by_name["sources_pulled"].severity == "warning"
+    assert by_name["sources_pulled"].offenders == [{"name": "refused", "detail": "set OSTEON_KAGGLE_TOKEN"}]
+    assert by_name["dropped_images"].offenders == [{"name": "changed", "detail": "1 images: b.jpg"}]
+    same = {"manifest": "manifests/now.parquet", "before": "manifests/now.parquet"}
+    assert found(good(), {"same": same}).findings == []
 
 
 def test_the_mail_tells_the_worst_first_and_escapes_names(found) -> None:

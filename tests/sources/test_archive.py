@@ -16,7 +16,7 @@ from osteon.errors import ConfigurationError, SourceError
 from osteon.settings import ROOT, Settings, load_settings
 from osteon.sources.archive import ArchiveConfig, ArchiveSource
 from osteon.sources.base import COMPANION, PublishedFile
-from osteon.sources.config import load_sources
+from osteon.sources.config import open_source, read_sources_file
 from tests.pictures import encode, radiograph
 
 IMAGE = encode(radiograph(1))
@@ -240,7 +240,7 @@ def test_a_download_that_breaks_goes_on_where_it_stopped(server, tmp_path: Path,
     assert len(starts) == 3 and 0 == starts[0] < starts[1] < starts[2] < len(handler.data)
 
 
-@pytest.mark.parametrize(("status", "remedy"), [(403, "refused"), (404, "gone")])
+@pytest.mark.parametrize(("status", "remedy"), [(403, "refused"), (404, "not there")])
 def test_a_refusal_is_told_at_once_without_the_urls_secrets(server, status: int, remedy: str, limits: Settings) -> None:
     handler, url = server
     handler.status = status
@@ -252,7 +252,7 @@ def test_a_refusal_is_told_at_once_without_the_urls_secrets(server, status: int,
 def test_a_sources_file_with_mistakes_names_them(tmp_path: Path, limits: Settings) -> None:
     path = tmp_path / "sources.yaml"
     with pytest.raises(ConfigurationError, match="OSTEON_SOURCES_FILE"):
-        load_sources(path, limits)
+        open_source(path, limits, "a")
     entry = "{name: a, kind: phantom, licence: CC0-1.0}"
     for text, message in (
         ("sources: []", "sources"),
@@ -262,15 +262,16 @@ def test_a_sources_file_with_mistakes_names_them(tmp_path: Path, limits: Setting
     ):
         path.write_text(text)
         with pytest.raises(ConfigurationError, match=message):
-            load_sources(path, limits)
+            open_source(path, limits, "a")
     path.write_text(f"sources: [{entry}]")
     with pytest.raises(ConfigurationError, match="no source b; it has a"):
-        load_sources(path, limits, only=["b"])
+        open_source(path, limits, "b")
 
 
 def test_the_two_real_archives_have_4396_images(real_data: Path) -> None:
-    opened = load_sources(ROOT / "config" / "sources.fracatlas.yaml", load_settings())
-    files = [file for item in opened for file in item.fetch("")]
+    path = ROOT / "config" / "sources.fracatlas.yaml"
+    names = [entry.name for entry in read_sources_file(path).sources]
+    files = [file for name in names for file in open_source(path, load_settings(), name).fetch("")]
     images = [file for file in files if file.data is not None]
     assert len(images) == 4396
     assert sum(file.raw_label == "spine|" for file in images) == 1329

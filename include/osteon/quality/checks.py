@@ -36,7 +36,7 @@ class Check:
     """
 
     name: str
-    table: Literal["images", "classes", "label_map"]
+    table: Literal["images", "classes", "label_map", "sources"]
     column: str | None
     expectation: str
     arguments: tuple[tuple[str, Any], ...]
@@ -66,6 +66,12 @@ CHECKS = (
     _check("label_map", "label_map", "problem", NULL, "problem",
            "The label map is incomplete or contradicts itself in {count} places.",
            "Mend the label map (OSTEON_LABELS_FILE) and run again."),
+    _check("sources_pulled", "sources", "problem", NULL, "problem",
+           "{count} sources could not be pulled; the run goes on with their last good version, or without them.",
+           "Do what the detail says, then run again."),
+    _check("dropped_images", "sources", "dropped", NULL, "dropped",
+           "{count} sources publish fewer images than in the run before.",
+           "Nothing is lost: old snapshots still hold them. Ask the publisher if it was meant."),
     _check("enough_images", "images", None, "ExpectTableRowCountToBeBetween", "",
            "There are too few images to train on.", "Add sources, or look at why so many were left out.",
            min_value="minimum"),

@@ -1,15 +1,21 @@
-"""The three tables that the checks look at: images, classes and the label map, made from the catalog."""
+"""The four tables that the checks look at: images, classes, the label map and the sources."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from osteon.curation.conflicts import conflicts
 from osteon.images.inspect import THUMB
+from osteon.ingest import dropped
 from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap
+from osteon.lake import Lake
 
 FOLDS = 3
+MOST_NAMED = 5
+"""Files that one source is said to have dropped, by name."""
 
 
 def label_map_table(labels: LabelMap) -> pd.DataFrame:
@@ -29,6 +35,17 @@ def label_map_table(labels: LabelMap) -> pd.DataFrame:
         if not any(words in text for words in missing_words)
     ]
     return pd.DataFrame(rows).astype({"class": "string", "code": "Int64", "problem": "string"})
+
+
+def source_table(lake: Lake, sources: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """One row per source: `source, problem, dropped`; the last two are empty where all is well."""
+    rows = []
+    for name, numbers in sources.items():
+        gone = dropped(lake, numbers["manifest"], numbers["before"]) if "manifest" in numbers else []
+        more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
+        text = f"{len(gone)} images: {', '.join(gone[:MOST_NAMED])}{more}" if gone else None
+        rows.append({"source": name, "problem": numbers.get("problem"), "dropped": text})
+    return pd.DataFrame(rows, columns=["source", "problem", "dropped"], dtype="string")
 
 
 def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:

@@ -17,10 +17,10 @@ from osteon.images.inspect import read_measurements
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.quality.checks import CHECKS, NOT_NULL, NULL, Check, Severity, Threshold, load_thresholds
-from osteon.quality.tables import class_table, image_table, label_map_table
+from osteon.quality.tables import class_table, image_table, label_map_table, source_table
 from osteon.settings import Settings
 
-VERSION = 1
+VERSION = 2
 MOST_OFFENDERS = 500
 """Offenders that a finding lists; its `count` is always complete."""
 ORDER: tuple[Severity, ...] = ("critical", "warning", "info")
@@ -61,15 +61,24 @@ class Validation:
 
 
 def validate(
-    settings: Settings, lake: Lake, labels: LabelMap, catalog_key: str, manifest_keys: list[str]
+    settings: Settings,
+    lake: Lake,
+    labels: LabelMap,
+    catalog_key: str,
+    manifest_keys: list[str],
+    sources: dict[str, dict[str, Any]],
 ) -> Validation:
     """Run every check. The result is kept in the lake; the same inputs give it without running anything.
+
+    `sources` is what ingest left of each, as `Run.sources` gives it.
 
     A critical finding does not raise: whoever calls decides to stop, after telling people.
     """
     thresholds = load_thresholds(settings.quality_file)
     rules = {name: threshold.model_dump() for name, threshold in thresholds.items()}
-    key = derived_key("quality", VERSION, catalog_key, manifest_keys, rules, labels.model_dump(), suffix="/result.json")
+    pulled = source_table(lake, sources)
+    inputs = [catalog_key, manifest_keys, rules, labels.model_dump(), pulled.to_json()]
+    key = derived_key("quality", VERSION, *inputs, suffix="/result.json")
     if lake.exists(key):
         return read_validation(lake, key)
     docs = key.replace("/result.json", "/docs")
@@ -80,6 +89,7 @@ def validate(
         "images": image_table(catalog, manifests, labels, thumbs, confidence),
         "classes": class_table(catalog, labels),
         "label_map": label_map_table(labels),
+        "sources": pulled,
     }
     with tempfile.TemporaryDirectory(prefix="osteon-gx-") as folder:
         results = run_suite(tables, thresholds, Path(folder))
@@ -162,7 +172,7 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
         raise RuntimeError(f"check {check.name}: {count} rows fail by Great Expectations, {failing.sum()} by the table")
     offenders = []
     for row in table.loc[failing].head(MOST_OFFENDERS).to_dict("records"):
-        name = f"{row['source']}:{row['path']}" if "path" in row else row["class"]
+        name = f"{row['source']}:{row['path']}" if "path" in row else row.get("class", row.get("source"))
         offenders.append({"name": str(name), "detail": "" if pd.isna(row[check.detail]) else str(row[check.detail])})
     message = check.message.format(count=count, share=f"{share:.1%}")
     finding = Finding(check.name, severity, message, count, round(share, 4), offenders, check.remedy)

@@ -6,9 +6,12 @@ import base64
 import io
 from typing import Any
 
+from markupsafe import Markup
+
 from osteon.lake import Lake
 from osteon.quality.alert import environment
-from osteon.reports.summary import summarise
+from osteon.reports.inventory import head_count, published_files, sankey
+from osteon.reports.summary import summarise, tables
 from osteon.runs import Run
 from osteon.settings import Settings
 
@@ -24,7 +27,7 @@ METRICS = (
 
 
 def write_report(settings: Settings, lake: Lake, run: Run) -> str:
-    """Write both. Returns the page's key."""
+    """Write the summary, the page and the inventory. Returns the page's key."""
     summary = summarise(lake, run)
     key = summary["report"]
     page = (
@@ -38,8 +41,28 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
         )
     )
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
+    if summary["images"] is not None:
+        _write_inventory(lake, run, key.removesuffix("index.html"))
     lake.put_json(f"{run.prefix}/summary.json", summary)
     return key
+
+
+def _write_inventory(lake: Lake, run: Run, folder: str) -> None:
+    files = published_files(*tables(lake, run))
+    table = head_count(files)
+    page = (
+        environment()
+        .get_template("inventory.html")
+        .render(
+            run=run.run_id,
+            diagram=Markup(sankey(files)),
+            columns=list(table.columns),
+            numbers=("files", "images", "originals"),
+            rows=table.to_dict("records"),
+        )
+    )
+    lake.put_bytes(f"{folder}inventory.html", page.encode(), "text/html; charset=utf-8")
+    lake.put_bytes(f"{folder}inventory.csv", table.to_csv(index=False).encode(), "text/csv; charset=utf-8")
 
 
 def class_chart(classes: dict[str, dict[str, int]]) -> str | None:

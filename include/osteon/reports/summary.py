@@ -13,6 +13,14 @@ from osteon.quality.validate import read_validation
 from osteon.runs import Run
 
 
+def tables(lake: Lake, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A run's manifests, in one, and its latest catalog. The run has come to `repair` at least."""
+    stages = run.stages()
+    manifests = [numbers["manifest"] for numbers in run.sources().values() if "manifest" in numbers]
+    latest = next(stages[name]["catalog"] for name in ("split", "group", "repair") if name in stages)
+    return read_manifests(lake, manifests), catalogs.read(lake, latest)
+
+
 def summarise(lake: Lake, run: Run) -> dict[str, Any]:
     """The summary of a run. What a run that stopped early did not reach is None or empty.
 
@@ -20,7 +28,7 @@ def summarise(lake: Lake, run: Run) -> dict[str, Any]:
     Raises `CatalogError` when the counts do not add up from ingest to split.
     """
     stages = run.stages()
-    manifests = [numbers["manifest"] for name, numbers in stages.items() if name.startswith("ingest.")]
+    sources = run.sources()
     summary: dict[str, Any] = {
         "run": run.run_id,
         "snapshot": stages.get("split", {}).get("snapshot"),
@@ -36,14 +44,13 @@ def summarise(lake: Lake, run: Run) -> dict[str, Any]:
         "data_docs": stages.get("validate", {}).get("docs"),
         "seconds": {name: numbers["seconds"] for name, numbers in stages.items()},
         "work": {
-            "uploaded": sum(numbers["uploaded"] for name, numbers in stages.items() if name.startswith("ingest.")),
+            "uploaded": sum(numbers.get("uploaded", 0) for numbers in sources.values()),
             "decoded": stages.get("inspect", {}).get("decoded"),
         },
         "report": f"{run.prefix}/report/index.html",
     }
     if "repair" in stages:
-        latest = next(stages[name]["catalog"] for name in ("split", "group", "repair") if name in stages)
-        summary |= _counts(read_manifests(lake, manifests), catalogs.read(lake, latest), split="split" in stages)
+        summary |= _counts(*tables(lake, run), split="split" in stages)
     if "validate" in stages:
         findings = read_validation(lake, stages["validate"]["validation"]).findings
         summary["alerts"] = [

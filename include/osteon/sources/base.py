@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
@@ -37,16 +37,12 @@ class Source(Protocol):
     """A publisher. Reading it never changes the lake."""
 
     @property
-    def name(self) -> str: ...
-    @property
-    def licence(self) -> str: ...
-    @property
-    def attribution(self) -> str: ...
+    def config(self) -> SourceConfig: ...
 
     def latest_version(self) -> str:
         """A short string that changes when the published data, or the rules that label it, change."""
 
-    def fetch(self, version: str) -> Iterator[PublishedFile]:
+    def fetch(self, version: str) -> Iterable[PublishedFile]:
         """Every file of that version, one at a time, in a fixed order. Raises `SourceError`."""
 
 
@@ -58,6 +54,8 @@ class SourceConfig(BaseModel):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     licence: str = Field(min_length=1)
     attribution: str = ""
+    enabled: bool = True
+    """Whether runs pull it."""
 
 
 def is_image_name(path: str) -> bool:

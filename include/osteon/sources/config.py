@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +12,11 @@ from osteon.errors import ConfigurationError
 from osteon.settings import Settings
 from osteon.sources.archive import ArchiveConfig
 from osteon.sources.base import Source
+from osteon.sources.kaggle import KaggleConfig
 from osteon.sources.phantom import PhantomConfig
+from osteon.sources.roboflow import RoboflowConfig
 
-AnySource = Annotated[ArchiveConfig | PhantomConfig, Field(discriminator="kind")]
+AnySource = Annotated[ArchiveConfig | KaggleConfig | PhantomConfig | RoboflowConfig, Field(discriminator="kind")]
 
 
 class SourcesFile(BaseModel):
@@ -46,17 +47,14 @@ def read_sources_file(path: Path) -> SourcesFile:
     return parsed
 
 
-def load_sources(path: Path, settings: Settings, only: Sequence[str] = ()) -> list[Source]:
-    """The sources that a file names, in its order; with `only`, those of these names.
+def open_source(path: Path, settings: Settings, name: str) -> Source:
+    """The source that a file names.
 
-    Raises `ConfigurationError` for a bad file or an unknown name, `SourceError` for an archive that is not there.
+    Raises `ConfigurationError` for a bad file or an unknown name, `SourceError` for an archive that is not there or
+    credentials that are missing.
     """
-    parsed = read_sources_file(path)
-    names = [entry.name for entry in parsed.sources]
-    unknown = sorted(set(only) - set(names))
-    if unknown:
-        raise ConfigurationError(f"{path} has no source {', '.join(unknown)}; it has {', '.join(names)}")
-    chosen = [entry for entry in parsed.sources if not only or entry.name in only]
-    folder = path.resolve().parent
-    opened: list[Source] = [entry.open(settings, folder) for entry in chosen]
-    return opened
+    entries = {entry.name: entry for entry in read_sources_file(path).sources}
+    if name not in entries:
+        raise ConfigurationError(f"{path} has no source {name}; it has {', '.join(entries)}")
+    source: Source = entries[name].open(settings, path.resolve().parent)
+    return source

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -76,25 +76,13 @@ class PhantomSource:
 
     config: PhantomConfig
 
-    @property
-    def name(self) -> str:
-        return self.config.name
-
-    @property
-    def licence(self) -> str:
-        return self.config.licence
-
-    @property
-    def attribution(self) -> str:
-        return self.config.attribution
-
     def latest_version(self) -> str:
         """16 hex digits over the generator's version and the configuration."""
         return hashlib.sha256(f"{GENERATOR}|{self.config.model_dump_json()}".encode()).hexdigest()[:16]
 
-    def fetch(self, version: str) -> Iterator[PublishedFile]:
+    def fetch(self, version: str) -> Iterable[PublishedFile]:
         """The files, in the order of their paths."""
-        yield from self._generated[0]
+        return self._generated[0]
 
     def truth(self) -> list[Injected]:
         """The injected defects, in the order of their making."""

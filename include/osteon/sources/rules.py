@@ -1,14 +1,18 @@
-"""Label rules: how a published file's label is read from its folders, from a CSV table, or is the same for all."""
+"""Label rules: a published file's label comes from its folders, a CSV table, its boxes, or is the same for all."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from osteon.errors import SourceError
 
@@ -35,14 +39,28 @@ class Folder(_Rule):
     """The label is the name of one of the file's folders: 0 is the outermost, -1 the one the file lies in."""
 
     folder: int
+    pattern: str = "(.*)"
+    """Regular expression for the whole name; what its first group matches is looked up in `values`."""
     values: dict[str, str] = {}
+
+    @field_validator("pattern")
+    @classmethod
+    def _has_a_group(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+        if not groups:
+            raise ValueError(f"{pattern!r} has no group: put the label's part in parentheses")
+        return pattern
 
     def compile(self, source: str, read: OpenMember) -> Read:
         def label(path: str) -> str:
             folders = PurePosixPath(path).parts[:-1]
             if not -len(folders) <= self.folder < len(folders):
                 return ""
-            name = folders[self.folder]
+            match = re.fullmatch(self.pattern, folders[self.folder])
+            name = match[1] or "" if match else ""
             return self.values.get(name, name)
 
         return label
@@ -110,13 +128,92 @@ class Csv(_Rule):
         return "+".join(table.values.get(name, name) for name in marked)
 
 
+class Boxes(_Rule):
+    """The label is the class names of the boxes drawn in the image, of a YOLO or a COCO export."""
+
+    boxes: Literal["yolo", "coco"]
+    values: dict[str, str] = {}
+    """Words for class names; `""` for a class that says nothing here."""
+    none: str = ""
+    """The word for an annotated image without any box."""
+
+    def compile(self, source: str, read: OpenMember) -> Read:
+        classes = (_yolo if self.boxes == "yolo" else _coco)(source, read)
+
+        def label(path: str) -> str:
+            found = classes(path)
+            if found is None:
+                return ""
+            if not found:
+                return self.none
+            words = (self.values.get(name, name) for name in sorted(found))
+            return "+".join(dict.fromkeys(word for word in words if word))
+
+        return label
+
+
+def _yolo(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
+    """Class names in `labels/NAME.txt` beside `images/NAME.jpg`; None where there is no such file.
+
+    A line is `class x y width height`, the class a number into `names` of `data.yaml` (Ultralytics' format).
+    """
+    try:
+        names = yaml.safe_load(read("data.yaml"))["names"]
+        by_number = dict(names) if isinstance(names, dict) else dict(enumerate(names))
+    except KeyError:
+        raise SourceError(f"source {source}: there is no data.yaml with `names`: is it a YOLO export?") from None
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise SourceError(f"source {source}: data.yaml cannot be read: {error}") from None
+
+    def classes(path: str) -> set[str] | None:
+        parts = PurePosixPath(path).with_suffix(".txt").parts
+        place = len(parts) - 1 - parts[::-1].index("images") if "images" in parts else None
+        if place is None:
+            return None
+        table = "/".join((*parts[:place], "labels", *parts[place + 1 :]))
+        try:
+            lines = read(table).decode("utf-8").splitlines()
+            return {str(by_number[int(line.split()[0])]) for line in lines if line.strip()}
+        except KeyError as error:
+            if isinstance(error.args[0], int):
+                raise SourceError(f"source {source}: {table} has class {error}, data.yaml names no such") from None
+            return None
+        except ValueError as error:
+            raise SourceError(f"source {source}: {table} is no YOLO label file: {error}") from None
+
+    return classes
+
+
+def _coco(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
+    """Class names in `_annotations.coco.json` beside the image; None where that does not list it."""
+
+    @cache
+    def table(folder: str) -> dict[str, set[str]]:
+        place = f"{folder}/_annotations.coco.json" if folder != "." else "_annotations.coco.json"
+        try:
+            content = json.loads(read(place))
+            category = {item["id"]: str(item["name"]) for item in content["categories"]}
+            names = {item["id"]: str(item["file_name"]) for item in content["images"]}
+            found: dict[str, set[str]] = {name: set() for name in names.values()}
+            for item in content["annotations"]:
+                found[names[item["image_id"]]].add(category[item["category_id"]])
+        except (ValueError, TypeError, LookupError) as error:
+            raise SourceError(f"source {source}: {place} is missing or no COCO file ({error!r})") from None
+        return found
+
+    return lambda path: table(str(PurePosixPath(path).parent)).get(PurePosixPath(path).name)
+
+
 def _kind(value: object) -> str | None:
     names = value.keys() if isinstance(value, dict) else type(value).model_fields if isinstance(value, _Rule) else ()
-    return next((name for name in ("constant", "folder", "csv") if name in names), None)
+    return next((name for name in ("constant", "folder", "csv", "boxes") if name in names), None)
 
 
 Rule = Annotated[
-    Annotated[Constant, Tag("constant")] | Annotated[Folder, Tag("folder")] | Annotated[Csv, Tag("csv")],
+    Annotated[Constant, Tag("constant")]
+    | Annotated[Folder, Tag("folder")]
+    | Annotated[Csv, Tag("csv")]
+    | Annotated[Boxes, Tag("boxes")],
     Discriminator(_kind),
 ]
 

@@ -1,0 +1,205 @@
+"""Read the files of a zip or a folder, with their labels. Nothing is ever unpacked to disk, nothing hostile is read."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from osteon.errors import SourceError
+from osteon.progress import Counted
+from osteon.settings import Settings
+from osteon.sources.base import COMPANION, PublishedFile, SourceConfig, is_image_name
+from osteon.sources.rules import LabelRules
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "test": "test",
+}
+RATIO_FROM = 1 << 20
+"""Bytes from which on a file's compression ratio is judged; small flat files compress extremely well."""
+CHUNK = 1 << 20
+
+
+class LabelledConfig(SourceConfig):
+    """What the entries of publishers' archives have in common: which files are images, and how they are labelled."""
+
+    images: str = "*"
+    """Pattern of the paths that belong to the source (`*` matches `/` as well); other files are companions."""
+    labels: LabelRules
+    split_folders: bool = True
+    """Whether folders named train, valid or test are the publisher's splits."""
+
+    def rules_digest(self) -> str:
+        """8 hex digits over what decides how files are read."""
+        rules = self.model_dump_json(include={"images", "labels", "split_folders"})
+        return hashlib.sha256(rules.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads a source's archive in the order of paths. A hostile or empty one raises before any file is given."""
+
+    config: LabelledConfig
+    settings: Settings
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    # Zip
+
+    def zip_listing(self, path: Path) -> list[tuple[str, int, int]]:
+        """Name, size and checksum of each member."""
+        with self._open_zip(path) as archive:
+            return [(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
+
+    def zip_files(self, path: Path) -> Counted[PublishedFile]:
+        """The files of a zip. Raises `SourceError`."""
+        archive = self._open_zip(path)
+        try:
+            members = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
+            self._check_members(members)
+            read = {info.filename: info for info in members}
+            label = self.config.labels.compile(self.name, lambda path: self._companion(archive, read[path]))
+        except BaseException:
+            archive.close()
+            raise
+
+        def files() -> Iterator[PublishedFile]:
+            with archive:
+                for info in members:
+                    if not self._is_image(info.filename):
+                        yield PublishedFile(info.filename, reason=COMPANION)
+                        continue
+                    data, reason = self._unpack(archive, info)
+                    yield self._published(info.filename, label(info.filename), data, reason)
+
+        return Counted(files(), len(members))
+
+    def _open_zip(self, path: Path) -> zipfile.ZipFile:
+        try:
+            return zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise SourceError(f"source {self.name}: {path} is no readable zip ({error}): fetch it again") from error
+
+    def _check_members(self, members: list[zipfile.ZipInfo]) -> None:
+        """Refuse the archive as a whole: paths that escape, links, too much of anything, two files of one name."""
+        names = Counter(info.filename for info in members)
+        self._check_listing([info.filename for info in members])
+        for info in members:
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise SourceError(f"source {self.name}: {info.filename} is a link: archives with links are refused")
+        double = [name for name, count in names.items() if count > 1]
+        if double:
+            raise SourceError(
+                f"source {self.name}: {double[0]} is in the archive {names[double[0]]} times: mend the archive"
+            )
+        total = sum(info.file_size for info in members)
+        if total > self.settings.max_archive_bytes:
+            raise SourceError(
+                f"source {self.name}: {total} bytes unpacked, more than {self.settings.max_archive_bytes}: "
+                "raise OSTEON_MAX_ARCHIVE_BYTES if you trust it"
+            )
+
+    def _unpack(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[bytes | None, str | None]:
+        """A member's bytes, or why it is left out. Bytes are counted as they come; the header is not believed."""
+        limit = self.settings.max_file_bytes
+        if info.flag_bits & 1:
+            return None, "encrypted"
+        data = bytearray()
+        try:
+            with archive.open(info) as stream:
+                while chunk := stream.read(CHUNK):
+                    data += chunk
+                    if len(data) > limit:
+                        return None, f"larger than {limit} bytes (OSTEON_MAX_FILE_BYTES)"
+                    if len(data) >= RATIO_FROM and len(data) > self.settings.max_compression_ratio * max(
+                        1, info.compress_size
+                    ):
+                        return None, "compressed beyond OSTEON_MAX_COMPRESSION_RATIO: a bomb"
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+            return None, f"cannot be unpacked: {error}"
+        return bytes(data), None
+
+    def _companion(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+        data, reason = self._unpack(archive, info)
+        if data is None:
+            raise SourceError(f"source {self.name}: {info.filename}, which its labels need, is {reason}")
+        return data
+
+    # Folder
+
+    def folder_listing(self, root: Path) -> list[tuple[str, int, int]]:
+        """Path, size and time of change of each file."""
+        return [(path, file.stat().st_size, file.stat().st_mtime_ns) for path, file in self._folder_paths(root)]
+
+    def folder_files(self, root: Path) -> Counted[PublishedFile]:
+        """The files of a folder. Raises `SourceError`."""
+        paths = dict(self._folder_paths(root))
+        self._check_listing(list(paths))
+        label = self.config.labels.compile(self.name, lambda path: paths[path].read_bytes())
+
+        def files() -> Iterator[PublishedFile]:
+            for path, file in paths.items():
+                if not self._is_image(path):
+                    yield PublishedFile(path, reason=COMPANION)
+                    continue
+                data, reason = None, None
+                if file.stat().st_size > self.settings.max_file_bytes:
+                    reason = f"larger than {self.settings.max_file_bytes} bytes (OSTEON_MAX_FILE_BYTES)"
+                else:
+                    try:
+                        data = file.read_bytes()
+                    except OSError as error:
+                        reason = f"cannot be read: {error.strerror}"
+                yield self._published(path, label(path), data, reason)
+
+        return Counted(files(), len(paths))
+
+    def _folder_paths(self, root: Path) -> list[tuple[str, Path]]:
+        files = []
+        for parent, folders, names in os.walk(root, followlinks=False):
+            for name in [*names, *(folder for folder in folders if (Path(parent) / folder).is_symlink())]:
+                file = Path(parent) / name
+                if file.is_symlink() and not file.resolve().is_relative_to(root):
+                    raise SourceError(f"source {self.name}: {file} is a link that leaves the folder: remove it")
+                if file.is_file():
+                    files.append((file.relative_to(root).as_posix(), file))
+        return sorted(files)
+
+    # Both
+
+    def _is_image(self, path: str) -> bool:
+        return is_image_name(path) and fnmatchcase(path, self.config.images)
+
+    def _check_listing(self, paths: list[str]) -> None:
+        for path in paths:
+            windows = PureWindowsPath(path)
+            if windows.drive or windows.root or ".." in windows.parts or "\0" in path:
+                raise SourceError(f"source {self.name}: {path!r} points outside the archive: it is refused as a whole")
+        if len(paths) > self.settings.max_files:
+            raise SourceError(f"source {self.name}: {len(paths)} files, more than {self.settings.max_files}: "
+                              "raise OSTEON_MAX_FILES if you trust it")  # fmt: skip
+        if not any(self._is_image(path) for path in paths):
+            raise SourceError(f"source {self.name}: there is no image in it: check where it points and its `images`")
+
+    def _published(self, path: str, label: str | None, data: bytes | None, reason: str | None) -> PublishedFile:
+        if data is not None and not data:
+            data, reason = None, "empty file"
+        split = None
+        if self.config.split_folders:
+            folders = (SPLIT_FOLDERS.get(part.lower()) for part in PurePosixPath(path).parts[:-1])
+            split = next((name for name in folders if name), None)
+        return PublishedFile(path, data=data, raw_label=label, raw_split=split, reason=reason)

@@ -1,0 +1,92 @@
+"""Labels from folders, boxes and tables, as the publishers of `config/sources.yaml` lay them out."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from osteon.errors import SourceError
+from osteon.labels import load_labels
+from osteon.settings import ROOT, load_settings
+from osteon.sources.config import read_sources_file
+from osteon.sources.rules import LabelRules
+
+NAMES = {"names": ["Fracture", "hand", "artefact"]}
+
+
+def labels(rules: object, files: dict[str, object], paths: list[str]) -> list[str | None]:
+    content = {name: text if isinstance(text, str) else json.dumps(text) for name, text in files.items()}
+    label = LabelRules.model_validate(rules).compile("s", lambda path: content[path].encode())
+    return [label(path) for path in paths]
+
+
+def test_yolo_boxes_name_what_is_in_an_image() -> None:
+    files = {
+        "data.yaml": yaml.safe_dump(NAMES),
+        "train/labels/a.txt": "0 .5 .5 .1 .1\n1 .5 .5 .2 .2\n0 .1 .1 .1 .1\n",
+        "train/labels/b.txt": "",
+        "train/labels/c.txt": "2 .5 .5 .1 .1\n",
+    }
+    paths = [f"train/images/{name}.jpg" for name in "abcd"]
+    values = {"Fracture": "fractured", "hand": "", "artefact": ""}
+    rules = {"fracture": {"boxes": "yolo", "values": values, "none": "non-fractured"}}
+    assert labels(rules, files, paths) == ["|fractured", "|non-fractured", None, None]
+    assert labels({"part": {"boxes": "yolo"}}, files, paths[:1]) == ["Fracture+hand|"]
+
+
+def test_a_yolo_export_with_mistakes_names_them() -> None:
+    rules, paths = {"part": {"boxes": "yolo"}}, ["train/images/a.jpg"]
+    with pytest.raises(SourceError, match=r"no data\.yaml"):
+        labels(rules, {}, paths)
+    data = {"data.yaml": yaml.safe_dump({"names": {0: "hand"}})}
+    assert labels(rules, {**data, "train/labels/a.txt": "0 1 1 1 1"}, paths) == ["hand|"]
+    with pytest.raises(SourceError, match=r"a\.txt has class 7"):
+        labels(rules, {**data, "train/labels/a.txt": "7 1 1 1 1"}, paths)
+    with pytest.raises(SourceError, match="no YOLO label file"):
+        labels(rules, {**data, "train/labels/a.txt": "hand 1 1"}, paths)
+
+
+def test_coco_boxes_name_what_is_in_an_image() -> None:
+    table = {
+        "categories": [{"id": 0, "name": "bones"}, {"id": 1, "name": "fracture"}],
+        "images": [{"id": 5, "file_name": "a.jpg"}, {"id": 6, "file_name": "b.jpg"}],
+        "annotations": [{"image_id": 5, "category_id": 1}, {"image_id": 5, "category_id": 1}],
+    }
+    rules = {"fracture": {"boxes": "coco", "none": "normal"}}
+    files = {"train/_annotations.coco.json": table}
+    assert labels(rules, files, ["train/a.jpg", "train/b.jpg", "train/c.jpg"]) == ["|fracture", "|normal", None]
+    with pytest.raises(SourceError, match=r"valid/_annotations\.coco\.json is missing or no COCO file"):
+        labels(rules, files, ["valid/a.jpg"])
+
+
+def test_muras_positive_is_not_taken_for_fractured() -> None:
+    (mura,) = [entry for entry in read_sources_file(ROOT / "config" / "sources.yaml").sources if entry.name == "mura"]
+    paths = [f"MURA-v1.1/valid/XR_HAND/patient1/study1_{word}/image1.png" for word in ("positive", "negative")]
+    found = labels(mura.labels, {}, paths)
+    meanings = [load_labels(load_settings().labels_file).resolve(label) for label in found]
+    assert [(meaning.body_part, meaning.fractured) for meaning in meanings] == [("hand", None), ("hand", False)]
+
+
+@pytest.mark.parametrize("pattern", ["study", "(", ""])
+def test_a_pattern_without_a_group_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"group|regular expression"):
+        LabelRules.model_validate({"part": {"folder": 0, "pattern": pattern}})
+
+
+def test_a_pattern_that_does_not_match_says_nothing() -> None:
+    rules = {"part": {"folder": 0, "pattern": "XR_(.+)"}}
+    assert labels(rules, {}, ["XR_HAND/a.jpg", "other/a.jpg"]) == ["HAND|", None]
+
+
+@pytest.mark.parametrize("name", ["sources.yaml", "sources.demo.yaml", "sources.fracatlas.yaml"])
+def test_every_sources_file_that_ships_can_be_read(name: str) -> None:
+    assert read_sources_file(ROOT / "config" / name).sources
+
+
+def test_the_real_catalogue_covers_what_is_asked_for() -> None:
+    entries = {entry.name: entry for entry in read_sources_file(ROOT / "config" / "sources.yaml").sources}
+    assert {entry.kind for entry in entries.values()} == {"archive", "kaggle", "roboflow"}
+    assert not entries["mura"].enabled and not entries["fracatlas-kaggle"].enabled
+    assert all(entry.attribution for entry in entries.values())
