@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -21,9 +22,11 @@ from osteon.errors import CatalogError, SourceError
 from osteon.ingest import LakeMemory, dropped, ingest
 from osteon.lake import Lake
 from osteon.pipeline import Pipeline
-from osteon.settings import Settings
+from osteon.settings import ROOT, Settings, load_settings
 from osteon.sources.archive import ArchiveConfig
+from osteon.sources.config import open_source
 from tests.pictures import encode, radiograph
+from tests.sources.publishers import KEY, Publisher, serve
 
 
 @pytest.fixture
@@ -151,6 +154,53 @@ def test_a_source_that_fails_is_replaced_by_its_last_good_version(
     with pytest.raises(SourceError, match="nothing at"):
         Pipeline("other").ingest(str(sources), "s", memory=LakeMemory(Lake(lake.client, f"{lake.bucket}-none")))
     assert set(Pipeline("other").run.sources()["s"]) == {"problem", "seconds"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_ingest_needs_little_memory_however_large_the_archive_is(
+    environment: dict[str, str], lake: Lake, tmp_path: Path
+) -> None:
+    """3 GB in files of 3 MB; peak resident memory of the process as the kernel counts it."""
+    chance = np.random.default_rng(0)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for number in range(1000):
+            archive.writestr(f"{number}.jpg", chance.bytes(3_000_000))
+    command = [sys.executable, "-m", "osteon.cli", "ingest"]
+    command += ["--sources", str(sources_file(tmp_path, tmp_path / "a.zip"))]
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    assert len(list(lake.keys("images/"))) == 1000
+    assert usage.ru_maxrss / 1024 < 500, f"{usage.ru_maxrss / 1024:.0f} MiB"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_publishers_give_the_real_images_that_the_archives_give(
+    environment: dict[str, str], lake: Lake, tmp_path: Path, real_data: Path
+) -> None:
+    described = yaml.safe_load((ROOT / "config" / "sources.fracatlas.yaml").read_text())["sources"]
+    fracatlas, spine = ({**entry, "kind": kind} for entry, kind in zip(described, ("kaggle", "roboflow"), strict=True))
+    del fracatlas["location"], spine["location"]
+    fracatlas |= {"dataset": "owner/name"}
+    spine |= {"project": "owner/name", "format": "yolov5pytorch"}
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": [fracatlas, spine]}))
+    zips = (real_data / "fracatlas.zip", real_data / "spine-region.v1.yolov5pytorch.zip")
+    kaggle, roboflow = (Publisher(path.read_bytes(), cuts=5) for path in zips)
+    with serve(kaggle), serve(roboflow):
+        accounts = {"OSTEON_KAGGLE_URL": kaggle.url, "OSTEON_ROBOFLOW_URL": roboflow.url}
+        accounts |= {"OSTEON_KAGGLE_TOKEN": KEY, "OSTEON_ROBOFLOW_API_KEY": KEY}
+        command = [sys.executable, "-m", "osteon.cli", "ingest", "--sources", str(tmp_path / "sources.yaml")]
+        done = subprocess.run(command, env=environment | accounts, check=True, capture_output=True, text=True)
+    for name, key in zip(("fracatlas", "spine-region"), done.stdout.split(), strict=True):
+        opened = open_source(ROOT / "config" / "sources.fracatlas.yaml", load_settings(), name)
+        expected = {file.path: (file.data, file.raw_label) for file in opened.fetch("") if file.data is not None}
+        digests = {path: (hashlib.sha256(data).hexdigest(), label) for path, (data, label) in expected.items()}
+        table = lake.get_table(key).dropna(subset=["sha256"]).set_index("path")
+        assert {path: (row.sha256, row.raw_label) for path, row in table.iterrows()} == digests
+    assert KEY not in done.stdout + done.stderr
 
 
 def test_accounts_that_do_not_add_up_are_refused(environment: dict[str, str], lake: Lake, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from osteon.errors import OsteonError
+from osteon.errors import OsteonError, SourceError
 from osteon.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -92,13 +92,18 @@ def run_command(
 
 @app.command()
 def ingest(sources: Sources = None, run: Run = "command-line") -> None:
-    """Pull every source; prints the manifests' keys."""
+    """Pull every source; prints the manifests' keys. One that fails does not stop the others."""
     from osteon.pipeline import Pipeline
 
-    pipeline = Pipeline(run)
+    pipeline, failed = Pipeline(run), []
     path = str(sources or pipeline.settings.sources_file)
     for name in pipeline.source_names(path):
-        typer.echo(pipeline.ingest(path, name))
+        try:
+            typer.echo(pipeline.ingest(path, name))
+        except SourceError as error:
+            failed.append(str(error))
+    if failed:
+        raise SourceError("\n".join(failed))
 
 
 @app.command()
