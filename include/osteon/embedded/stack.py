@@ -343,6 +343,7 @@ class Stack:
             "-master.volumeSizeLimitMB=512",
             "-master.telemetry=false",
             "-volume.preStopSeconds=1",
+            "-master.electionTimeout=1s",  # it has no rivals to wait for when it starts again
         ]
         for part in ("master", "volume", "filer"):
             weed += [f"-{part}.port={ports[part]}", f"-{part}.port.grpc={ports[part + '_grpc']}"]
