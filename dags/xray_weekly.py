@@ -78,7 +78,7 @@ def xray_weekly() -> None:
 
     @task
     def validate(catalog: str, manifests: list[str]) -> str:
-        return pipeline("validate").validate(catalog, manifests)
+        return pipeline("validate").validate(catalog, manifests, _sources_file())
 
     @task(on_failure_callback=None)  # the alert is the mail about it
     def quality_gate(validation: str) -> None:

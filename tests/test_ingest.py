@@ -18,7 +18,7 @@ from PIL import Image
 
 from osteon import catalog as catalogs
 from osteon.curation.catalogue import accounts, read_manifests
-from osteon.errors import CatalogError, SourceError
+from osteon.errors import CatalogError, ConfigurationError, SourceError
 from osteon.ingest import LakeMemory, dropped, ingest
 from osteon.lake import Lake
 from osteon.pipeline import Pipeline
@@ -109,7 +109,7 @@ def test_odd_files_are_left_out_with_a_reason_and_disturb_nothing(
     expected = {
         "text.jpg": "not an image",
         "dot.png": "1x1 pixels, a side below 32",
-        "huge.png": "20000x20000 pixels, more than the limit of 100000000",
+        "huge.png": "20000x20000 pixels, more than the limit of 100000000 (OSTEON_MAX_PIXELS)",
         "moving.gif": "2 frames: several pictures in one file",
         "blank.png": "blank: it shows nothing",
     }
@@ -144,6 +144,7 @@ def test_a_source_that_fails_is_replaced_by_its_last_good_version(
     pulled = last.run.sources()["s"]
     assert pulled["uploaded"] == 1 and dropped(lake, pulled["manifest"], pulled["before"]) == ["1.jpg"]
     again = Pipeline("week-2")
+    again.source_names(str(sources))
     again.ingest(str(sources), "s")
     assert again.run.sources()["s"]["before"] == pulled["before"], "a retry does not forget what was before its run"
 
@@ -151,9 +152,31 @@ def test_a_source_that_fails_is_replaced_by_its_last_good_version(
     failed = run_to_split("week-3", sources).run.sources()["s"]
     assert failed["manifest"] == pulled["manifest"] and "a.zip" in failed["problem"]
     assert dropped(lake, failed["manifest"], failed["before"]) == []
+    other = Pipeline("other")
+    other.source_names(str(sources))
     with pytest.raises(SourceError, match="nothing at"):
-        Pipeline("other").ingest(str(sources), "s", memory=LakeMemory(Lake(lake.client, f"{lake.bucket}-none")))
-    assert set(Pipeline("other").run.sources()["s"]) == {"problem", "seconds"}
+        other.ingest(str(sources), "s", memory=LakeMemory(Lake(lake.client, f"{lake.bucket}-none")))
+    assert set(other.run.sources()["s"]) == {"problem", "seconds"}
+
+
+def test_whatever_goes_wrong_with_a_source_is_told_and_its_last_good_version_used(
+    environment: dict[str, str], lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jpg", encode(radiograph(1)))
+    sources = sources_file(tmp_path, tmp_path / "a.zip")
+    good = run_to_split("good", sources).run.sources()["s"]["manifest"]
+    monkeypatch.setattr(zipfile, "ZipFile", lambda path: 1 / 0)
+    failed = Pipeline("failed")
+    assert failed.source_names(str(sources)) == ["s"] and failed.ingest(str(sources), "s") == good
+    assert failed.run.sources()["s"]["problem"] == "ZeroDivisionError: see the task's log"
+
+
+def test_a_file_of_sources_that_enables_none_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
+    sources = sources_file(tmp_path, tmp_path)
+    sources.write_text(sources.read_text().replace("kind: archive", "kind: archive\n  enabled: false"))
+    with pytest.raises(ConfigurationError, match="enables no source"):
+        Pipeline("none").source_names(str(sources))
 
 
 @pytest.mark.slow

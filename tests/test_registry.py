@@ -14,7 +14,7 @@ from osteon.embedded.stack import Stack
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import cnn_bilstm
-from osteon.registry import CHAMPION, PREVIOUS, register
+from osteon.registry import CHAMPION, PREVIOUS, champion_key, register
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc_by_part, measure
@@ -68,7 +68,8 @@ def leave_training(
     metrics: dict[str, Any] = {**measure(images, probabilities, CLASSES), "seconds": 1.0}
     metrics["fracture_auroc_by_part"] = auroc_by_part(images, probabilities, CLASSES)
     result = {"model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": key, "budget": "smoke", "seed": 0,
-              "classes": list(CLASSES.names), "architecture": ARCHITECTURE, "metrics": metrics}  # fmt: skip
+              "classes": list(CLASSES.names), "architecture": ARCHITECTURE, "metrics": metrics,
+              "images_by_class": {"spine/fractured": int(epochs)}}  # fmt: skip
     lake.put_json(f"{out}/result.json", result)
     return predictor
 
@@ -94,6 +95,7 @@ def test_registering_serving_and_promoting(
 
     better = register(registry, lake, "models/trained", registry.model_name)
     assert (better.version, better.alias, better.champion) == ("2", CHAMPION, "2"), better.reason
+    assert lake.get_json(champion_key(registry.model_name))["images_by_class"] == {"spine/fractured": 60}
     mlflow.set_tracking_uri(registry.mlflow_url)
     client = mlflow.MlflowClient()
     assert client.get_model_version_by_alias(registry.model_name, PREVIOUS).version in (1, "1")
@@ -107,6 +109,17 @@ def test_registering_serving_and_promoting(
     assert (worse.version, worse.alias, worse.champion) == ("3", "challenger", "2")
     version = client.get_model_version(registry.model_name, "3")
     assert "not better with confidence" in version.tags["osteon.reason"]
+
+    client.delete_model_version_tag(registry.model_name, "2", "osteon.registered")
+    resumed = register(registry, lake, "models/trained", registry.model_name)
+    assert (resumed.version, resumed.alias, resumed.champion) == ("2", CHAMPION, "2"), (
+        "it broke off before its last tag"
+    )
+    client.delete_model_version_tag(registry.model_name, "2", "osteon.training")
+    leave_training(lake, "models/other", key, images, data, epochs=0)
+    lake.put_folder("models/other", tmp_path / "untrained")
+    foreign = register(registry, lake, "models/other", registry.model_name)
+    assert not foreign.promoted and "not registered by Osteon" in foreign.reason
 
     run = client.get_run(client.get_model_version(registry.model_name, "2").run_id)
     assert run.data.params["snapshot"] == "abc" and run.data.params["blocks"] == "2"

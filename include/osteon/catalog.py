@@ -18,7 +18,8 @@ COLUMNS: dict[str, str] = {
     "source_version": "string",
     "path": "string",
     "licence": "string",
-    "published": "object",  # every file it stands for: list of {source, path, raw_label, raw_split}
+    "attribution": "string",
+    "published": "object",  # every file it stands for, as osteon.curation.catalogue.PUBLICATION
     # labels
     "raw_label": "string",
     "body_part": "string",

@@ -131,12 +131,12 @@ def group(catalog: Catalog, run: Run = "command-line") -> None:
 
 
 @app.command()
-def validate(catalog: Catalog, manifests: Manifests, run: Run = "command-line") -> None:
+def validate(catalog: Catalog, manifests: Manifests, sources: Sources = None, run: Run = "command-line") -> None:
     """Run the data-quality checks; fails on a critical finding."""
     from osteon.pipeline import Pipeline
 
     pipeline = Pipeline(run)
-    key = pipeline.validate(catalog, manifests)
+    key = pipeline.validate(catalog, manifests, str(sources or pipeline.settings.sources_file))
     typer.echo(key)
     pipeline.gate(key, lambda found: "the command line sends no mail")
 

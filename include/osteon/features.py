@@ -33,8 +33,8 @@ def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe
     """
     prefix = derived_key("features", VERSION, asdict(recipe), suffix="")
     digests = snapshot["repaired_sha256"].fillna(snapshot["sha256"]).tolist()
-    row = {digest: index for index, digest in enumerate(digests)}
-    features = np.empty((len(digests), *recipe.shape), np.float16)
+    row = {digest: index for index, digest in enumerate(dict.fromkeys(digests))}
+    features = np.empty((len(row), *recipe.shape), np.float16)
     missing = set(digests)
     for key in lake.keys(f"{prefix}/"):
         with np.load(io.BytesIO(lake.get_bytes(key))) as shard:
@@ -60,4 +60,4 @@ def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe
         lake.put_bytes(f"{prefix}/{name}.npz", buffer.getvalue())
         for digest, value in zip(part, values, strict=True):
             features[row[digest]] = value
-    return features
+    return features[[row[digest] for digest in digests]]  # two broken files may have one mended copy

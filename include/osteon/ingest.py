@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import threading
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import pandas as pd
 
-from osteon.lake import Lake
+from osteon.lake import Lake, image_key
 from osteon.progress import parallel
 from osteon.settings import Settings
 from osteon.sources.base import PublishedFile, Source, is_image_name
@@ -69,7 +71,8 @@ def recall(memory: Memory, lake: Lake, name: str) -> Pulled | None:
 
 def remember(memory: Memory, last: Pulled | None, name: str, manifest: str, run: str) -> Pulled:
     """Remember a pull. A task that runs again within its run does not become its own past."""
-    before = None if last is None else last.before if last.run == run else last.manifest
+    again = last is not None and (last.run, last.manifest) == (run, manifest)
+    before = None if last is None else last.before if again else last.manifest
     pulled = Pulled(manifest, before, run)
     memory.set(name, asdict(pulled))
     return pulled
@@ -94,8 +97,16 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
     if lake.exists(key):
         return key, _counts(lake.get_table(key), uploaded=0)
 
+    seen, lock = set[str](), threading.Lock()
+
     def keep(file: PublishedFile) -> tuple[dict[str, object], bool]:
-        digest, uploaded = (None, False) if file.data is None else lake.put_image(file.data)
+        digest, uploaded = None, False
+        if file.data is not None:
+            digest = hashlib.sha256(file.data).hexdigest()
+            with lock:
+                first = digest not in seen
+                seen.add(digest)
+            uploaded = first and lake.put_missing(image_key(digest), file.data)
         return {
             "source": config.name,
             "source_version": version,

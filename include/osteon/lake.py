@@ -76,11 +76,14 @@ class Lake:
     def put_image(self, data: bytes) -> tuple[str, bool]:
         """Keep an image's bytes under their SHA-256. Returns the digest and whether anything was uploaded."""
         digest = hashlib.sha256(data).hexdigest()
-        key = image_key(digest)
-        if self.exists(key):
-            return digest, False
-        self.put_bytes(key, data)
-        return digest, True
+        return digest, self.put_missing(image_key(digest), data)
+
+    def put_missing(self, key: str, data: bytes) -> bool:
+        """Put unless the key is there. Returns whether anything was uploaded."""
+        missing = not self.exists(key)
+        if missing:
+            self.put_bytes(key, data)
+        return missing
 
     def get_image(self, sha256: str) -> bytes:
         """Bytes of the image, checked against its digest. Raises `LakeError` when absent or altered."""

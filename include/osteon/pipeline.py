@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from osteon.errors import QualityError, SourceError
+from osteon.errors import ConfigurationError, OsteonError, QualityError
 from osteon.ingest import LakeMemory, Memory, recall, remember
 from osteon.ingest import ingest as ingest_source
 from osteon.labels import load_labels
@@ -33,15 +33,26 @@ class Pipeline:
         self.run = Run(self.lake, run_id)
 
     def source_names(self, sources_file: str) -> list[str]:
-        """Names of the sources that a file enables, in its order."""
+        """Names of the sources that a file enables, in its order; the run's report is about these."""
         from osteon.sources.config import read_sources_file
 
-        return [entry.name for entry in read_sources_file(Path(sources_file)).sources if entry.enabled]
+        with self.run.stage("sources") as numbers:
+            names = [entry.name for entry in read_sources_file(Path(sources_file)).sources if entry.enabled]
+            if not names:
+                raise ConfigurationError(f"{sources_file} enables no source: set `enabled: true` for one")
+            numbers["names"] = names
+        return names
+
+    def model_name(self, sources_file: str) -> str:
+        """Name in the registry of what a sources file trains."""
+        from osteon.sources.config import read_sources_file
+
+        return read_sources_file(Path(sources_file)).model or self.settings.model_name
 
     def ingest(self, sources_file: str, name: str, memory: Memory | None = None) -> str:
         """Pull one source; returns the manifest's key.
 
-        Where that fails, the run goes on with the last good version. Raises `SourceError` where there is none.
+        Where that fails, the run goes on with the last good version. Raises, `SourceError` mostly, where there is none.
         """
         from osteon.sources.config import open_source
 
@@ -51,11 +62,12 @@ class Pipeline:
             try:
                 source = open_source(Path(sources_file), self.settings, name)
                 key, counts = ingest_source(self.settings, self.lake, source)
-            except SourceError as error:
-                numbers["problem"] = str(error)
+            except Exception as error:  # whatever a publisher's data or client makes happen, the others go on
+                kind = type(error).__name__
+                numbers["problem"] = str(error) if isinstance(error, OsteonError) else f"{kind}: see the task's log"
                 if last is None:
                     raise
-                log.warning("%s; the run goes on with the last good version, %s", error, last.manifest)
+                log.exception("the run goes on with the last good version of %s, %s", name, last.manifest)
                 key, counts = last.manifest, {"uploaded": 0}
             pulled = remember(memory, last, name, key, self.run.run_id)
             numbers |= {**counts, "manifest": key, "before": pulled.before}
@@ -93,13 +105,17 @@ class Pipeline:
             numbers |= {**counts, "catalog": key}
         return key
 
-    def validate(self, catalog: str, manifests: list[str]) -> str:
+    def validate(self, catalog: str, manifests: list[str], sources_file: str) -> str:
         """Returns the key of the validation; whether it stops the run is for the caller to see."""
         from osteon.quality.validate import validate
+        from osteon.registry import champion_key
 
         with self.run.stage("validate") as numbers:
             labels = load_labels(self.settings.labels_file)
-            result = validate(self.settings, self.lake, labels, catalog, manifests, self.run.sources())
+            champion = champion_key(self.model_name(sources_file))
+            learnt = self.lake.get_json(champion)["images_by_class"] if self.lake.exists(champion) else {}
+            sources = self.run.sources()
+            result = validate(self.settings, self.lake, labels, catalog, manifests, sources, learnt)
             severities = [finding.severity for finding in result.findings]
             numbers |= {"validation": result.key, "docs": result.docs, "stops": result.stops}
             numbers |= {name: severities.count(name) for name in ("info", "warning", "critical")}  # type: ignore[arg-type]
@@ -144,10 +160,9 @@ class Pipeline:
         from dataclasses import asdict
 
         from osteon.registry import register
-        from osteon.sources.config import read_sources_file
 
         with self.run.stage("register") as numbers:
-            name = read_sources_file(Path(sources_file)).model or self.settings.model_name
+            name = self.model_name(sources_file)
             numbers |= {**asdict(register(self.settings, self.lake, training, name)), "training": training}
         return numbers
 

@@ -67,9 +67,13 @@ def register(settings: Settings, lake: Lake, out: str, name: str) -> Registratio
                 return None
             raise
 
+    def tag(version: str, **tags: str) -> None:
+        for key, value in tags.items():
+            client.set_model_version_tag(name, version, f"osteon.{key}", value)
+
     champion = alias_version(CHAMPION)
     known = client.search_model_versions(f"name='{name}' and tag.`osteon.training` = '{out}'")
-    if known:
+    if known and "osteon.registered" in known[0].tags:
         now = client.get_model_version(name, known[0].version)
         return Registration(
             model=name,
@@ -80,22 +84,40 @@ def register(settings: Settings, lake: Lake, out: str, name: str) -> Registratio
             champion=str(champion.version) if champion else "",
         )
     result = lake.get_json(f"{out}/result.json")
-    decision = _decide(settings, lake, out, champion)
-    version = str(_log(settings, lake, out, result, name))
+    # a registration that broke off is taken up where it stopped: `osteon.registered` comes last
+    version = str(known[0].version if known else _log(settings, lake, out, result, name))
+    tag(version, training=out, snapshot=result["snapshot"])
+    if champion is not None and str(champion.version) == version:
+        decision = Decision(True, known[0].tags["osteon.reason"])
+    else:
+        decision = _decide(settings, lake, out, champion)
+        tag(version, reason=decision.reason)
+        if decision.promoted and champion is not None:
+            client.set_registered_model_alias(name, PREVIOUS, champion.version)
+        client.set_registered_model_alias(name, CHAMPION if decision.promoted else CHALLENGER, version)
+    if decision.promoted:
+        learnt = {key: result[key] for key in ("snapshot", "images_by_class")}
+        lake.put_json(champion_key(name), {"version": version, **learnt})
+    tag(version, registered="yes")
     alias = CHAMPION if decision.promoted else CHALLENGER
-    if decision.promoted and champion is not None:
-        client.set_registered_model_alias(name, PREVIOUS, champion.version)
-    client.set_registered_model_alias(name, alias, version)
-    # the tag that makes it known comes last: a registration that broke off is made again
-    for key, value in {"reason": decision.reason, "snapshot": result["snapshot"], "training": out}.items():
-        client.set_model_version_tag(name, version, f"osteon.{key}", value)
     held = version if decision.promoted else str(champion.version)
     return Registration(name, version, alias, decision.promoted, decision.reason, held)
+
+
+def champion_key(name: str) -> str:
+    """Where the lake tells what the champion of a model learnt from: `version, snapshot, images_by_class`."""
+    return f"champions/{name}.json"
 
 
 def _decide(settings: Settings, lake: Lake, out: str, champion: Any) -> Decision:
     if champion is None:
         return Decision(True, "there was no champion")
+    if "osteon.training" not in champion.tags:
+        return Decision(
+            False,
+            f"the champion, version {champion.version}, was not registered by Osteon and cannot be compared: "
+            "take its alias away to let another be champion",
+        )
     places = (out, champion.tags["osteon.training"])
     ours, theirs = (catalogs.read(lake, lake.get_json(f"{place}/result.json")["snapshot_key"]) for place in places)
     test = comparable(ours, theirs)

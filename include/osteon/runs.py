@@ -38,9 +38,13 @@ class Run:
                 self.lake.put_json(f"{self.prefix}/stages/{name}.json", numbers)
 
     def sources(self) -> dict[str, dict[str, Any]]:
-        """What ingest left of each source: its `manifest` and that of the run `before`, its `problem`, counts."""
-        prefix = "ingest."
-        return {name.removeprefix(prefix): n for name, n in self.stages().items() if name.startswith(prefix)}
+        """What ingest left of each source: its `manifest` and that of the run `before`, its `problem`, counts.
+
+        Only sources that the run was last asked for: one that was taken out before it was run again is not among them.
+        """
+        stages = self.stages()
+        names = stages.get("sources", {}).get("names", [])
+        return {name: stages[f"ingest.{name}"] for name in names if f"ingest.{name}" in stages}
 
     def stages(self) -> dict[str, dict[str, Any]]:
         """The numbers of every stage that ended well or named its problem, by the stage's name."""

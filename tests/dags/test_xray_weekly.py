@@ -123,6 +123,14 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     assert offenders(found, "missing_labels") == paths(truth, "missing_label")
     assert offenders(found, "unknown_labels") == paths(truth, "unknown_label")
     assert offenders(found, "ambiguous_labels") == paths(truth, "ambiguous_label")
+    assert offenders(found, "dark_bands") | offenders(found, "bright_bands") == paths(truth, "padded")
+    negatives = paths(truth, "inverted")
+    assert offenders(found, "inverted") <= negatives
+    missed = {path.split("/")[1] for path in negatives - offenders(found, "inverted")}
+    assert missed <= {"spine", "hip", "shoulder", "knee"}, "films that tissue fills hold too little air to tell"
+    assert offenders(found, "low_contrast") == paths(truth, "low_contrast")
+    assert offenders(found, "colour_images") == paths(truth, "colour_photo")
+    assert offenders(found, "several_exposures") == paths(truth, "several_exposures")
     copied = {item.path for item in truth if item.defect in ("rotated_copies", "reexported_copies", "mirrored_copies")}
     found_copies = offenders(found, "near_copies")
     assert len(copied & found_copies) >= 0.95 * len(copied)

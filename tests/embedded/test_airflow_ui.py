@@ -68,3 +68,9 @@ def test_a_run_triggered_from_the_form_succeeds_and_is_seen(page: Page, everythi
     page.goto(urls["mail"])
     page.get_by_role("link", name="data-quality findings").click()
     assert "3 images have a broken stream" in page.frame_locator("iframe").locator("body").inner_text()
+
+    (scheduler,) = (child for child in supervisor.children() if "scheduler" in child.cmdline())
+    scheduler.kill()
+    psutil.wait_procs([scheduler], timeout=30)
+    assert everything.up() == ["airflow"], "a service that lost a process is started anew, on its own port"
+    assert everything.running() == {"s3", "mail", "mlflow", "airflow"}

@@ -22,6 +22,10 @@ from osteon.quality.validate import Validation, validate
 from osteon.settings import Settings
 
 THUMB = (np.arange(64 * 64) // 64).astype(np.uint8).tobytes()
+MEASURED = {
+    "thumb": THUMB, "colour": 0.0, "dark_band": 0.0, "bright_band": 0.0, "band_where": "", "contrast": 150.0,
+    "median": 40.0, "gutter": 0.0,
+}  # fmt: skip
 
 
 def image(number: int, part: str | None = "hand", fractured: bool | None = None, **more: object) -> dict[str, object]:
@@ -29,7 +33,7 @@ def image(number: int, part: str | None = "hand", fractured: bool | None = None,
     raw, digest = f"{part}|{state}" if part else None, f"{number:064x}"
     path = f"{number}.jpg"
     row = {"sha256": digest, "source": "s", "path": path, "raw_label": raw, "body_part": part, "fractured": fractured,
-           "truncated": False, "quarantined": False, "mode": "L", "group": digest,
+           "truncated": False, "quarantined": False, "mode": "L", "group": digest, "width": 100, "height": 120,
            "published": [{"source": "s", "path": path, "raw_label": raw, "raw_split": None}]}  # fmt: skip
     return {**row, **more}
 
@@ -43,7 +47,10 @@ def good(count: int = 800) -> list[dict[str, object]]:
 @pytest.fixture
 def found(settings: Settings, lake: Lake, tmp_path: Path):
     def run(
-        rows: list[dict[str, object]], sources: dict[str, dict[str, Any]] | None = None, **thresholds: dict[str, object]
+        rows: list[dict[str, object]],
+        sources: dict[str, dict[str, Any]] | None = None,
+        learnt: dict[str, int] | None = None,
+        **thresholds: dict[str, object],
     ) -> Validation:
         rules = yaml.safe_load(settings.quality_file.read_text())
         for name, change in thresholds.items():
@@ -54,10 +61,10 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
         lake.put_table(
             "manifests/m.parquet", pd.DataFrame(files).reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS)
         )
-        lake.put_table(MEASUREMENTS, pd.DataFrame({"sha256": [row["sha256"] for row in rows], "thumb": THUMB}))
+        lake.put_table(MEASUREMENTS, pd.DataFrame([{**MEASURED, "sha256": row["sha256"]} for row in rows]))
         labels = load_labels(settings.labels_file)
         chosen = settings.model_copy(update={"quality_file": tmp_path / "quality.yaml"})
-        return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"], sources or {})
+        return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"], sources or {}, learnt or {})
 
     return run
 
@@ -106,6 +113,17 @@ def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
     for check in ("near_copies", "leaking_split", "conflicting_labels"):
         assert {item["name"] for item in by_name[check].offenders} == pair, check
     assert by_name["leaking_split"].offenders[0]["detail"] == "test and train"
+
+
+def test_a_shift_of_the_classes_since_the_champion_learnt_is_told_with_what_moved(found) -> None:
+    names = [
+        f"{part}/{state}"
+        for part in load_labels(Settings().labels_file).parts
+        for state in ("fractured", "non-fractured")
+    ]
+    assert found(good(), learnt=dict.fromkeys(names, 24)).findings == []
+    (finding,) = found(good(), learnt={**dict.fromkeys(names, 24), "knee/fractured": 2400}).findings
+    assert finding.check == "class_shift" and "knee/fractured 84.0% to 5.0%" in finding.message
 
 
 def test_a_source_that_failed_and_one_that_dropped_images_are_told(found, lake: Lake) -> None:

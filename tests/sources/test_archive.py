@@ -6,6 +6,7 @@ import http.server
 import random
 import re
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,8 +92,11 @@ def test_a_version_changes_with_the_files_and_with_the_rules(tmp_path: Path, lim
     first = source(make_zip(tmp_path / "a.zip", {"a.jpg": IMAGE}), limits)
     other_rules = source(tmp_path / "a.zip", limits, {"part": {"constant": "leg"}})
     other_files = source(make_zip(tmp_path / "b.zip", {"a.jpg": IMAGE[:-1]}), limits)
-    versions = [item.latest_version() for item in (first, first, other_rules, other_files)]
-    assert versions[0] == versions[1] and len(set(versions)) == 3
+    other_limit = source(tmp_path / "a.zip", limits.model_copy(update={"max_file_bytes": 9}))
+    other_licence = source(tmp_path / "a.zip", limits, licence="CC BY 4.0")
+    opened = (first, first, other_rules, other_files, other_limit, other_licence)
+    versions = [item.latest_version() for item in opened]
+    assert versions[0] == versions[1] and len(set(versions)) == 5
 
 
 @pytest.mark.parametrize(
@@ -191,12 +195,20 @@ class Server(http.server.BaseHTTPRequestHandler):
     data = b""
     breaks = 0
     status = 200
+    head = 0
+    """Status of the answer to HEAD, where it is another one."""
+    tells = True
+    """Whether ETag and length are told."""
     ranges: list[str]
 
     def do_HEAD(self) -> None:
-        self.send_response(self.status)
-        self.send_header("ETag", '"v1"')
-        self.send_header("Content-Length", str(len(self.data)))
+        self.send_response(self.head or self.status)
+        self.describe(self.data)
+
+    def describe(self, rest: bytes) -> None:
+        if self.tells:
+            self.send_header("ETag", '"v1"')
+            self.send_header("Content-Length", str(len(rest)))
         self.end_headers()
 
     def do_GET(self) -> None:
@@ -205,10 +217,10 @@ class Server(http.server.BaseHTTPRequestHandler):
         cls.ranges.append(asked)
         start = int(asked[6:-1]) if asked else 0
         self.send_response(206 if asked else self.status)
-        self.send_header("ETag", '"v1"')
-        self.send_header("Content-Length", str(len(self.data) - start))
-        self.end_headers()
         rest = self.data[start:]
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{len(self.data) - 1}/{len(self.data)}")
+        self.describe(rest)
         if cls.breaks:
             cls.breaks -= 1
             self.wfile.write(rest[: len(rest) // 2])
@@ -238,6 +250,36 @@ def test_a_download_that_breaks_goes_on_where_it_stopped(server, tmp_path: Path,
     assert {path: file.data for path, file in files.items()} == members
     starts = [int(asked[6:-1]) if asked else 0 for asked in handler.ranges]
     assert len(starts) == 3 and 0 == starts[0] < starts[1] < starts[2] < len(handler.data)
+
+
+def test_what_is_no_zip_is_fetched_again_and_never_kept(
+    server, tmp_path: Path, limits: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler, url = server
+    handler.data = b"<html>sign in</html>"
+    opened = source(url, limits)
+    version = opened.latest_version()
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    with pytest.raises(SourceError, match=r"6 times in a row .*no zip"):
+        opened.fetch(version)
+    handler.data = make_zip(tmp_path / "a.zip", {"a.jpg": IMAGE}).read_bytes()
+    assert [file.path for file in opened.fetch(version)] == ["a.jpg"]
+
+
+def test_a_server_that_refuses_head_is_asked_by_get(server, tmp_path: Path, limits: Settings) -> None:
+    handler, url = server
+    handler.data, handler.head = make_zip(tmp_path / "a.zip", {"a.jpg": IMAGE}).read_bytes(), 405
+    assert list(read(source(url, limits))) == ["a.jpg"]
+
+
+def test_a_server_that_tells_nothing_of_a_version_or_wants_a_browser_is_refused(server, limits: Settings) -> None:
+    handler, url = server
+    handler.tells = False
+    with pytest.raises(SourceError, match="neither ETag nor date nor length"):
+        source(url, limits).latest_version()
+    handler.tells, handler.status = True, 202
+    with pytest.raises(SourceError, match="wants a browser"):
+        source(url, limits).latest_version()
 
 
 @pytest.mark.parametrize(("status", "remedy"), [(403, "refused"), (404, "not there")])

@@ -26,9 +26,9 @@ def files(opened: PhantomSource) -> list[PublishedFile]:
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
-    first, again = (files(source(images=30, seed=1, defects=EVERY)) for _ in range(2))
+    first, again = (files(source(images=40, seed=1, defects=EVERY)) for _ in range(2))
     assert first == again
-    assert first != files(source(images=30, seed=2, defects=EVERY))
+    assert first != files(source(images=40, seed=2, defects=EVERY))
 
 
 def test_all_ten_parts_come_with_and_without_fracture() -> None:
@@ -37,11 +37,11 @@ def test_all_ten_parts_come_with_and_without_fracture() -> None:
 
 
 def test_every_defect_is_injected_as_often_as_asked_and_told() -> None:
-    opened = source(images=30, defects=EVERY)
+    opened = source(images=40, defects=EVERY)
     found = Counter(item.defect for item in opened.truth())
     assert found == dict.fromkeys(Defects.model_fields, 2)
     paths = [file.path for file in files(opened)]
-    assert len(paths) == len(set(paths)) == 30 + 2 * 5
+    assert len(paths) == len(set(paths)) == 40 + 2 * 5
     assert {item.path for item in opened.truth()} <= set(paths)
 
 

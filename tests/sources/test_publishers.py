@@ -76,6 +76,19 @@ def test_it_gives_the_images_that_the_archive_gives(
     assert list(source.fetch(source.latest_version())) == list(expected.fetch(expected.latest_version()))
 
 
+@both
+def test_another_data_set_under_the_same_name_is_another_version(opened: Open, account: Settings) -> None:
+    names = {"dataset": "owner/other"} if opened is open_kaggle else {"project": "owner/other"}
+    assert opened(account, version=1).latest_version() != opened(account, version=1, **names).latest_version()
+
+
+def test_what_kaggle_finds_in_the_environment_is_not_used(account: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", KEY)
+    nobody = account.model_copy(update={"kaggle_token": SecretStr("")})
+    with pytest.raises(SourceError, match="log-in"):
+        open_kaggle(nobody).latest_version()
+
+
 def test_a_user_name_and_key_log_in_to_kaggle_as_well(account: Settings) -> None:
     change = {"kaggle_token": SecretStr(""), "kaggle_username": USER, "kaggle_key": SecretStr(KEY)}
     assert open_kaggle(account.model_copy(update=change)).latest_version().startswith("1-")
@@ -121,9 +134,15 @@ def test_a_download_cut_at_random_points_ends_with_the_same_manifest(
 
 
 @both
+@pytest.mark.parametrize("ignores_conditions", [False, True])
 def test_what_changed_between_two_tries_is_fetched_anew(
-    opened: Open, account: Settings, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+    opened: Open,
+    ignores_conditions: bool,
+    account: Settings,
+    publisher: Publisher,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    publisher.ignores_conditions = ignores_conditions
     publisher.archive = archive(12, random.Random(0).randbytes(40_000))
     publisher.cuts = 1
 

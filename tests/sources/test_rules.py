@@ -57,8 +57,9 @@ def test_coco_boxes_name_what_is_in_an_image() -> None:
     rules = {"fracture": {"boxes": "coco", "none": "normal"}}
     files = {"train/_annotations.coco.json": table}
     assert labels(rules, files, ["train/a.jpg", "train/b.jpg", "train/c.jpg"]) == ["|fracture", "|normal", None]
-    with pytest.raises(SourceError, match=r"valid/_annotations\.coco\.json is missing or no COCO file"):
-        labels(rules, files, ["valid/a.jpg"])
+    assert labels(rules, files, ["valid/a.jpg"]) == [None]
+    with pytest.raises(SourceError, match=r"train/_annotations\.coco\.json is no COCO file"):
+        labels(rules, {"train/_annotations.coco.json": {"images": []}}, ["train/a.jpg"])
 
 
 def test_muras_positive_is_not_taken_for_fractured() -> None:

@@ -9,9 +9,9 @@ from osteon.errors import CatalogError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 
-VERSION = 1
-PUBLICATION = ("source", "path", "raw_label", "raw_split")
-FIRST = ("bytes", "source", "source_version", "path", "licence", "raw_label")
+VERSION = 2
+PUBLICATION = ("source", "path", "licence", "attribution", "raw_label", "raw_split")
+FIRST = ("bytes", "source", "source_version", "path", "licence", "attribution", "raw_label")
 
 
 def read_manifests(lake: Lake, manifest_keys: list[str]) -> pd.DataFrame:

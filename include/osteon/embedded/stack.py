@@ -153,6 +153,7 @@ class Stack:
         (what this call started is stopped again).
         """
         missing = [name for name in services if name not in self.running()]
+        self.down(missing)  # what is left of a service that lost a process
         ports = {"s3": ["s3"], "mail": ["smtp", "mail"], "mlflow": ["mlflow"], "airflow": ["airflow"]}
         for name in missing:
             for port in ports[name]:

@@ -27,6 +27,8 @@ class Decoded:
     mode: str
     """Pillow's mode before the conversion: `L`, `RGB`, `I;16`, ..."""
     truncated: bool
+    colour: float
+    """Mean difference between the brightest and the darkest channel, in grey levels; 0 for a grey image."""
 
     @property
     def decoded_rows(self) -> int:
@@ -53,7 +55,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     with image:
         width, height = image.size
         if width * height > max_pixels:
-            raise UndecodableError(f"{width}x{height} pixels, more than the limit of {max_pixels}")
+            raise UndecodableError(f"{width}x{height} pixels, {over_limit(max_pixels)}")
         if getattr(image, "n_frames", 1) > 1:
             raise UndecodableError(f"{image.n_frames} frames: several pictures in one file")  # type: ignore[attr-defined]
         mode, truncated = image.mode, False
@@ -65,7 +67,19 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
             truncated = True
             image.tile = []  # keeps the rows decoded so far, of the buffer, and decodes nothing anew
         upright = ImageOps.exif_transpose(image)
-        return Decoded(_to_grey(upright), mode, truncated)
+        return Decoded(_to_grey(upright), mode, truncated, _colour(upright))
+
+
+def over_limit(max_pixels: int) -> str:
+    """How the reason ends for an image that only the limit keeps out."""
+    return f"more than the limit of {max_pixels} (OSTEON_MAX_PIXELS)"
+
+
+def _colour(image: Image.Image) -> float:
+    if image.mode in {"1", "L", "LA", "La"} or image.mode.startswith(("I", "F")):
+        return 0.0
+    small = np.asarray(image.convert("RGB").reduce(max(1, min(image.size) // 32)), dtype=np.float32)
+    return float(np.ptp(small, axis=2).mean())
 
 
 def _to_grey(image: Image.Image) -> NDArray[np.uint8]:

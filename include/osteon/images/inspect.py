@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from osteon import catalog as catalogs
-from osteon.images.decode import UndecodableError, decode
+from osteon.images.decode import UndecodableError, decode, over_limit
+from osteon.images.sanity import examine
 from osteon.lake import Lake, derived_key
 from osteon.progress import parallel
 from osteon.settings import Settings
 
-VERSION = 1
+VERSION = 2
 MEASUREMENTS = f"measurements/v{VERSION}.parquet"
 THUMB = 64
 """Side in pixels of the thumbnail that near-duplicates are verified on."""
@@ -38,6 +39,15 @@ class Measurement:
     """Share of the area that lies in flat rows or columns, 0 to 1."""
     mean: float | None = None
     std: float | None = None
+    colour: float | None = None
+    """Mean spread of the channels, in grey levels."""
+    dark_band: float | None = None
+    bright_band: float | None = None
+    band_where: str | None = None
+    contrast: float | None = None
+    median: float | None = None
+    gutter: float | None = None
+    """These six as `osteon.images.sanity.Sanity` has them."""
     dhash: str | None = None
     """64-bit difference hash, 16 hex digits (N. Krawetz, "Kind of like that", 2013)."""
     thumb: bytes | None = None
@@ -66,6 +76,8 @@ def measure(sha256: str, data: bytes, max_pixels: int) -> Measurement:
         blank_fraction=float(1 - (1 - flat_rows.mean()) * (1 - flat_columns.mean())),
         mean=float(pixels.mean()),
         std=float(pixels.std()),
+        colour=image.colour,
+        **asdict(examine(pixels)),
         dhash=f"{hash_thumbnails(small[None])[0]:016x}",
         thumb=small.tobytes(),
     )
@@ -114,6 +126,8 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
         return key, {"images": len(done), "decoded": 0, "truncated": int(done["truncated"].sum())}
     catalog = catalogs.read(lake, catalog_key)
     known = read_measurements(lake)
+    refused = known["problem"].fillna("").str.contains(over_limit(0).split("0")[0], regex=False)
+    known = known[~refused | known["problem"].str.endswith(over_limit(settings.max_pixels))]  # by another limit: again
     fresh = sorted(set(catalog["sha256"]) - set(known["sha256"]))
     rows = parallel(
         lambda digest: asdict(measure(digest, lake.get_image(digest), settings.max_pixels)),

@@ -36,7 +36,7 @@ class Check:
     """
 
     name: str
-    table: Literal["images", "classes", "label_map", "sources"]
+    table: Literal["images", "classes", "shift", "label_map", "sources"]
     column: str | None
     expectation: str
     arguments: tuple[tuple[str, Any], ...]
@@ -70,7 +70,7 @@ CHECKS = (
            "{count} sources could not be pulled; the run goes on with their last good version, or without them.",
            "Do what the detail says, then run again."),
     _check("dropped_images", "sources", "dropped", NULL, "dropped",
-           "{count} sources publish fewer images than in the run before.",
+           "{count} sources no longer publish some images of the run before.",
            "Nothing is lost: old snapshots still hold them. Ask the publisher if it was meant."),
     _check("enough_images", "images", None, "ExpectTableRowCountToBeBetween", "",
            "There are too few images to train on.", "Add sources, or look at why so many were left out.",
@@ -97,6 +97,22 @@ CHECKS = (
     _check("leaking_split", "images", "leaking_split", NULL, "leaking_split",
            "{count} images stand, as copies, in several of their publisher's splits ({share}).",
            "Do not trust figures measured on the publisher's split; Osteon makes its own."),
+    _check("dark_bands", "images", "dark_band", BETWEEN, "band_where",
+           "{count} images have a wide black band at an edge, as if cut and padded before they were published ({share}).",
+           "Look at them: what is missing cannot be mended. Ask the publisher for the originals.", max_value="maximum"),
+    _check("bright_bands", "images", "bright_band", BETWEEN, "band_where",
+           "{count} images have a wide grey or white band at an edge: cut and padded, or an unexposed margin ({share}).",
+           "Look at them: what is missing cannot be mended. Ask the publisher for the originals.", max_value="maximum"),
+    _check("low_contrast", "images", "contrast", BETWEEN, "contrast", "{count} images have hardly any contrast ({share}).",
+           "Look at them; a failed exposure or export teaches nothing.", min_value="minimum"),
+    _check("inverted", "images", "median", BETWEEN, "median", "{count} images look like negatives, bones dark on white ({share}).",
+           "Invert them at the source, or leave them out.", max_value="maximum"),
+    _check("several_exposures", "images", "gutter", BETWEEN, "gutter", "{count} films hold several exposures side by side ({share}).",
+           "Nothing to do, unless their labels are about one of the exposures only.", max_value="maximum"),
+    _check("extreme_aspect", "images", "aspect", BETWEEN, "aspect", "{count} images are extremely long or wide ({share}).",
+           "Look at them: a strip shows little once it is scaled.", max_value="maximum"),
+    _check("colour_images", "images", "colour", BETWEEN, "colour", "{count} images are in colour: photographs or screenshots ({share}).",
+           "Leave them out at the source: a radiograph has no colour.", max_value="maximum"),
     _check("suspected_labels", "images", "suspected_label", NULL, "suspected_label",
            "{count} labels are doubtful: a classifier that never saw the image disagrees ({share}).", "Look at them; nothing was changed."),
     _check("missing_classes", "classes", "images", BETWEEN, "class",
@@ -108,6 +124,9 @@ CHECKS = (
     _check("class_balance", "classes", "imbalance", BETWEEN, "class",
            "{count} classes are far smaller than the largest one.", "Add images of these classes, or merge them.",
            max_value="maximum"),
+    _check("class_shift", "shift", "psi", BETWEEN, "moved",
+           "The classes' shares have shifted since the champion learnt them.",
+           "See which source changed; figures of the champion may not hold on such data.", max_value="maximum"),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The four tables that the checks look at: images, classes, the label map and the sources."""
+"""The tables that the checks look at: images, classes, their shift, the label map and the sources."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap
 from osteon.lake import Lake
 
 FOLDS = 3
+NUMBERS = ("colour", "contrast", "median", "gutter", "dark_band", "bright_band", "aspect")
+FLOOR = 1e-4
+"""Least share of a class in the population stability index, which is not defined for empty ones."""
 MOST_NAMED = 5
 """Files that one source is said to have dropped, by name."""
 
@@ -46,6 +49,28 @@ def source_table(lake: Lake, sources: dict[str, dict[str, Any]]) -> pd.DataFrame
         text = f"{len(gone)} images: {', '.join(gone[:MOST_NAMED])}{more}" if gone else None
         rows.append({"source": name, "problem": numbers.get("problem"), "dropped": text})
     return pd.DataFrame(rows, columns=["source", "problem", "dropped"], dtype="string")
+
+
+def shift_table(learnt: dict[str, int], classes: pd.DataFrame) -> pd.DataFrame:
+    """How far the classes' shares are from those that the champion learnt: one row, or none without a champion.
+
+    `psi` is the population stability index, the sum of (p - q) ln(p / q) over classes, with shares of at least FLOOR
+    (N. Siddiqi, Credit Risk Scorecards, 2006). By custom, up to 0.1 is stable and above 0.25 a major shift.
+    """
+    rows = []
+    now = dict(classes[["class", "images"]].itertuples(index=False, name=None))
+    known = {name: count for name, count in learnt.items() if name in now}
+    if sum(known.values()) and sum(now.values()):
+        shares = pd.DataFrame({"before": pd.Series(known), "now": pd.Series(now)}).fillna(0)
+        shares = (shares / shares.sum()).clip(lower=FLOOR)
+        parts = (shares["now"] - shares["before"]) * np.log(shares["now"] / shares["before"])
+        told = [
+            f"{name} {shares.at[name, 'before']:.1%} to {shares.at[name, 'now']:.1%}"
+            for name in parts.nlargest(3).index
+        ]
+        rows.append({"class": "all classes", "psi": float(parts.sum()), "moved": "most: " + ", ".join(told)})
+    table = pd.DataFrame(rows, columns=["class", "psi", "moved"])
+    return table.astype({"class": "string", "psi": "Float64", "moved": "string"})
 
 
 def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
@@ -83,9 +108,12 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
 
 
 def image_table(
-    catalog: pd.DataFrame, manifests: pd.DataFrame, labels: LabelMap, thumbs: pd.Series, confidence: float
+    catalog: pd.DataFrame, manifests: pd.DataFrame, labels: LabelMap, measured: pd.DataFrame, confidence: float
 ) -> pd.DataFrame:
-    """One row per distinct image, and one per file that ingest refused. A check's column is empty where all is well."""
+    """One row per distinct image, and one per file that ingest refused.
+
+    A check's column is empty where all is well, or holds a measurement (`measured`, by `sha256`) that the check bounds.
+    """
     rows = catalog[["source", "path", "sha256", "raw_label", "group"]].astype("object")
     published = catalog["published"]
     meanings = {raw: labels.resolve(raw) for raws in published for raw in {item["raw_label"] for item in raws}}
@@ -109,13 +137,23 @@ def image_table(
     size = catalog.groupby("group")["sha256"].transform("size")
     rows["near_copies"] = ("group " + catalog["group"].str[:12]).where((size > 1).fillna(False))
     rows["leaking_split"] = _leaking(catalog)
-    rows["suspected_label"] = suspected_labels(catalog, thumbs, confidence)
+    rows["suspected_label"] = suspected_labels(catalog, measured["thumb"], confidence)
+    usable = ~catalog["quarantined"].fillna(False).to_numpy(bool)
+    whole = usable & ~catalog["truncated"].fillna(False).to_numpy(bool)  # a broken stream is a finding of its own
+    found = measured.reindex(catalog["sha256"]).set_index(catalog.index)
+    for name in ("colour", "contrast", "median", "gutter"):
+        rows[name] = found[name].where(usable)
+    for name in ("dark_band", "bright_band"):
+        rows[name] = found[name].where(whole)
+    rows["band_where"] = found["band_where"]
+    sides = catalog[["width", "height"]].astype("Float64")
+    rows["aspect"] = (sides.max(axis=1) / sides.min(axis=1)).where(usable)
     refused = manifests[manifests["claims_image"] & manifests["sha256"].isna()]
     extra = refused[["source", "path", "raw_label"]].astype("object").assign(unusable=refused["reason"])
     # a refused file is one finding, not two: its label is not judged
     extra["raw_label"] = extra["raw_label"].fillna("not judged")
-    table = pd.concat([rows, extra], ignore_index=True).astype("string")
-    return table
+    table = pd.concat([rows, extra], ignore_index=True)
+    return table.astype({name: "Float64" if name in NUMBERS else "string" for name in table.columns})
 
 
 def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series, confidence: float) -> pd.Series:

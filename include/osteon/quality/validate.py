@@ -17,7 +17,7 @@ from osteon.images.inspect import read_measurements
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.quality.checks import CHECKS, NOT_NULL, NULL, Check, Severity, Threshold, load_thresholds
-from osteon.quality.tables import class_table, image_table, label_map_table, source_table
+from osteon.quality.tables import class_table, image_table, label_map_table, shift_table, source_table
 from osteon.settings import Settings
 
 VERSION = 2
@@ -67,27 +67,31 @@ def validate(
     catalog_key: str,
     manifest_keys: list[str],
     sources: dict[str, dict[str, Any]],
+    learnt: dict[str, int],
 ) -> Validation:
     """Run every check. The result is kept in the lake; the same inputs give it without running anything.
 
-    `sources` is what ingest left of each, as `Run.sources` gives it.
+    `sources` is what ingest left of each, as `Run.sources` gives it; `learnt` the images by class that the champion
+    learnt from, empty without one.
 
     A critical finding does not raise: whoever calls decides to stop, after telling people.
     """
     thresholds = load_thresholds(settings.quality_file)
     rules = {name: threshold.model_dump() for name, threshold in thresholds.items()}
     pulled = source_table(lake, sources)
-    inputs = [catalog_key, manifest_keys, rules, labels.model_dump(), pulled.to_json()]
+    inputs = [catalog_key, manifest_keys, rules, labels.model_dump(), pulled.to_json(), learnt]
     key = derived_key("quality", VERSION, *inputs, suffix="/result.json")
     if lake.exists(key):
         return read_validation(lake, key)
     docs = key.replace("/result.json", "/docs")
     catalog, manifests = catalogs.read(lake, catalog_key), read_manifests(lake, manifest_keys)
-    thumbs = read_measurements(lake).set_index("sha256")["thumb"]
+    measured = read_measurements(lake).set_index("sha256")
     confidence = thresholds["suspected_labels"].confidence or 0.95
+    classes = class_table(catalog, labels)
     tables = {
-        "images": image_table(catalog, manifests, labels, thumbs, confidence),
-        "classes": class_table(catalog, labels),
+        "images": image_table(catalog, manifests, labels, measured, confidence),
+        "classes": classes,
+        "shift": shift_table(learnt, classes),
         "label_map": label_map_table(labels),
         "sources": pulled,
     }
@@ -173,12 +177,18 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
     offenders = []
     for row in table.loc[failing].head(MOST_OFFENDERS).to_dict("records"):
         name = f"{row['source']}:{row['path']}" if "path" in row else row.get("class", row.get("source"))
-        offenders.append({"name": str(name), "detail": "" if pd.isna(row[check.detail]) else str(row[check.detail])})
+        offenders.append({"name": str(name), "detail": _told(row[check.detail])})
     message = check.message.format(count=count, share=f"{share:.1%}")
     finding = Finding(check.name, severity, message, count, round(share, 4), offenders, check.remedy)
-    if check.table != "images":
+    if check.table == "shift":
+        finding = replace(finding, message=f"{message[:-1]}: {offenders[0]['detail']}.")
+    elif check.table != "images":
         finding = replace(finding, message=f"{message[:-1]}: {', '.join(item['name'] for item in offenders)}.")
     return finding
+
+
+def _told(value: Any) -> str:
+    return "" if pd.isna(value) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _failing(check: Check, threshold: Threshold, table: pd.DataFrame) -> pd.Series:

@@ -51,7 +51,7 @@ class ArchiveSource:
             listing = reader.folder_listing(Path(self.place))
         else:
             listing = reader.zip_listing(Path(self.place))
-        return hashlib.sha256(json.dumps([listing, self.config.rules_digest()]).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps([listing, reader.digest()]).encode()).hexdigest()[:16]
 
     def fetch(self, version: str) -> Iterable[PublishedFile]:
         """Every file of the archive, in the order of paths. A hostile or empty archive raises before any is given."""

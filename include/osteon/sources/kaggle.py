@@ -56,7 +56,7 @@ class KaggleSource:
                 raise SourceError(
                     f"source {self.config.name}: Kaggle gives no version of {self.config.dataset}: {REMEDY}"
                 )
-        return f"{number}-{self.config.rules_digest()}"
+        return f"{number}-{Reader(self.config, self.settings).digest()}"
 
     def fetch(self, version: str) -> Iterable[PublishedFile]:
         """Every file of the version, in the order of paths. Raises `SourceError`."""
@@ -93,21 +93,26 @@ class KaggleSource:
         def ask() -> Result:
             client = KaggleClient(
                 KaggleEnv.PROD,
-                username=settings.kaggle_username or None,
-                password=settings.kaggle_key.get_secret_value() or None,
-                api_token=settings.kaggle_token.get_secret_value() or None,
                 user_agent=get_user_agent(),
             )
             with client:
                 # kagglesdk 0.1.38 knows no time limits and no other address, and would download what it is led to
                 http = client.http_client()
                 http._endpoint, session = settings.kaggle_url, http._session
+                session.auth = self._login(http)  # not what kagglesdk finds in the home folder
                 session.max_redirects = 0
                 for scheme in ("https://", "http://"):
                     session.mount(scheme, _Judging(who, settings.http_timeout))
                 return call(client.datasets.dataset_api_client, request)
 
         return enquire(who, ask)
+
+    def _login(self, http: Any) -> Any:
+        settings = self.settings
+        if token := settings.kaggle_token.get_secret_value():
+            return http.BearerAuth(token)
+        key = settings.kaggle_key.get_secret_value()
+        return (settings.kaggle_username, key) if key else None
 
 
 class _Judging(HTTPAdapter):

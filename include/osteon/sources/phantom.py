@@ -43,6 +43,11 @@ class Defects(BaseModel):
     unknown_label: Count = 0
     ambiguous_label: Count = 0
     wrong_label: Count = 0
+    padded: Count = 0
+    inverted: Count = 0
+    low_contrast: Count = 0
+    colour_photo: Count = 0
+    several_exposures: Count = 0
 
 
 class PhantomConfig(SourceConfig):
@@ -195,6 +200,34 @@ def _wrong_label(file: PublishedFile, number: int, rng: np.random.Generator) -> 
     return replace(file, raw_label=f"{rng.choice(others)}|{state}"), None
 
 
+def _padded(file: PublishedFile, number: int, rng: np.random.Generator) -> Change:
+    """A part is cut off and filled with black, grey or white, as a viewer pads what did not arrive."""
+    pixels = np.array(_image(file))
+    edge = int(len(pixels) * rng.uniform(0.6, 0.7))
+    pixels[edge:] = (0, 128, 255)[number % 3]
+    return replace(file, data=_jpeg(np.rot90(pixels, number % 4))), None
+
+
+def _inverted(file: PublishedFile, number: int, rng: np.random.Generator) -> Change:
+    return replace(file, data=_jpeg(255 - np.asarray(_image(file)))), None
+
+
+def _low_contrast(file: PublishedFile, number: int, rng: np.random.Generator) -> Change:
+    film = np.asarray(_image(file))
+    return replace(file, data=_jpeg((film / 12 + rng.normal(100, 3, film.shape)).astype(np.uint8))), None
+
+
+def _colour_photo(file: PublishedFile, number: int, rng: np.random.Generator) -> Change:
+    tint = np.array(rng.permutation((1.0, 0.7, 0.4)))
+    return replace(file, data=_jpeg((np.asarray(_image(file))[..., None] * tint).astype(np.uint8))), None
+
+
+def _several_exposures(file: PublishedFile, number: int, rng: np.random.Generator) -> Change:
+    film = np.asarray(_image(file))
+    bar = np.zeros((len(film), max(8, film.shape[1] // 6)), np.uint8)
+    return replace(file, data=_jpeg(np.hstack([film, bar, film[:, ::-1]]))), None
+
+
 _DEFECTS = {
     "truncated": _truncated,
     "exact_copies": _exact_copy,
@@ -208,6 +241,11 @@ _DEFECTS = {
     "unknown_label": _unknown_label,
     "ambiguous_label": _ambiguous_label,
     "wrong_label": _wrong_label,
+    "padded": _padded,
+    "inverted": _inverted,
+    "low_contrast": _low_contrast,
+    "colour_photo": _colour_photo,
+    "several_exposures": _several_exposures,
 }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import lzma
 import os
 import stat
 import zipfile
@@ -41,11 +43,6 @@ class LabelledConfig(SourceConfig):
     split_folders: bool = True
     """Whether folders named train, valid or test are the publisher's splits."""
 
-    def rules_digest(self) -> str:
-        """8 hex digits over what decides how files are read."""
-        rules = self.model_dump_json(include={"images", "labels", "split_folders"})
-        return hashlib.sha256(rules.encode()).hexdigest()[:8]
-
 
 @dataclass(frozen=True)
 class Reader:
@@ -57,6 +54,12 @@ class Reader:
     @property
     def name(self) -> str:
         return self.config.name
+
+    def digest(self) -> str:
+        """8 hex digits over all that decides what a manifest says of a file, besides the file: entry and limits."""
+        entry = self.config.model_dump_json(exclude={"name", "enabled"})
+        limits = [self.settings.max_file_bytes, self.settings.max_compression_ratio]
+        return hashlib.sha256(json.dumps([entry, limits]).encode()).hexdigest()[:8]
 
     # Zip
 
@@ -73,6 +76,7 @@ class Reader:
             self._check_members(members)
             read = {info.filename: info for info in members}
             label = self.config.labels.compile(self.name, lambda path: self._companion(archive, read[path]))
+            labels = {info.filename: label(info.filename) for info in members if self._is_image(info.filename)}
         except BaseException:
             archive.close()
             raise
@@ -84,14 +88,14 @@ class Reader:
                         yield PublishedFile(info.filename, reason=COMPANION)
                         continue
                     data, reason = self._unpack(archive, info)
-                    yield self._published(info.filename, label(info.filename), data, reason)
+                    yield self._published(info.filename, labels[info.filename], data, reason)
 
         return Counted(files(), len(members))
 
     def _open_zip(self, path: Path) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
             raise SourceError(f"source {self.name}: {path} is no readable zip ({error}): fetch it again") from error
 
     def _check_members(self, members: list[zipfile.ZipInfo]) -> None:
@@ -129,7 +133,7 @@ class Reader:
                         1, info.compress_size
                     ):
                         return None, "compressed beyond OSTEON_MAX_COMPRESSION_RATIO: a bomb"
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, NotImplementedError, EOFError) as error:
             return None, f"cannot be unpacked: {error}"
         return bytes(data), None
 
@@ -141,15 +145,17 @@ class Reader:
 
     # Folder
 
-    def folder_listing(self, root: Path) -> list[tuple[str, int, int]]:
-        """Path, size and time of change of each file."""
-        return [(path, file.stat().st_size, file.stat().st_mtime_ns) for path, file in self._folder_paths(root)]
+    def folder_listing(self, root: Path) -> list[tuple[str, int, int, int]]:
+        """Path, size, time of change and mode of each file."""
+        stats = [(path, file.stat()) for path, file in self._folder_paths(root)]
+        return [(path, stat.st_size, stat.st_mtime_ns, stat.st_mode) for path, stat in stats]
 
     def folder_files(self, root: Path) -> Counted[PublishedFile]:
         """The files of a folder. Raises `SourceError`."""
         paths = dict(self._folder_paths(root))
         self._check_listing(list(paths))
         label = self.config.labels.compile(self.name, lambda path: paths[path].read_bytes())
+        labels = {path: label(path) for path in paths if self._is_image(path)}
 
         def files() -> Iterator[PublishedFile]:
             for path, file in paths.items():
@@ -164,7 +170,7 @@ class Reader:
                         data = file.read_bytes()
                     except OSError as error:
                         reason = f"cannot be read: {error.strerror}"
-                yield self._published(path, label(path), data, reason)
+                yield self._published(path, labels[path], data, reason)
 
         return Counted(files(), len(paths))
 

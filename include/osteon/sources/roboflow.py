@@ -53,11 +53,11 @@ class RoboflowSource:
         """`VERSION-FORMAT-RULES`. Costs one request, or none where the version is fixed."""
         number = self.config.version
         if number is None:
-            versions = self._ask(lambda api, *project: api.get_project(*project)["versions"])
-            if not versions:
+            numbers = self._ask(lambda api, *project: [_number(item) for item in api.get_project(*project)["versions"]])
+            if not numbers:
                 raise SourceError(f"source {self.config.name}: {self.config.project} has no version yet: {REMEDY}")
-            number = max(int(PurePosixPath(item["id"]).name) for item in versions)
-        return f"{number}-{self.config.format}-{self.config.rules_digest()}"
+            number = max(numbers)
+        return f"{number}-{self.config.format}-{Reader(self.config, self.settings).digest()}"
 
     def fetch(self, version: str) -> Iterable[PublishedFile]:
         """Every file of the version, in the order of paths. Raises `SourceError`."""
@@ -103,6 +103,10 @@ class RoboflowSource:
                     raise ValueError(error) from None
 
         return enquire(who, ask)
+
+
+def _number(version: dict[str, Any]) -> int:
+    return int(PurePosixPath(version["id"]).name)
 
 
 def _export(api: Any, version: tuple[str, ...], kind: str) -> str | None:

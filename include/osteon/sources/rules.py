@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from csv import DictReader
+from csv import Error as CsvError
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
@@ -100,7 +101,7 @@ class Csv(_Rule):
             ) from None
         except UnicodeDecodeError as error:
             raise SourceError(f"source {source}: {table.file} is not UTF-8 ({error}): convert it") from None
-        rows = csv.DictReader(io.StringIO(text))
+        rows = DictReader(io.StringIO(text))
         present = list(rows.fieldnames or [])
         wanted = [table.key, *([table.column] if table.column else table.columns)]
         absent = [name for name in wanted if name not in present]
@@ -110,7 +111,7 @@ class Csv(_Rule):
                 "correct the label rules"
             )
         words: dict[str, str] = {}
-        for row in rows:
+        for row in self._rows(source, rows):
             name, word = (row[table.key] or "").strip(), self._word(row)
             if words.setdefault(name, word) != word:
                 raise SourceError(
@@ -118,6 +119,12 @@ class Csv(_Rule):
                     "use a key that is unique, or mend the table"
                 )
         return lambda path: words.get(path, words.get(PurePosixPath(path).name, ""))
+
+    def _rows(self, source: str, rows: DictReader[str]) -> Iterator[dict[str, str]]:
+        try:
+            yield from rows
+        except CsvError as error:
+            raise SourceError(f"source {source}: {self.csv.file}, line {rows.line_num}: {error}") from None
 
     def _word(self, row: dict[str, str]) -> str:
         table = self.csv
@@ -185,20 +192,24 @@ def _yolo(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
 
 
 def _coco(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
-    """Class names in `_annotations.coco.json` beside the image; None where that does not list it."""
+    """Class names in `_annotations.coco.json` beside the image; None where there is none, or it does not list it."""
 
     @cache
     def table(folder: str) -> dict[str, set[str]]:
         place = f"{folder}/_annotations.coco.json" if folder != "." else "_annotations.coco.json"
         try:
-            content = json.loads(read(place))
+            text = read(place)
+        except KeyError:
+            return {}
+        try:
+            content = json.loads(text)
             category = {item["id"]: str(item["name"]) for item in content["categories"]}
             names = {item["id"]: str(item["file_name"]) for item in content["images"]}
             found: dict[str, set[str]] = {name: set() for name in names.values()}
             for item in content["annotations"]:
                 found[names[item["image_id"]]].add(category[item["category_id"]])
         except (ValueError, TypeError, LookupError) as error:
-            raise SourceError(f"source {source}: {place} is missing or no COCO file ({error!r})") from None
+            raise SourceError(f"source {source}: {place} is no COCO file ({error!r})") from None
         return found
 
     return lambda path: table(str(PurePosixPath(path).parent)).get(PurePosixPath(path).name)

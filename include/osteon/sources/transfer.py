@@ -7,6 +7,7 @@ import email.utils
 import hashlib
 import json
 import time
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ ATTEMPTS = 6
 """In a row without progress."""
 LONGEST_WAIT = 600.0
 """Seconds; a server that asks for more is asked again after these."""
+LOCATION = "check `location` in the sources file"
 Result = TypeVar("Result")
 
 
@@ -56,15 +58,24 @@ def patiently(what: str, work: Callable[[], Result], progress: Callable[[], int]
         time.sleep(min(0.2 * 2**failures if wait is None else wait, LONGEST_WAIT))
 
 
-def judge(answer: requests.Response, who: str, remedy: str) -> None:
-    """Raise `TransientError` for 429 and 5xx, `SourceError` with the remedy for any other refusal, at once."""
+def judge(answer: requests.Response, who: str, remedy: str, good: tuple[int, ...] = ()) -> None:
+    """Raise `TransientError` for 429 and 5xx, `SourceError` with the remedy for any other refusal, at once.
+
+    `good` are the only statuses that will do; by default all below 400.
+    """
     status = answer.status_code
-    if status < 400:
+    if status in good or (not good and status < 400):
         return
     answer.close()
     if status == 429 or status >= 500:
         raise TransientError(f"{who} answered {status}", _asked_wait(answer))
-    meaning = {401: "it wants a log-in", 403: "access is refused", 404: "it is not there", 410: "it is gone"}
+    meaning = {
+        202: "it wants a browser",
+        401: "it wants a log-in",
+        403: "access is refused",
+        404: "it is not there",
+        410: "it is gone",
+    }
     raise SourceError(f"{who} answered {status}, {meaning.get(status, 'it refuses the request')}: {remedy}")
 
 
@@ -96,14 +107,24 @@ def shown(url: str) -> str:
 
 
 def remote_version(url: str, settings: Settings) -> dict[str, str | None]:
-    """What tells one version of a remote file from the next: ETag, date and length."""
+    """What tells one version of a remote file from the next: ETag, date, length. Raises `SourceError` without any."""
 
     def ask() -> dict[str, str | None]:
-        with _request("HEAD", url, settings, {}) as answer:
-            judge(answer, shown(url), "check `location` in the sources file")
+        answer = _request("HEAD", url, settings, {})
+        if answer.status_code in (403, 405, 501):  # links may be signed for GET only, servers may know no HEAD
+            answer.close()
+            answer = _request("GET", url, settings, {})
+        with answer:
+            judge(answer, shown(url), LOCATION, (200,))
             return {name: answer.headers.get(name) for name in ("ETag", "Last-Modified", "Content-Length")}
 
-    return patiently(shown(url), ask)
+    found = patiently(shown(url), ask)
+    if not any(found.values()):
+        raise SourceError(
+            f"{shown(url)} tells neither ETag nor date nor length, so nobody could see that it changed: "
+            "download it, and give the file as `location`"
+        )
+    return found
 
 
 def download(source: str, version: str, link: Callable[[], str], settings: Settings, *, signed: bool = False) -> Path:
@@ -129,18 +150,26 @@ def download(source: str, version: str, link: Callable[[], str], settings: Setti
     return target
 
 
+def _etag(note: Path) -> str | None:
+    """The ETag of what the part holds; a note that a killed process left half-written tells none."""
+    try:
+        return str(json.loads(note.read_text())["etag"] or "") or None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
 def _fetch(url: str, part: Path, note: Path, settings: Settings, signed: bool, source: str) -> None:
     have = part.stat().st_size if part.exists() else 0
-    etag = json.loads(note.read_text())["etag"] if have and note.exists() else None
+    etag = _etag(note) if have else None
     headers = {"Range": f"bytes={have}-", "If-Range": etag} if etag else {}
     with _request("GET", url, settings, headers) as answer:
         if signed and answer.status_code in (400, 401, 403, 404, 410):
             raise TransientError(f"the signed link to {shown(url)} is no longer good ({answer.status_code})")
-        if answer.status_code == 416:  # more is here than the file has: another file's beginning
-            part.unlink(missing_ok=True)
-            raise TransientError(f"{shown(url)} has no such range")
-        judge(answer, shown(url), "check `location` in the sources file")
         goes_on = answer.status_code == 206
+        if answer.status_code == 416 or (goes_on and not _continues(answer, have, etag)):
+            part.unlink(missing_ok=True)
+            raise TransientError(f"what {shown(url)} has is not what came before")
+        judge(answer, shown(url), LOCATION, (200, 206))
         note.write_text(json.dumps({"etag": answer.headers.get("ETag")}))
         length, checksum = answer.headers.get("Content-Length"), _published_md5(answer)
         start = have if goes_on else 0
@@ -164,6 +193,15 @@ def _fetch(url: str, part: Path, note: Path, settings: Settings, signed: bool, s
         if found != checksum:
             part.unlink()
             raise TransientError("what came does not have the MD5 that the publisher gives")
+    if not zipfile.is_zipfile(part):
+        part.unlink()
+        raise TransientError("what came is no zip")
+
+
+def _continues(answer: requests.Response, have: int, etag: str | None) -> bool:
+    """Whether a partial answer starts where the part ends, and is of the same file."""
+    starts = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+    return starts and answer.headers.get("ETag", etag) == etag
 
 
 def _request(method: str, url: str, settings: Settings, headers: dict[str, str]) -> requests.Response:
@@ -194,4 +232,5 @@ def _asked_wait(answer: requests.Response) -> float | None:
         moment = email.utils.parsedate_to_datetime(text)
     except ValueError:
         return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
