@@ -17,10 +17,11 @@ from osteon.images.inspect import read_measurements
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.quality.checks import CHECKS, NOT_NULL, NULL, Check, Severity, Threshold, load_thresholds
+from osteon.quality.data_docs import make_offline
 from osteon.quality.tables import class_table, image_table, label_map_table, shift_table, source_table
 from osteon.settings import Settings
 
-VERSION = 2
+VERSION = 3
 MOST_OFFENDERS = 500
 """Offenders that a finding lists; its `count` is always complete."""
 ORDER: tuple[Severity, ...] = ("critical", "warning", "info")
@@ -97,7 +98,9 @@ def validate(
     }
     with tempfile.TemporaryDirectory(prefix="osteon-gx-") as folder:
         results = run_suite(tables, thresholds, Path(folder))
-        lake.put_folder(docs, Path(folder) / "gx" / "uncommitted" / "data_docs" / "local_site")
+        site = Path(folder) / "gx" / "uncommitted" / "data_docs" / "local_site"
+        make_offline(site)
+        lake.put_folder(docs, site)
     findings = [
         finding
         for check in CHECKS

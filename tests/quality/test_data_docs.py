@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from osteon.errors import QualityError
+from osteon.quality.checks import load_thresholds
+from osteon.quality.data_docs import make_offline
+from osteon.quality.validate import run_suite
+from osteon.settings import load_settings
+
+
+def test_real_pages_load_only_files_that_lie_beside_them(tmp_path: Path) -> None:
+    from osteon.quality.checks import CHECKS
+
+    thresholds = load_thresholds(load_settings().quality_file)
+    columns = {name: {check.column for check in CHECKS if check.table == name} - {None} for name in
+               ("images", "classes", "shift", "label_map", "sources")}  # fmt: skip
+    run_suite(
+        {name: pd.DataFrame({key: [None] for key in keys}) for name, keys in columns.items()}, thresholds, tmp_path
+    )
+    site = tmp_path / "gx" / "uncommitted" / "data_docs" / "local_site"
+    make_offline(site)
+    pages = list(site.rglob("*.html"))
+    assert len(pages) == 1 + 2 * len(columns)
+    for page in pages:
+        loaded = re.findall(r"<(?:script|link|img)\b[^>]*?\b(?:src|href)=[\"']([^\"']+)", page.read_text())
+        assert len(loaded) > 8
+        for address in loaded:
+            assert (page.parent / address.split("?")[0]).resolve().is_file(), (page, address)
+
+
+def test_something_unknown_is_named(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text('<script src="https://example.org/new.js?x=1" async></script>')
+    with pytest.raises(QualityError, match=r"https://example\.org/new\.js"):
+        make_offline(tmp_path)
