@@ -83,9 +83,8 @@ def xray_weekly() -> None:
     @task(on_failure_callback=None)  # the alert is the mail about it
     def quality_gate(validation: str) -> None:
         line, context = pipeline("validate"), get_current_context()
-        line.gate(
-            validation, lambda found: send_quality_mail(line.settings, found, context["dag"].dag_id, context["run_id"])
-        )
+        run = (context["dag"].dag_id, context["run_id"])
+        line.gate(validation, _sources_file(), lambda alert: send_quality_mail(line.settings, alert, *run))
 
     @task
     def split(catalog: str) -> str:

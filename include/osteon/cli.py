@@ -136,9 +136,10 @@ def validate(catalog: Catalog, manifests: Manifests, sources: Sources = None, ru
     from osteon.pipeline import Pipeline
 
     pipeline = Pipeline(run)
-    key = pipeline.validate(catalog, manifests, str(sources or pipeline.settings.sources_file))
+    path = str(sources or pipeline.settings.sources_file)
+    key = pipeline.validate(catalog, manifests, path)
     typer.echo(key)
-    pipeline.gate(key, lambda found: "the command line sends no mail")
+    pipeline.gate(key, path, lambda alert: "the command line sends no mail")
 
 
 @app.command()

@@ -16,7 +16,7 @@ from osteon.runs import Run
 from osteon.settings import load_settings
 
 if TYPE_CHECKING:
-    from osteon.quality.validate import Validation
+    from osteon.quality.alert import Alert
 
 log = logging.getLogger(__name__)
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
@@ -121,18 +121,33 @@ class Pipeline:
             numbers |= {name: severities.count(name) for name in ("info", "warning", "critical")}  # type: ignore[arg-type]
         return result.key
 
-    def gate(self, validation: str, alert: Callable[[Validation], str]) -> None:
-        """Tell people about warnings and worse through `alert`, and raise `QualityError` on a critical finding.
+    def gate(self, validation: str, sources_file: str, tell: Callable[[Alert], str]) -> None:
+        """Tell people about warnings and worse through `tell`, and raise `QualityError` on a critical finding.
 
-        `alert` returns `sent` or why the mail was not sent; the run's record keeps that.
+        Nothing is told when all is as in the run before, unless OSTEON_MAIL_UNCHANGED asks for it. `tell` returns
+        `sent` or why the mail was not sent; the run's record keeps that.
         """
+        from osteon.quality.alert import Alert, counts
+        from osteon.quality.pictures import Picture, class_chart, thumbnails
         from osteon.quality.validate import read_validation
 
         found = read_validation(self.lake, validation)
         for finding in found.findings:
             log.log(LEVELS[finding.severity], "%s: %s %s", finding.check, finding.message, finding.remedy)
+        place = f"alerts/{self.model_name(sources_file)}.json"
+        last: dict[str, Any] = self.lake.get_json(place) if self.lake.exists(place) else {"run": "", "counts": None}
+        before = last["before"] if last["run"] == self.run.run_id else last["counts"]
+        worse = [finding for finding in found.findings if finding.severity != "info"]
+        told = Alert(
+            found,
+            before,
+            thumbnails(self.lake, worse, self.settings.max_pixels),
+            Picture("classes", class_chart(found.classes), "Images by class and source") if found.classes else None,
+        )
         with self.run.stage("gate") as numbers:
-            numbers["mail"] = alert(found) if found.alerts else "nothing to tell"
+            wanted = told.news or (self.settings.mail_unchanged and worse)
+            numbers["mail"] = tell(told) if wanted else "nothing new to tell"
+        self.lake.put_json(place, {"run": self.run.run_id, "counts": counts(worse), "before": before})
         if found.stops:
             critical = [finding.message for finding in found.findings if finding.severity == "critical"]
             raise QualityError(f"stopped before training: {' '.join(critical)}")

@@ -38,6 +38,7 @@ class Settings(BaseSettings):
 
     # Mail and links in mails.
     mail_to: Annotated[list[str], NoDecode] = Field(["curator@localhost"], description="recipients, comma-separated")
+    mail_unchanged: bool = Field(False, description="mail findings also when they are those of the run before")
     mail_from: str = "osteon@localhost"
     airflow_url: str = Field("http://127.0.0.1:8080", description="where people reach Airflow, for links in mails")
 

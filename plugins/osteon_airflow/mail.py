@@ -7,15 +7,14 @@ import smtplib
 from collections.abc import Mapping
 from email.message import EmailMessage
 from typing import Any
-from urllib.parse import quote
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from osteon.quality.alert import Mail, failure_mail, quality_mail
-from osteon.quality.validate import Validation
+from osteon.quality.alert import Alert, Mail, failure_mail, quality_mail
 from osteon.settings import Settings, load_settings
+from osteon_airflow.links import page_url, run_url
 
 CONNECTION = "smtp_default"
 log = logging.getLogger(__name__)
@@ -26,11 +25,14 @@ class MailNotSentError(Exception):
 
 
 def send(settings: Settings, mail: Mail) -> None:
-    """Send to `OSTEON_MAIL_TO`, HTML with a plain-text part. Raises `MailNotSentError`."""
+    """Send to `OSTEON_MAIL_TO`, HTML with inline pictures and a plain-text part. Raises `MailNotSentError`."""
     message = EmailMessage()
     message["Subject"], message["From"], message["To"] = mail.subject, settings.mail_from, ", ".join(settings.mail_to)
     message.set_content(mail.text)
     message.add_alternative(mail.html, subtype="html")
+    html = message.get_payload()[1]  # type: ignore[index]
+    for picture in mail.pictures:
+        html.add_related(picture.png, "image", "png", cid=f"<{picture.name}>", disposition="inline")  # type: ignore[union-attr]
     try:
         with SmtpHook(smtp_conn_id=CONNECTION) as hook:
             client = hook._smtp_client  # the hook itself builds only mails of one HTML part
@@ -42,11 +44,12 @@ def send(settings: Settings, mail: Mail) -> None:
         raise MailNotSentError(f"the mail server behind {CONNECTION!r} did not take it: {error}") from error
 
 
-def send_quality_mail(settings: Settings, validation: Validation, dag_id: str, run_id: str) -> str:
+def send_quality_mail(settings: Settings, alert: Alert, dag_id: str, run_id: str) -> str:
     """Send the alert. Returns `sent`, or why it was not: a mail that fails never loses a finding or ends a run."""
-    links = {"DAG run": run_url(settings, dag_id, run_id), "Data Docs in the lake": f"{validation.docs}/index.html"}
+    docs = page_url(settings, f"{alert.validation.docs}/index.html")
+    links = {"DAG run": run_url(settings, dag_id, run_id), "Data Docs": docs}
     try:
-        send(settings, quality_mail(validation, run_id, links))
+        send(settings, quality_mail(alert, run_id, links))
     except MailNotSentError as error:
         log.error("the data-quality alert was not mailed: %s", error)
         return str(error)
@@ -61,8 +64,3 @@ class FailureMail(BaseNotifier):
         links = {"DAG run": run_url(settings, instance.dag_id, instance.run_id)}
         error = str(context.get("exception") or "The task gave no error; see its log.")
         send(settings, failure_mail(instance.dag_id, instance.task_id, instance.run_id, error, links))
-
-
-def run_url(settings: Settings, dag_id: str, run_id: str) -> str:
-    """Where people see the run in Airflow."""
-    return f"{settings.airflow_url}/dags/{dag_id}/runs/{quote(run_id, safe='')}"

@@ -159,6 +159,10 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
         if finding.severity != "info":
             assert finding.message in text and finding.remedy in text
             assert str(finding.count) in html
+    pictures = {str(part["Content-ID"]): part.get_payload(decode=True) for part in mail.walk() if part["Content-ID"]}
+    assert len(pictures) == 12 + 1 and all(png.startswith(b"\x89PNG") for png in pictures.values())
+    assert all(f'src="cid:{name.strip("<>")}"' in html for name in pictures)
+    assert all(b"EXIF" not in png.upper() for png in pictures.values())
     page = lake.get_bytes(summary["report"]).decode()
     assert summary["snapshot"] in page and "not a medical device" in page
     assert lake.exists(f"{summary['data_docs']}/index.html")
@@ -169,6 +173,8 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     assert second["work"] == {"uploaded": 0, "decoded": 0}
     assert second["snapshot"] == summary["snapshot"]
     assert second["registered"]["version"] == "1", "no second version of the same training"
+    assert mails(stack)[before + 1 :] == [], "what was told already is not told again"
+    assert again.stages()["gate"]["mail"] == "nothing new to tell"
 
 
 def test_a_label_map_without_the_wrist_stops_before_training(

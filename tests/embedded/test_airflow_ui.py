@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 import yaml
 from playwright.sync_api import Page, sync_playwright
 
@@ -68,6 +69,18 @@ def test_a_run_triggered_from_the_form_succeeds_and_is_seen(page: Page, everythi
     page.goto(urls["mail"])
     page.get_by_role("link", name="data-quality findings").click()
     assert "3 images have a broken stream" in page.frame_locator("iframe").locator("body").inner_text()
+
+    answer = requests.get(f"{urls['airflow']}/osteon/", allow_redirects=False, timeout=30)
+    assert answer.status_code == 303 and "/auth/login" in answer.headers["Location"], "strangers see nothing"
+    page.goto(f"{urls['airflow']}/plugin/xray-reports")
+    reports = page.frame_locator("iframe")
+    reports.get_by_role("link", name="report").wait_for()
+    page.goto(f"{urls['airflow']}/osteon/")
+    page.get_by_role("link", name="Data Docs").click()
+    page.get_by_role("cell", name="catalog-images").wait_for()
+    for path in ("images/ab/abc", "quality/../images/x", "splits/assignments.parquet", "runs/none/report/index.html"):
+        page.goto(f"{urls['airflow']}/osteon/lake/{path}")
+        assert "detail" in page.content() or "404" in page.content()
 
     (scheduler,) = (child for child in supervisor.children() if "scheduler" in child.cmdline())
     scheduler.kill()

@@ -16,7 +16,7 @@ from osteon.images.inspect import MEASUREMENTS
 from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import load_labels
 from osteon.lake import Lake
-from osteon.quality.alert import quality_mail
+from osteon.quality.alert import Alert, counts, quality_mail
 from osteon.quality.checks import load_thresholds
 from osteon.quality.validate import Validation, validate
 from osteon.settings import Settings
@@ -71,7 +71,8 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
 
 def test_a_good_catalog_has_no_finding_and_nothing_to_mail(found) -> None:
     result = found(good())
-    assert result.findings == [] and not result.alerts and not result.stops
+    assert result.findings == [] and not result.stops
+    assert not Alert(result, None, {}, None).news
 
 
 def test_a_share_above_the_critical_one_stops_and_below_it_warns(found, lake: Lake) -> None:
@@ -81,7 +82,7 @@ def test_a_share_above_the_critical_one_stops_and_below_it_warns(found, lake: La
     warned = found(rows)
     (finding,) = warned.findings
     assert (finding.check, finding.severity, finding.count, finding.share) == ("truncated", "warning", 80, 0.1)
-    assert finding.offenders[0]["name"] == "s:0.jpg" and not warned.stops and warned.alerts
+    assert finding.offenders[0]["name"] == "s:0.jpg" and not warned.stops
     assert found(rows, truncated={"critical_share": 0.1}).stops
     assert found(rows, truncated={"max_share": 0.1}).findings == []
     assert lake.exists(f"{warned.docs}/index.html")
@@ -108,7 +109,8 @@ def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
     rows[11]["group"] = rows[1]["group"]
     rows[1]["published"][0]["raw_split"], rows[11]["published"][0]["raw_split"] = "train", "test"
     by_name = {finding.check: finding for finding in found(rows).findings}
-    assert by_name["exact_copies"].offenders == [{"name": "s:0.jpg", "detail": "also as t:x.jpg"}]
+    copied = {"name": "s:0.jpg", "detail": "also as t:x.jpg", "sha256": rows[0]["sha256"]}
+    assert by_name["exact_copies"].offenders == [copied]
     pair = {"s:1.jpg", "s:11.jpg"}
     for check in ("near_copies", "leaking_split", "conflicting_labels"):
         assert {item["name"] for item in by_name[check].offenders} == pair, check
@@ -145,11 +147,28 @@ def test_the_mail_tells_the_worst_first_and_escapes_names(found) -> None:
     rows[0] |= {"quarantined": True, "reason": "blank", "path": "<script>.jpg"}
     for row in rows[100:400]:
         row["truncated"] = True
-    mail = quality_mail(found(rows), "run 1", {"DAG run": "http://localhost/x?a=1&b=2"})
+    alert = Alert(found(rows), {"truncated": 280, "near_copies": 4}, {}, None)
+    mail = quality_mail(alert, "run 1", {"DAG run": "http://localhost/x?a=1&b=2"})
+    assert "(+20 since the run before)" in mail.text and "(new since" in mail.text
+    assert "No longer found: near_copies." in mail.text and "near_copies" in mail.html
     assert mail.subject == "[Osteon] critical: 2 data-quality findings, the run stopped before training"
     assert mail.text.index("CRITICAL: 300 images have a broken stream") < mail.text.index("WARNING")
     assert "... and 292 more" in mail.text
     assert "&lt;script&gt;.jpg" in mail.html and "<script>" not in mail.html
+
+
+def test_what_the_run_before_found_as_well_is_no_news_unless_it_stops_the_run(found) -> None:
+    rows = good()
+    for row in rows[:80]:
+        row["truncated"] = True
+    warned, stopped = found(rows), found(rows, truncated={"critical_share": 0.1})
+    same = counts(warned.findings)
+    assert same == {"truncated": 80}
+    assert not Alert(warned, same, {}, None).news and Alert(warned, None, {}, None).news
+    assert Alert(warned, {"truncated": 79}, {}, None).news and Alert(stopped, same, {}, None).news
+    gone = Alert(found(rows, truncated={"max_share": 0.5}), same, {}, None)
+    assert gone.news and gone.gone == ["truncated"]
+    assert quality_mail(gone, "run 2", {}).subject == "[Osteon] all data-quality findings of the run before are gone"
 
 
 def test_a_quality_file_with_mistakes_names_them(tmp_path: Path) -> None:

@@ -107,6 +107,17 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     return table.sort_values("code", ignore_index=True)
 
 
+def classes_by_source(catalog: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Usable images by class (`hand/fractured`, `spine/unknown`) and source."""
+    usable = catalog[~catalog["quarantined"].fillna(False)]
+    named = usable[usable["body_part"].notna()]
+    state = named["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string").fillna("unknown")
+    table = pd.crosstab(named["body_part"] + "/" + state, named["source"])
+    return {
+        str(name): {str(key): int(value) for key, value in row.items()} for name, row in table.to_dict("index").items()
+    }
+
+
 def image_table(
     catalog: pd.DataFrame, manifests: pd.DataFrame, labels: LabelMap, measured: pd.DataFrame, confidence: float
 ) -> pd.DataFrame:

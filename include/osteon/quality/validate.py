@@ -18,10 +18,17 @@ from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.quality.checks import CHECKS, NOT_NULL, NULL, Check, Severity, Threshold, load_thresholds
 from osteon.quality.data_docs import make_offline
-from osteon.quality.tables import class_table, image_table, label_map_table, shift_table, source_table
+from osteon.quality.tables import (
+    class_table,
+    classes_by_source,
+    image_table,
+    label_map_table,
+    shift_table,
+    source_table,
+)
 from osteon.settings import Settings
 
-VERSION = 3
+VERSION = 4
 MOST_OFFENDERS = 500
 """Offenders that a finding lists; its `count` is always complete."""
 ORDER: tuple[Severity, ...] = ("critical", "warning", "info")
@@ -39,7 +46,7 @@ class Finding:
     share: float
     """Failing rows over the rows that were looked at, 0 to 1."""
     offenders: list[dict[str, str]]
-    """Up to MOST_OFFENDERS rows, each `name` (source:path or class) and `detail`."""
+    """Up to MOST_OFFENDERS rows, each `name` (source:path or class) and `detail`; an image's `sha256` as well."""
     remedy: str
 
 
@@ -51,14 +58,13 @@ class Validation:
     docs: str
     """Prefix of the Data Docs in the lake; `index.html` is below."""
     findings: list[Finding]
+    classes: dict[str, dict[str, int]]
+    """Images by class and source."""
+    repaired: int
 
     @property
     def stops(self) -> bool:
         return any(finding.severity == "critical" for finding in self.findings)
-
-    @property
-    def alerts(self) -> bool:
-        return any(finding.severity != "info" for finding in self.findings)
 
 
 def validate(
@@ -107,14 +113,16 @@ def validate(
         if (finding := _finding(check, thresholds[check.name], results[check.name], tables[check.table]))
     ]
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
-    lake.put_json(key, {"docs": docs, "findings": [asdict(finding) for finding in findings]})
-    return Validation(key, docs, findings)
+    repaired = int(catalog["repaired_sha256"].notna().sum())
+    result = Validation(key, docs, findings, classes_by_source(catalog), repaired)
+    lake.put_json(key, asdict(result))
+    return result
 
 
 def read_validation(lake: Lake, key: str) -> Validation:
     """Read back what `validate` left."""
     stored = lake.get_json(key)
-    return Validation(key, stored["docs"], [Finding(**finding) for finding in stored["findings"]])
+    return Validation(**{**stored, "findings": [Finding(**finding) for finding in stored["findings"]]})
 
 
 def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold], folder: Path) -> dict[str, Any]:
@@ -180,7 +188,10 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
     offenders = []
     for row in table.loc[failing].head(MOST_OFFENDERS).to_dict("records"):
         name = f"{row['source']}:{row['path']}" if "path" in row else row.get("class", row.get("source"))
-        offenders.append({"name": str(name), "detail": _told(row[check.detail])})
+        offender = {"name": str(name), "detail": _told(row[check.detail])}
+        if isinstance(row.get("sha256"), str):
+            offender["sha256"] = row["sha256"]
+        offenders.append(offender)
     message = check.message.format(count=count, share=f"{share:.1%}")
     finding = Finding(check.name, severity, message, count, round(share, 4), offenders, check.remedy)
     if check.table == "shift":

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
 
 from markupsafe import Markup
 
 from osteon.lake import Lake
 from osteon.quality.alert import environment
+from osteon.quality.pictures import class_chart
 from osteon.reports.inventory import head_count, published_files, sankey
 from osteon.reports.summary import summarise, tables
 from osteon.runs import Run
@@ -36,7 +36,7 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
         .render(
             s=summary,
             metrics=METRICS,
-            chart=class_chart(summary["classes"]),
+            chart=_data_url(class_chart(summary["classes"])) if summary["classes"] else None,
             registry=f"{settings.mlflow_url}/#/models",
         )
     )
@@ -65,29 +65,8 @@ def _write_inventory(lake: Lake, run: Run, folder: str) -> None:
     lake.put_bytes(f"{folder}inventory.csv", table.to_csv(index=False).encode(), "text/csv; charset=utf-8")
 
 
-def class_chart(classes: dict[str, dict[str, int]]) -> str | None:
-    """Images per class, stacked by source, as a PNG in a data URL; None where there are no classes yet."""
-    if not classes:
-        return None
-    from matplotlib.figure import Figure
-
-    names = sorted(classes)
-    sources = sorted({source for counts in classes.values() for source in counts})
-    figure = Figure(figsize=(8.5, 0.9 + 0.27 * len(names)), layout="constrained")
-    axes = figure.subplots()
-    left = [0] * len(names)
-    for source in sources:
-        widths = [classes[name].get(source, 0) for name in names]
-        axes.barh(names, widths, left=left, label=source)
-        left = [start + width for start, width in zip(left, widths, strict=True)]
-    axes.bar_label(axes.containers[-1], labels=[str(total) for total in left], padding=3, fontsize=8)  # type: ignore[arg-type]
-    axes.invert_yaxis()
-    axes.set_xlabel("images")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def table_lines(summary: dict[str, Any]) -> list[Any]:

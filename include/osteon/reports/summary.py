@@ -9,6 +9,7 @@ import pandas as pd
 from osteon import catalog as catalogs
 from osteon.curation.catalogue import accounts, read_manifests
 from osteon.lake import Lake
+from osteon.quality.tables import classes_by_source
 from osteon.quality.validate import read_validation
 from osteon.runs import Run
 
@@ -70,9 +71,6 @@ def _counts(manifests: pd.DataFrame, catalog: pd.DataFrame, split: bool) -> dict
     table = accounts(manifests, catalog)
     copies = catalog["published"].map(len)
     usable = catalog[~catalog["quarantined"].fillna(False)]
-    named = usable[usable["body_part"].notna()]
-    state = named["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string").fillna("unknown")
-    classes = pd.crosstab(named["body_part"] + "/" + state, named["source"])
     counts: dict[str, Any] = {
         "images": int(table["images"].sum()),
         "truncated": int(copies[catalog["truncated"].fillna(False)].sum()),
@@ -81,10 +79,7 @@ def _counts(manifests: pd.DataFrame, catalog: pd.DataFrame, split: bool) -> dict
         "duplicates": int(table["duplicates"].sum()),
         "groups": int(catalog["group"].nunique()),
         "sources": table.to_dict("index"),
-        "classes": {
-            str(name): {str(key): int(value) for key, value in row.items()}
-            for name, row in classes.to_dict("index").items()
-        },
+        "classes": classes_by_source(catalog),
     }
     if split:
         reasons = (

@@ -1,0 +1,20 @@
+"""Where people see runs and pages of the lake in Airflow."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from osteon.settings import Settings
+
+PAGES = "/osteon"
+"""Where the pages of `osteon_airflow.pages` are, below Airflow's own address."""
+
+
+def run_url(settings: Settings, dag_id: str, run_id: str) -> str:
+    """Address of a DAG run."""
+    return f"{settings.airflow_url}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
+
+
+def page_url(settings: Settings, key: str) -> str:
+    """Address of a file of a report or of Data Docs in the lake."""
+    return f"{settings.airflow_url}{PAGES}/lake/{quote(key)}"
