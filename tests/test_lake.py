@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 import threading
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -88,6 +89,16 @@ def test_folders_go_up_and_down(lake: Lake, tmp_path: Path) -> None:
     assert lake.put_folder("docs", tmp_path / "a") == 1
     assert lake.get_folder("docs", tmp_path / "back") == 1
     assert (tmp_path / "back" / "b" / "c.html").read_text() == "page"
+
+
+def test_the_newest_come_first_and_folders_can_be_removed(lake: Lake) -> None:
+    for name in ("b", "a", "c"):
+        lake.put_bytes(f"q/{name}/docs/index.html", b"x")
+        lake.put_bytes(f"q/{name}/result.json", b"x")
+        time.sleep(1.1)  # times in S3 are whole seconds
+    assert lake.newest("q/", "/docs/index.html") == [f"q/{name}/docs/index.html" for name in ("c", "a", "b")]
+    assert lake.remove_folder("q/a/docs") == 1
+    assert sorted(lake.keys("q/a")) == ["q/a/result.json"] and lake.exists("q/b/docs/index.html")
 
 
 def test_wrong_keys_and_a_dead_endpoint_name_their_remedy(settings: Settings) -> None:

@@ -15,6 +15,7 @@ import certifi
 import pandas as pd
 import urllib3
 from minio import Minio
+from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
 from osteon.errors import LakeError
@@ -130,6 +131,20 @@ class Lake:
         for item in self.client.list_objects(self.bucket, prefix=prefix, recursive=True):
             if item.object_name and not item.is_dir:
                 yield item.object_name
+
+    def newest(self, prefix: str, ending: str) -> list[str]:
+        """Keys below the prefix that end so, the one written last first."""
+        found = self.client.list_objects(self.bucket, prefix=prefix, recursive=True)
+        ours = [(item.last_modified, item.object_name) for item in found if (item.object_name or "").endswith(ending)]
+        return [str(key) for _, key in sorted(ours, key=str, reverse=True)]
+
+    def remove_folder(self, prefix: str) -> int:
+        """Delete what lies below the prefix. Returns the number of objects. Raises `LakeError` where one stays."""
+        keys = list(self.keys(f"{prefix}/"))
+        failed = [error.name for error in self.client.remove_objects(self.bucket, map(DeleteObject, keys))]
+        if failed:
+            raise LakeError(f"{failed[0]} cannot be deleted from bucket {self.bucket!r}")
+        return len(keys)
 
     def put_table(self, key: str, table: pd.DataFrame) -> None:
         buffer = io.BytesIO()

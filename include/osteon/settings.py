@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     labels_file: Path = Path(__file__).with_name("labels.yaml")
     quality_file: Path = ROOT / "config" / "quality.yaml"
 
+    data_docs_kept: int = Field(12, ge=1, description="Data Docs of this many validations are kept in the lake")
+
     # Where Osteon may write on this machine: downloads, feature shards, embedded services.
     state_dir: Path = ROOT / ".osteon"
 

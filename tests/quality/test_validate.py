@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.quality.alert import Alert, counts, quality_mail
 from osteon.quality.checks import load_thresholds
-from osteon.quality.validate import Validation, validate
+from osteon.quality.validate import Validation, read_validation, validate
 from osteon.settings import Settings
 
 THUMB = (np.arange(64 * 64) // 64).astype(np.uint8).tobytes()
@@ -50,6 +51,7 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
         rows: list[dict[str, object]],
         sources: dict[str, dict[str, Any]] | None = None,
         learnt: dict[str, int] | None = None,
+        kept: int = 12,
         **thresholds: dict[str, object],
     ) -> Validation:
         rules = yaml.safe_load(settings.quality_file.read_text())
@@ -63,7 +65,8 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
         )
         lake.put_table(MEASUREMENTS, pd.DataFrame([{**MEASURED, "sha256": row["sha256"]} for row in rows]))
         labels = load_labels(settings.labels_file)
-        chosen = settings.model_copy(update={"quality_file": tmp_path / "quality.yaml"})
+        change = {"quality_file": tmp_path / "quality.yaml", "data_docs_kept": kept}
+        chosen = settings.model_copy(update=change)
         return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"], sources or {}, learnt or {})
 
     return run
@@ -169,6 +172,16 @@ def test_what_the_run_before_found_as_well_is_no_news_unless_it_stops_the_run(fo
     gone = Alert(found(rows, truncated={"max_share": 0.5}), same, {}, None)
     assert gone.news and gone.gone == ["truncated"]
     assert quality_mail(gone, "run 2", {}).subject == "[Osteon] all data-quality findings of the run before are gone"
+
+
+def test_only_the_last_data_docs_are_kept_and_come_again_when_they_are_asked_for(found, lake: Lake) -> None:
+    rows = good(400)
+    first = found(rows, kept=1)
+    time.sleep(1.1)  # times in S3 are whole seconds
+    second = found(rows, kept=1, truncated={"max_share": 0.5})
+    assert lake.exists(f"{second.docs}/index.html") and not lake.exists(f"{first.docs}/index.html")
+    assert read_validation(lake, first.key) == first, "findings stay"
+    assert found(rows).docs == first.docs and lake.exists(f"{first.docs}/index.html")
 
 
 def test_a_quality_file_with_mistakes_names_them(tmp_path: Path) -> None:

@@ -88,9 +88,9 @@ def validate(
     pulled = source_table(lake, sources)
     inputs = [catalog_key, manifest_keys, rules, labels.model_dump(), pulled.to_json(), learnt]
     key = derived_key("quality", VERSION, *inputs, suffix="/result.json")
-    if lake.exists(key):
-        return read_validation(lake, key)
     docs = key.replace("/result.json", "/docs")
+    if lake.exists(key) and lake.exists(f"{docs}/index.html"):
+        return read_validation(lake, key)
     catalog, manifests = catalogs.read(lake, catalog_key), read_manifests(lake, manifest_keys)
     measured = read_measurements(lake).set_index("sha256")
     confidence = thresholds["suspected_labels"].confidence or 0.95
@@ -116,6 +116,8 @@ def validate(
     repaired = int(catalog["repaired_sha256"].notna().sum())
     result = Validation(key, docs, findings, classes_by_source(catalog), repaired)
     lake.put_json(key, asdict(result))
+    for old in lake.newest("quality/", "/docs/index.html")[settings.data_docs_kept :]:
+        lake.remove_folder(old.removesuffix("/index.html"))  # the findings stay
     return result
 
 
