@@ -77,6 +77,10 @@ def xray_weekly() -> None:
         return pipeline("group").group(catalog)
 
     @task
+    def review(catalog: str) -> str:
+        return pipeline("review").review(catalog)
+
+    @task
     def validate(catalog: str, manifests: list[str]) -> str:
         return pipeline("validate").validate(catalog, manifests, _sources_file())
 
@@ -99,9 +103,9 @@ def xray_weekly() -> None:
         return pipeline("ingest").report()
 
     manifests = collect(ingest.expand(name=list_sources()))
-    grouped = group(repair(inspect(catalogue(manifests))))
-    passed = quality_gate(validate(grouped, manifests))
-    snapshot = split(grouped)
+    reviewed = review(group(repair(inspect(catalogue(manifests)))))
+    passed = quality_gate(validate(reviewed, manifests))
+    snapshot = split(reviewed)
     passed >> snapshot
     registered = register(training_task(snapshot, models=["cnn_bilstm"]))
     # The report tells of a stopped run as well; `finished` is what a failure on either side of it fails.

@@ -6,11 +6,12 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from osteon.errors import OsteonError, SourceError
+from osteon.errors import ConfigurationError, OsteonError, SourceError
+from osteon.labels import load_labels
 from osteon.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -128,6 +129,40 @@ def repair(catalog: Catalog, run: Run = "command-line") -> None:
 def group(catalog: Catalog, run: Run = "command-line") -> None:
     """Find the copies of each original; prints the catalog's key."""
     _stage(run, "group", catalog)
+
+
+@app.command()
+def review(
+    target: Annotated[str | None, typer.Argument(help="source:path, or the beginning of a SHA-256 or group")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="use it as it is labelled")] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="leave it out")] = False,
+    label: Annotated[str | None, typer.Option(help="set its label: part/state, as wrist/fractured")] = None,
+    whole_group: Annotated[bool, typer.Option("--group", help="all copies of the original are meant")] = False,
+    who: Annotated[str, typer.Option(help="who decides")] = "",
+    why: Annotated[str, typer.Option(help="for what reason")] = "",
+) -> None:
+    """Decide about an image or a group, for every later run; without an argument, list what was decided."""
+    from osteon.curation.review import Decision, decide, decisions
+    from osteon.lake import Lake
+
+    settings = load_settings()
+    lake = Lake.from_settings(settings)
+    if target is None:
+        for made in decisions(lake):
+            what = f"{made.action} {made.label or ''}".strip() + (" (whole group)" if made.whole_group else "")
+            typer.echo(f"{made.when:%Y-%m-%d %H:%M}  {what:32} {made.target}  by {made.who}: {made.why}")
+        return
+    if [keep, drop, label is not None].count(True) != 1 or not who or not why:
+        raise ConfigurationError("say one of --keep, --drop and --label PART/STATE, and give --who and --why")
+    action: Any = "keep" if keep else "drop" if drop else "label"
+    made = Decision(target=target, whole_group=whole_group, action=action, label=label, who=who, why=why)
+    typer.echo(decide(lake, load_labels(settings.labels_file), made))
+
+
+@app.command("apply-review")
+def apply_review(catalog: Catalog, run: Run = "command-line") -> None:
+    """Apply what was decided to a catalog; prints its key."""
+    _stage(run, "review", catalog)
 
 
 @app.command()

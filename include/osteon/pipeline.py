@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
-STAGES = ("ingest", "catalogue", "inspect", "repair", "group", "validate", "split", "train", "register", "report")
+STAGES = (
+    "ingest",
+    "catalogue",
+    "inspect",
+    "repair",
+    "group",
+    "review",
+    "validate",
+    "split",
+    "train",
+    "register",
+    "report",
+)
 BUDGETS = ("smoke", "standard", "full")
 
 
@@ -102,6 +114,15 @@ class Pipeline:
 
         with self.run.stage("group") as numbers:
             key, counts = group(self.lake, catalog)
+            numbers |= {**counts, "catalog": key}
+        return key
+
+    def review(self, catalog: str) -> str:
+        """Apply what curators decided."""
+        from osteon.curation.review import review
+
+        with self.run.stage("review") as numbers:
+            key, counts = review(self.lake, load_labels(self.settings.labels_file), catalog)
             numbers |= {**counts, "catalog": key}
         return key
 

@@ -84,6 +84,7 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
         "inspect",
         "repair",
         "group",
+        "review",
         "validate",
         "quality_gate",
         "split",

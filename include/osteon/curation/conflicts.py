@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from osteon.curation.review import HUMAN
 from osteon.labels import LabelMap
 
 
@@ -11,15 +12,22 @@ def conflicts(catalog: pd.DataFrame, labels: LabelMap) -> pd.Series:
     """For each image what its copies are labelled as, where that differs: `hand/fractured, hand/non-fractured`.
 
     Copies are the other publications of the same bytes and the other members of the leakage group. A label that says
-    nothing about a state contradicts nothing.
+    nothing about a state contradicts nothing. What a curator labelled counts as labelled so; what is left out does not
+    count.
     """
     members: dict[str, set[tuple[str, bool | None]]] = {}
     names = catalog["group"].fillna(catalog["sha256"])
-    for group, items in zip(names, catalog["published"], strict=True):
-        for item in items:
+    for name, row in zip(names, catalog.itertuples(index=False), strict=True):
+        if pd.notna(row.reason):
+            continue
+        if pd.notna(row.label_origin) and row.label_origin == HUMAN:
+            state = None if pd.isna(row.fractured) else bool(row.fractured)
+            members.setdefault(name, set()).add((row.body_part, state))
+            continue
+        for item in row.published:
             meaning = labels.resolve(item["raw_label"])
             if meaning.body_part is not None:
-                members.setdefault(group, set()).add((meaning.body_part, meaning.fractured))
+                members.setdefault(name, set()).add((meaning.body_part, meaning.fractured))
     texts: dict[str, str] = {}
     for group, meanings in members.items():
         states = {state for _, state in meanings if state is not None}

@@ -79,9 +79,8 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     `imbalance` is the size of the largest class over this one's; it and `originals_if_any` are empty for classes
     without images, which are a finding of their own.
     """
-    usable = catalog[
-        ~catalog["quarantined"].fillna(False) & catalog["body_part"].notna() & catalog["fractured"].notna()
-    ]
+    taking_part = ~catalog["quarantined"].fillna(False) & catalog["reason"].isna()
+    usable = catalog[taking_part & catalog["body_part"].notna() & catalog["fractured"].notna()]
     names = (
         usable["body_part"]
         + "/"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from osteon.training.classes import STATES, UNKNOWN
 
-KEYS = ["source", "body_part", "fracture", "raw_label", "raw_split"]
+KEYS = ["source", "body_part", "fracture", "label_origin", "raw_label", "raw_split"]
 NOT_SAID = "not said"
 
 
@@ -18,7 +18,18 @@ def published_files(manifests: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFr
     `fate` is `train`, `val` or `test`; `left out`, `quarantined`, `exact copy`; or `not split` where the run stopped.
     """
     files = manifests.loc[manifests["claims_image"], ["source", "path", "sha256", "raw_label", "raw_split"]]
-    columns = ["sha256", "source", "path", "body_part", "fractured", "group", "split", "reason", "quarantined"]
+    columns = [
+        "sha256",
+        "source",
+        "path",
+        "body_part",
+        "fractured",
+        "label_origin",
+        "group",
+        "split",
+        "reason",
+        "quarantined",
+    ]
     known = catalog[columns].rename(columns={"source": "first_source", "path": "first_path"})
     joined = files.merge(known, on="sha256", how="left")
     first = (joined["source"] == joined["first_source"]) & (joined["path"] == joined["first_path"])
@@ -32,6 +43,7 @@ def published_files(manifests: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFr
             "source": joined["source"],
             "body_part": joined["body_part"].fillna(NOT_SAID),
             "fracture": state.where(state.notna(), UNKNOWN),
+            "label_origin": joined["label_origin"].fillna(NOT_SAID),
             "raw_label": joined["raw_label"].fillna(NOT_SAID),
             "raw_split": joined["raw_split"].fillna(NOT_SAID),
             "sha256": joined["sha256"],

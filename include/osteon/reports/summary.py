@@ -18,7 +18,7 @@ def tables(lake: Lake, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A run's manifests, in one, and its latest catalog. The run has come to `repair` at least."""
     stages = run.stages()
     manifests = [numbers["manifest"] for numbers in run.sources().values() if "manifest" in numbers]
-    latest = next(stages[name]["catalog"] for name in ("split", "group", "repair") if name in stages)
+    latest = next(stages[name]["catalog"] for name in ("split", "review", "group", "repair") if name in stages)
     return read_manifests(lake, manifests), catalogs.read(lake, latest)
 
 

@@ -1,0 +1,117 @@
+"""What curators decided: kept in the lake, one object a decision, and applied on every later run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from osteon import catalog as catalogs
+from osteon.errors import ConfigurationError
+from osteon.labels import LabelMap
+from osteon.lake import Lake, derived_key
+
+VERSION = 1
+FOLDER = "decisions/"
+HUMAN = "human"
+STATES = {"fractured": True, "non-fractured": False, "unknown": None}
+log = logging.getLogger(__name__)
+
+
+class Decision(BaseModel):
+    """One decision. Later ones win; none is ever changed or deleted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: str = Field(pattern=r"^(.+:.+|[0-9a-f]{8,64})$")
+    """`source:path`, as mails name an image, or 8 digits at least of an image's SHA-256, or of its group's name."""
+    whole_group: bool = False
+    """Whether all copies of the original are meant."""
+    action: Literal["keep", "drop", "label"]
+    """Use the image as it is labelled, leave it out, or set its label."""
+    label: str | None = None
+    """`part/state` for `label`."""
+    who: str = Field(min_length=1)
+    why: str = Field(min_length=1)
+    when: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
+def decide(lake: Lake, labels: LabelMap, decision: Decision) -> str:
+    """Keep a decision; returns its key. Raises `ConfigurationError` for a label that the map does not hold."""
+    if decision.action == "label":
+        _label(decision, labels)
+    elif decision.label is not None:
+        raise ConfigurationError(f"a label goes with the action `label`, not with `{decision.action}`")
+    text = decision.model_dump_json()
+    key = f"{FOLDER}{decision.when:%Y%m%dT%H%M%S.%f}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+    lake.put_json(key, json.loads(text))
+    return key
+
+
+def decisions(lake: Lake) -> list[Decision]:
+    """All decisions, the oldest first."""
+    return [Decision.model_validate(lake.get_json(key)) for key in sorted(lake.keys(FOLDER))]
+
+
+def apply(catalog: pd.DataFrame, made: list[Decision], labels: LabelMap) -> tuple[pd.DataFrame, list[Decision]]:
+    """The catalog with decisions applied, and those that match no image of it (their source may be off this week).
+
+    `drop` sets the `reason`; `keep` and `label` take away that and `quarantined`, and set `label_origin` to `human`.
+    What could not be decoded stays quarantined, whatever was decided.
+    """
+    result, idle = catalog.copy(), []
+    names: dict[str, set[int]] = {}
+    for row, items in zip(catalog.index, catalog["published"], strict=True):
+        for item in items:
+            names.setdefault(f"{item['source']}:{item['path']}", set()).add(row)
+    for decision in made:
+        rows = pd.Index(sorted(names.get(decision.target, set())), dtype=catalog.index.dtype)
+        if rows.empty:
+            named = catalog["sha256"].str.startswith(decision.target)
+            if decision.whole_group:
+                named |= catalog["group"].str.startswith(decision.target).fillna(False)
+            rows = catalog.index[named]
+        if decision.whole_group:
+            rows = rows.union(catalog.index[catalog["group"].isin(catalog.loc[rows, "group"].dropna())])
+        rows = rows[result.loc[rows, "width"].notna().to_numpy(bool)]
+        if rows.empty:
+            idle.append(decision)
+        elif decision.action == "drop":
+            result.loc[rows, "reason"] = f"dropped by {decision.who}: {decision.why}"
+        else:
+            result.loc[rows, "reason"], result.loc[rows, "quarantined"] = pd.NA, False
+            result.loc[rows, "label_origin"] = HUMAN
+            if decision.action == "label":
+                part, fractured = _label(decision, labels)
+                result.loc[rows, "body_part"] = part
+                result.loc[rows, "fractured"] = pd.NA if fractured is None else fractured
+    return result, idle
+
+
+def review(lake: Lake, labels: LabelMap, catalog_key: str) -> tuple[str, dict[str, int]]:
+    """Apply every decision to a catalog. Returns its key and counts (`decisions, idle, human, dropped`)."""
+    made = decisions(lake)
+    key = derived_key("review", VERSION, catalog_key, [item.model_dump_json() for item in made], labels.model_dump())
+    catalog, idle = apply(catalogs.read(lake, catalog_key), made, labels)
+    for decision in idle:
+        log.warning("the decision of %s about %s fits no image of this run", decision.who, decision.target)
+    if not lake.exists(key):
+        catalogs.write(lake, key, catalog)
+    dropped = int(catalog["reason"].fillna("").str.startswith("dropped by ").sum())
+    human = int((catalog["label_origin"] == HUMAN).sum())
+    return key, {"decisions": len(made), "idle": len(idle), "human": human, "dropped": dropped}
+
+
+def _label(decision: Decision, labels: LabelMap) -> tuple[str, bool | None]:
+    part, _, state = (decision.label or "").partition("/")
+    if part not in labels.parts or state not in STATES:
+        parts, states = ", ".join(labels.parts), ", ".join(STATES)
+        raise ConfigurationError(
+            f"{decision.label!r} is no label: give a part of {parts}, a slash, and one of {states}"
+        )
+    return part, STATES[state]
