@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all up down lint bench lock
+.PHONY: help setup setup-dev demo test test-all up down lint bench bench-quality lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,8 +48,11 @@ lint: setup-dev  ## style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-bench: setup-dev  ## the benchmarks, where the real archives are
+bench: setup-dev  ## seconds of each stage, where the real archives are
 	@$(BIN)/python bench/stages.py
+
+bench-quality: setup-dev  ## precision and recall of the checks on injected defects
+	@$(BIN)/python bench/quality.py
 
 lock: setup-dev  ## compile the pinned requirements anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded pyproject.toml -o requirements.txt

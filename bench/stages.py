@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -31,16 +33,23 @@ def run_to_split(name: str) -> dict[str, float]:
     return {stage: numbers["seconds"] for stage, numbers in line.run.stages().items()}
 
 
-def main() -> None:
+@contextmanager
+def store() -> Iterator[None]:
+    """An object store of its own, which the environment names."""
     with tempfile.TemporaryDirectory(prefix="osteon-bench-") as folder:
         ports = dict(zip(("s3_port", "smtp_port", "mail_port"), free_ports(3), strict=True))
         stack = Stack(load_settings(state_dir=Path(folder), **ports))
         stack.up(["s3"])
         try:
             os.environ.update(stack.environment())
-            first, again = run_to_split("first"), run_to_split("again")
+            yield
         finally:
             stack.down()
+
+
+def main() -> None:
+    with store():
+        first, again = run_to_split("first"), run_to_split("again")
     table = Table("stage", "first", "again", title="Seconds on the real archives")
     for stage, seconds in first.items():
         table.add_row(stage, f"{seconds:.2f}", f"{again[stage]:.2f}")

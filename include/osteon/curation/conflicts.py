@@ -21,8 +21,9 @@ def conflicts(catalog: pd.DataFrame, labels: LabelMap) -> pd.Series:
         if pd.notna(row.reason):
             continue
         if pd.notna(row.label_origin) and row.label_origin == HUMAN:
-            state = None if pd.isna(row.fractured) else bool(row.fractured)
-            members.setdefault(name, set()).add((row.body_part, state))
+            if pd.notna(row.body_part):
+                state = None if pd.isna(row.fractured) else bool(row.fractured)
+                members.setdefault(name, set()).add((row.body_part, state))
             continue
         for item in row.published:
             meaning = labels.resolve(item["raw_label"])

@@ -1,0 +1,74 @@
+"""Precision and recall of the checks on generated radiographs with every defect injected, where the truth is known."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+from stages import store
+
+from osteon.pipeline import Pipeline
+from osteon.quality.validate import read_validation
+from osteon.settings import load_settings
+from osteon.sources.config import open_source
+from osteon.sources.phantom import Defects, PhantomSource
+
+EACH = 20
+IMAGES = 900
+CHECKS = {
+    "truncated": ("truncated",),
+    "exact_copies": ("exact_copies",),
+    "near_copies": ("rotated_copies", "reexported_copies", "mirrored_copies", "conflicting_copies"),
+    "conflicting_labels": ("conflicting_copies",),
+    "unusable_images": ("blank", "not_image"),
+    "missing_labels": ("missing_label",),
+    "unknown_labels": ("unknown_label",),
+    "ambiguous_labels": ("ambiguous_label",),
+    "dark_bands": ("padded",),
+    "inverted": ("inverted",),
+    "low_contrast": ("low_contrast",),
+    "colour_images": ("colour_photo",),
+    "several_exposures": ("several_exposures",),
+    "suspected_labels": ("wrong_label",),
+}
+TOGETHER = {"dark_bands": ("dark_bands", "bright_bands")}
+"""Checks that find one defect between them."""
+
+
+def main() -> None:
+    entry = {"name": "p", "kind": "phantom", "licence": "CC0-1.0", "seed": 11, "images": IMAGES}
+    with tempfile.TemporaryDirectory() as folder, store():
+        path = Path(folder) / "sources.yaml"
+        path.write_text(yaml.safe_dump({"sources": [{**entry, "defects": dict.fromkeys(Defects.model_fields, EACH)}]}))
+        line = Pipeline("bench")
+        manifests = [line.ingest(str(path), name) for name in line.source_names(str(path))]
+        catalog = line.review(line.group(line.repair(line.inspect(line.catalogue(manifests)))))
+        found = read_validation(line.lake, line.validate(catalog, manifests, str(path)))
+        source = open_source(path, load_settings(), "p")
+    assert isinstance(source, PhantomSource)
+    table = Table(
+        "check", "injected", "found", "precision", "recall", title=f"{EACH} of each defect in {IMAGES} images"
+    )
+    for check, defects in CHECKS.items():
+        injected = [item for item in source.truth() if item.defect in defects]
+        # of an original and its copies, any may be named
+        families = [{item.path, item.original or item.path} for item in injected]
+        named = {
+            item["name"].partition(":")[2]
+            for finding in found.findings
+            if finding.check in TOGETHER.get(check, (check,))
+            for item in finding.offenders
+        }
+        right = named & set().union(*families)
+        recall = sum(bool(family & named) for family in families) / len(families)
+        precision = f"{len(right) / len(named):.2f}" if named else "-"
+        table.add_row(check, str(len(injected)), str(len(named)), precision, f"{recall:.2f}")
+    Console(width=None if sys.stdout.isatty() else 100).print(table)
+
+
+if __name__ == "__main__":
+    main()
