@@ -7,7 +7,8 @@ from datetime import timedelta
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
 
-from osteon.pipeline import BUDGETS, STAGES
+from osteon.models.space import BUDGETS
+from osteon.pipeline import STAGES
 from osteon.settings import load_settings
 from osteon_airflow.mail import FailureMail, send_quality_mail
 from osteon_airflow.stages import RETRY_POLICY, credentials, pipeline

@@ -12,6 +12,7 @@ from osteon.ingest import LakeMemory, Memory, recall, remember
 from osteon.ingest import ingest as ingest_source
 from osteon.labels import load_labels
 from osteon.lake import Lake
+from osteon.models.space import BUDGETS
 from osteon.runs import Run
 from osteon.settings import load_settings
 
@@ -33,7 +34,6 @@ STAGES = (
     "register",
     "report",
 )
-BUDGETS = ("smoke", "standard", "full")
 
 
 class Pipeline:
@@ -183,12 +183,14 @@ class Pipeline:
 
     def training_key(self, catalog: str, model: str, budget: str, seed: int, salt: str = "") -> str:
         """Where the training of `model` on this snapshot goes: set by its inputs; another `salt` forces another."""
+        from dataclasses import asdict
+
         from osteon import catalog as catalogs
         from osteon.lake import derived_key
         from osteon.training.train import VERSION
 
         snapshot = catalogs.snapshot_id(catalogs.read(self.lake, catalog), load_labels(self.settings.labels_file))
-        inputs = [snapshot, budget, seed, self.settings.unknown_fracture, salt]
+        inputs = [snapshot, asdict(BUDGETS[budget]), seed, self.settings.unknown_fracture, salt]
         return derived_key(f"models/{model}", VERSION, *inputs, suffix="")
 
     def register(self, training: str, sources_file: str) -> dict[str, Any]:

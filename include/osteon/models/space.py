@@ -24,7 +24,7 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=30, patience=8, side=64),
+    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=60, patience=12, side=64),
     "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=30, patience=7),
     "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=80, patience=12),
 }
