@@ -134,9 +134,11 @@ class Pipeline:
         with self.run.stage("validate") as numbers:
             labels = load_labels(self.settings.labels_file)
             champion = champion_key(self.model_name(sources_file))
-            learnt = self.lake.get_json(champion)["images_by_class"] if self.lake.exists(champion) else {}
+            none: dict[str, Any] = {"catalog": catalog}
+            learnt = self.lake.get_json(champion) if self.lake.exists(champion) else none
+            shares = {} if learnt["catalog"] == catalog else learnt["images_by_class"]  # of this very data: no shift
             sources = self.run.sources()
-            result = validate(self.settings, self.lake, labels, catalog, manifests, sources, learnt)
+            result = validate(self.settings, self.lake, labels, catalog, manifests, sources, shares)
             severities = [finding.severity for finding in result.findings]
             numbers |= {"validation": result.key, "docs": result.docs, "stops": result.stops}
             numbers |= {name: severities.count(name) for name in ("info", "warning", "critical")}  # type: ignore[arg-type]
@@ -201,7 +203,8 @@ class Pipeline:
 
         with self.run.stage("register") as numbers:
             name = self.model_name(sources_file)
-            numbers |= {**asdict(register(self.settings, self.lake, training, name)), "training": training}
+            catalog = self.run.stages().get("review", {}).get("catalog", "")
+            numbers |= {**asdict(register(self.settings, self.lake, training, name, catalog)), "training": training}
         return numbers
 
     def report(self) -> str:

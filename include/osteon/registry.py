@@ -46,8 +46,10 @@ class Registration:
     """Version of the champion after this."""
 
 
-def register(settings: Settings, lake: Lake, out: str, name: str) -> Registration:
+def register(settings: Settings, lake: Lake, out: str, name: str, catalog: str = "") -> Registration:
     """Register the training under `out` as a version of model `name`; none gets a second version.
+
+    `catalog` is the key of the catalog that its snapshot was split from.
 
     It becomes `champion` when there is none or when it is better (`osteon.training.gate`); the old champion is then
     `previous`. Otherwise it is `challenger`, with the reason as a tag.
@@ -97,7 +99,7 @@ def register(settings: Settings, lake: Lake, out: str, name: str) -> Registratio
         client.set_registered_model_alias(name, CHAMPION if decision.promoted else CHALLENGER, version)
     if decision.promoted:
         learnt = {key: result[key] for key in ("snapshot", "images_by_class")}
-        lake.put_json(champion_key(name), {"version": version, **learnt})
+        lake.put_json(champion_key(name), {"version": version, "catalog": catalog, **learnt})
     tag(version, registered="yes")
     alias = CHAMPION if decision.promoted else CHALLENGER
     held = version if decision.promoted else str(champion.version)
@@ -105,7 +107,7 @@ def register(settings: Settings, lake: Lake, out: str, name: str) -> Registratio
 
 
 def champion_key(name: str) -> str:
-    """Where the lake tells what the champion of a model learnt from: `version, snapshot, images_by_class`."""
+    """Where the lake tells what the champion of a model learnt from: `version, catalog, snapshot, images_by_class`."""
     return f"champions/{name}.json"
 
 

@@ -172,6 +172,7 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     second = lake.get_json(f"{again.prefix}/summary.json")
     assert states["run"] == "success"
     assert second["work"] == {"uploaded": 0, "decoded": 0}
+    assert again.stages()["validate"]["validation"] == result.stages()["validate"]["validation"]
     assert second["snapshot"] == summary["snapshot"]
     assert second["registered"]["version"] == "1", "no second version of the same training"
     assert mails(stack)[before + 1 :] == [], "what was told already is not told again"
