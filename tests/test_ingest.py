@@ -12,14 +12,18 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
 
 from osteon import catalog as catalogs
 from osteon.curation.catalogue import accounts, read_manifests
+from osteon.curation.review import Decision, decide
+from osteon.curation.split import ASSIGNMENTS
 from osteon.errors import CatalogError, ConfigurationError, SourceError
 from osteon.ingest import LakeMemory, dropped, ingest
+from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.pipeline import Pipeline
 from osteon.settings import ROOT, Settings, load_settings
@@ -113,11 +117,34 @@ def test_odd_files_are_left_out_with_a_reason_and_disturb_nothing(
         "moving.gif": "2 frames: several pictures in one file",
         "blank.png": "blank: it shows nothing",
     }
+    decision = Decision(target="s:blank.png", action="keep", who="ann", why="a test object")
+    decide(lake, load_labels(line.settings.labels_file), decision)
+    manifests = [line.run.sources()["s"]["manifest"]]
+    reviewed = line.review(line.run.stages()["group"]["catalog"])
+    line.validate(reviewed, manifests, str(tmp_path / "sources.yaml"))
+    kept_after_all = catalogs.read(lake, line.split(reviewed, seed=0)).set_index("path").loc["blank.png"]
+    assert pd.notna(kept_after_all["split"]) and kept_after_all["label_origin"] == "human"
+    assert lake.get_table(ASSIGNMENTS)["split"].notna().all()
     stub = reasons.pop("stub.jpg")
     assert reasons == expected and ("truncated" in stub or "damaged" in stub or "blank" in stub)
     kept = catalog[~catalog["quarantined"]]
     assert set(kept.index) == {"good.jpg", "手 фото.png", "deep.png", "cmyk.jpg", "palette.png"}
     assert kept["split"].notna().all()
+
+
+def test_an_image_is_measured_again_when_the_limit_changes(
+    environment: dict[str, str], lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "a.png").write_bytes(encode(radiograph(1), "PNG"))
+    sources = sources_file(tmp_path, tmp_path / "archive")
+    decoded, kept_out = [], []
+    for limit in ("100000", "1000", "100000"):
+        monkeypatch.setenv("OSTEON_MAX_PIXELS", limit)
+        stages = run_to_split(f"limit-{limit}-{len(decoded)}", sources).run.stages()
+        decoded.append(stages["inspect"]["decoded"])
+        kept_out.append(stages["repair"]["quarantined"])
+    assert kept_out == [0, 1, 0] and decoded[:2] == [1, 1]
 
 
 def test_a_refused_archive_leaves_no_manifest(settings: Settings, lake: Lake, tmp_path: Path) -> None:

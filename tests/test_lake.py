@@ -6,6 +6,7 @@ import hashlib
 import socket
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from osteon.errors import LakeError
-from osteon.lake import Lake, derived_key, image_key
+from osteon.lake import Lake, derived_key, image_key, newest_first
 from osteon.settings import Settings
 
 
@@ -89,6 +90,11 @@ def test_folders_go_up_and_down(lake: Lake, tmp_path: Path) -> None:
     assert lake.put_folder("docs", tmp_path / "a") == 1
     assert lake.get_folder("docs", tmp_path / "back") == 1
     assert (tmp_path / "back" / "b" / "c.html").read_text() == "page"
+
+
+def test_newest_is_by_time_not_by_how_it_is_written() -> None:
+    dated = [(datetime(2026, month, day), f"{month}-{day}") for month, day in ((9, 28), (10, 5), (2, 9), (2, 10))]
+    assert [name for _, name in newest_first(dated)] == ["10-5", "9-28", "2-10", "2-9"]
 
 
 def test_the_newest_come_first_and_folders_can_be_removed(lake: Lake) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import mimetypes
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -135,8 +136,8 @@ class Lake:
     def newest(self, prefix: str, ending: str) -> list[str]:
         """Keys below the prefix that end so, the one written last first."""
         found = self.client.list_objects(self.bucket, prefix=prefix, recursive=True)
-        ours = [(item.last_modified, item.object_name) for item in found if (item.object_name or "").endswith(ending)]
-        return [str(key) for _, key in sorted(ours, key=str, reverse=True)]
+        ours = [(item.last_modified, str(item.object_name)) for item in found if str(item.object_name).endswith(ending)]
+        return [key for _, key in newest_first(ours)]
 
     def remove_folder(self, prefix: str) -> int:
         """Delete what lies below the prefix. Returns the number of objects. Raises `LakeError` where one stays."""
@@ -180,6 +181,11 @@ class Lake:
             target.write_bytes(self.get_bytes(key))
             count += 1
         return count
+
+
+def newest_first(dated: list[tuple[datetime | None, str]]) -> list[tuple[datetime | None, str]]:
+    """By time, the last first; of one time by name; what has no time last."""
+    return sorted(dated, key=lambda item: (item[0] is not None, item[0] or 0, item[1]), reverse=True)  # type: ignore[arg-type,return-value]
 
 
 def image_key(sha256: str) -> str:

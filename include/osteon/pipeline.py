@@ -147,10 +147,12 @@ class Pipeline:
     def gate(self, validation: str, sources_file: str, tell: Callable[[Alert], str]) -> None:
         """Tell people about warnings and worse through `tell`, and raise `QualityError` on a critical finding.
 
-        Nothing is told when all is as in the run before, unless OSTEON_MAIL_UNCHANGED asks for it. `tell` returns
-        `sent` or why the mail was not sent; the run's record keeps that.
+        Nothing is told when all is as it was told last, unless OSTEON_MAIL_UNCHANGED asks for it. `tell` returns `sent`
+        or why the mail was not sent; the run's record keeps that, and what was not sent does not count as told.
         """
-        from osteon.quality.alert import Alert, counts
+        from dataclasses import asdict
+
+        from osteon.quality.alert import Alert, Told, told
         from osteon.quality.pictures import Picture, class_chart, thumbnails
         from osteon.quality.validate import read_validation
 
@@ -158,19 +160,21 @@ class Pipeline:
         for finding in found.findings:
             log.log(LEVELS[finding.severity], "%s: %s %s", finding.check, finding.message, finding.remedy)
         place = f"alerts/{self.model_name(sources_file)}.json"
-        last: dict[str, Any] = self.lake.get_json(place) if self.lake.exists(place) else {"run": "", "counts": None}
-        before = last["before"] if last["run"] == self.run.run_id else last["counts"]
+        last: dict[str, Any] = self.lake.get_json(place) if self.lake.exists(place) else {}
+        before = last.get("before" if last.get("run") == self.run.run_id else "told")
         worse = [finding for finding in found.findings if finding.severity != "info"]
-        told = Alert(
+        alert = Alert(
             found,
-            before,
+            None if before is None else {check: Told(**values) for check, values in before.items()},
             thumbnails(self.lake, worse, self.settings.max_pixels),
             Picture("classes", class_chart(found.classes), "Images by class and source") if found.classes else None,
         )
         with self.run.stage("gate") as numbers:
-            wanted = told.news or (self.settings.mail_unchanged and worse)
-            numbers["mail"] = tell(told) if wanted else "nothing new to tell"
-        self.lake.put_json(place, {"run": self.run.run_id, "counts": counts(worse), "before": before})
+            wanted = alert.news or (self.settings.mail_unchanged and worse)
+            numbers["mail"] = tell(alert) if wanted else "nothing new to tell"
+        if not wanted or numbers["mail"] == "sent":
+            now = {check: asdict(values) for check, values in told(worse).items()}
+            self.lake.put_json(place, {"run": self.run.run_id, "told": now, "before": before})
         if found.stops:
             critical = [finding.message for finding in found.findings if finding.severity == "critical"]
             raise QualityError(f"stopped before training: {' '.join(critical)}")

@@ -21,7 +21,8 @@ READABLE = re.compile(r"(runs/[^/]+/report|quality/[^/]+/docs)/.+")
 """What of the lake is shown; everything else, images above all, is not."""
 MOST_RUNS = 50
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data: blob:; frame-ancestors 'self'",
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data: blob:; connect-src 'none'; "
+    "form-action 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
 }
 STYLE = (
@@ -41,12 +42,12 @@ def log_in(request: Request, error: HTTPException) -> Response:
 def runs() -> Response:
     """The newest runs, with their reports and Data Docs."""
     lake = Lake.from_settings(load_settings())
-    found = sorted((key for key in lake.keys("runs/") if key.endswith("/summary.json")), reverse=True)[:MOST_RUNS]
+    found = lake.newest("runs/", "/summary.json")[:MOST_RUNS]
     rows = []
     for summary in map(lake.get_json, found):
         cells = [summary["run"], summary["images"], summary["snapshot"], len(summary["alerts"])]
         links = [("report", summary["report"])]
-        if summary["data_docs"]:
+        if summary["data_docs"] and lake.exists(f"{summary['data_docs']}/index.html"):
             links.append(("Data Docs", f"{summary['data_docs']}/index.html"))
         told = " &middot; ".join(f"<a href='{PAGES}/lake/{quote(key)}'>{name}</a>" for name, key in links)
         texts = "".join(f"<td>{html.escape('–' if cell is None else str(cell))}</td>" for cell in cells)

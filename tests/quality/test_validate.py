@@ -17,7 +17,7 @@ from osteon.images.inspect import MEASUREMENTS
 from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import load_labels
 from osteon.lake import Lake
-from osteon.quality.alert import Alert, counts, quality_mail
+from osteon.quality.alert import Alert, Told, quality_mail, told
 from osteon.quality.checks import load_thresholds
 from osteon.quality.validate import Validation, read_validation, validate
 from osteon.settings import Settings
@@ -131,6 +131,18 @@ def test_a_shift_of_the_classes_since_the_champion_learnt_is_told_with_what_move
     assert finding.check == "class_shift" and "knee/fractured 84.0% to 5.0%" in finding.message
 
 
+def test_what_a_curator_dropped_or_labelled_is_no_finding_any_more(found) -> None:
+    rows = good()
+    for row in rows[:4]:
+        row |= {"truncated": True, "reason": "dropped by ann: seen"}
+    rows[4] |= {"raw_label": None, "label_origin": "human"}
+    rows[5] |= {"raw_label": "zzz|", "label_origin": "human"}
+    for row in rows[4:6]:
+        row["published"][0]["raw_label"] = row["raw_label"]
+    result = found(rows)
+    assert result.findings == [] and sum(result.classes["hand/non-fractured"].values()) == 39
+
+
 def test_a_source_that_failed_and_one_that_dropped_images_are_told(found, lake: Lake) -> None:
     before = pd.DataFrame({"path": ["a.jpg", "b.jpg", "c.txt"], "sha256": ["a", "b", None]})
     for name, table in (("before", before), ("now", before.iloc[:1])):
@@ -150,7 +162,7 @@ def test_the_mail_tells_the_worst_first_and_escapes_names(found) -> None:
     rows[0] |= {"quarantined": True, "reason": "blank", "path": "<script>.jpg"}
     for row in rows[100:400]:
         row["truncated"] = True
-    alert = Alert(found(rows), {"truncated": 280, "near_copies": 4}, {}, None)
+    alert = Alert(found(rows), {"truncated": Told(280, "x"), "near_copies": Told(4, "x")}, {}, None)
     mail = quality_mail(alert, "run 1", {"DAG run": "http://localhost/x?a=1&b=2"})
     assert "(+20 since the run before)" in mail.text and "(new since" in mail.text
     assert "No longer found: near_copies." in mail.text and "near_copies" in mail.html
@@ -165,10 +177,11 @@ def test_what_the_run_before_found_as_well_is_no_news_unless_it_stops_the_run(fo
     for row in rows[:80]:
         row["truncated"] = True
     warned, stopped = found(rows), found(rows, truncated={"critical_share": 0.1})
-    same = counts(warned.findings)
-    assert same == {"truncated": 80}
+    same = told(warned.findings)
+    assert {check: item.count for check, item in same.items()} == {"truncated": 80}
     assert not Alert(warned, same, {}, None).news and Alert(warned, None, {}, None).news
-    assert Alert(warned, {"truncated": 79}, {}, None).news and Alert(stopped, same, {}, None).news
+    others = {"truncated": Told(80, "other images")}
+    assert Alert(warned, others, {}, None).news and Alert(stopped, same, {}, None).news
     gone = Alert(found(rows, truncated={"max_share": 0.5}), same, {}, None)
     assert gone.news and gone.gone == ["truncated"]
     assert quality_mail(gone, "run 2", {}).subject == "[Osteon] all data-quality findings of the run before are gone"

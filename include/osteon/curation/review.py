@@ -86,6 +86,8 @@ def apply(catalog: pd.DataFrame, made: list[Decision], labels: LabelMap) -> tupl
         else:
             result.loc[rows, "reason"], result.loc[rows, "quarantined"] = pd.NA, False
             result.loc[rows, "label_origin"] = HUMAN
+            # what was quarantined has no group yet
+            result.loc[rows, "group"] = result.loc[rows, "group"].fillna(result.loc[rows, "sha256"])
             if decision.action == "label":
                 part, fractured = _label(decision, labels)
                 result.loc[rows, "body_part"] = part

@@ -77,6 +77,8 @@ def split(
     if not lake.exists(key):
         catalog["reason"] = left_out(catalog, labels, settings.unknown_fracture == "marginal")
         taking_part = catalog["reason"].isna()
+        if catalog.loc[taking_part, "group"].isna().any():
+            raise catalogs.CatalogError("an image takes part that has no leakage group: run `group` first")
         catalog["split"] = _place_images(catalog[taking_part], before, settings, seed).reindex(catalog.index)
         after = {**before, **dict(catalog.loc[taking_part, ["sha256", "split"]].itertuples(index=False))}
         key = _key(settings, catalog_key, seed, catalog, after)

@@ -127,7 +127,9 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
     catalog = catalogs.read(lake, catalog_key)
     known = read_measurements(lake)
     refused = known["problem"].fillna("").str.contains(over_limit(0).split("0")[0], regex=False)
-    known = known[~refused | known["problem"].str.endswith(over_limit(settings.max_pixels))]  # by another limit: again
+    large = (known["width"].astype("Float64") * known["height"].astype("Float64") > settings.max_pixels).fillna(False)
+    by_this_limit = known["problem"].fillna("").str.endswith(over_limit(settings.max_pixels))
+    known = known[~(refused & ~by_this_limit) & ~large]  # what another limit refused, or let pass, is measured again
     fresh = sorted(set(catalog["sha256"]) - set(known["sha256"]))
     rows = parallel(
         lambda digest: asdict(measure(digest, lake.get_image(digest), settings.max_pixels)),

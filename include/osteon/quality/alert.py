@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,12 +25,21 @@ class Mail:
 
 
 @dataclass(frozen=True)
+class Told:
+    """What is remembered of a finding that was mailed."""
+
+    count: int
+    digest: str
+    """Over severity, message and offenders."""
+
+
+@dataclass(frozen=True)
 class Alert:
     """A validation with what the mail about it needs besides."""
 
     validation: Validation
-    before: dict[str, int] | None
-    """Offenders by check in the run before; None for the first run."""
+    before: dict[str, Told] | None
+    """What was told of each check last; None where nothing was told yet."""
     thumbnails: dict[str, list[Picture]]
     chart: Picture | None
 
@@ -38,8 +49,8 @@ class Alert:
 
     @property
     def news(self) -> bool:
-        """Whether there is something to tell: a critical finding, or any that the run before did not have as it is."""
-        return self.validation.stops or counts(self.findings) != (self.before or {})
+        """Whether there is something to tell: a critical finding, or any that was not told as it is."""
+        return self.validation.stops or told(self.findings) != (self.before or {})
 
     def change(self, check: str, count: int) -> str:
         """How a finding stands to that of the run before; empty for the first run."""
@@ -47,17 +58,22 @@ class Alert:
             return ""
         if check not in self.before:
             return "new"
-        return f"{count - self.before[check]:+d}" if count != self.before[check] else "unchanged"
+        return f"{count - self.before[check].count:+d}" if count != self.before[check].count else "as many"
 
     @property
     def gone(self) -> list[str]:
         """Checks that found something in the run before and do no more."""
-        return sorted(set(self.before or {}) - set(counts(self.findings)))
+        return sorted(set(self.before or {}) - set(told(self.findings)))
 
 
-def counts(findings: list[Finding]) -> dict[str, int]:
-    """Offenders by check of the findings that are warnings or worse."""
-    return {finding.check: finding.count for finding in findings if finding.severity != "info"}
+def told(findings: list[Finding]) -> dict[str, Told]:
+    """By check, what tells a finding that is a warning or worse from another of the same number."""
+    result = {}
+    for finding in findings:
+        if finding.severity != "info":
+            text = json.dumps([finding.severity, finding.message, finding.offenders], sort_keys=True)
+            result[finding.check] = Told(finding.count, hashlib.sha256(text.encode()).hexdigest()[:16])
+    return result
 
 
 def environment() -> Environment:

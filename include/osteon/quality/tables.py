@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from osteon.curation.conflicts import conflicts
+from osteon.curation.review import HUMAN
 from osteon.images.inspect import THUMB
 from osteon.ingest import dropped
 from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap
@@ -107,8 +108,8 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
 
 
 def classes_by_source(catalog: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Usable images by class (`hand/fractured`, `spine/unknown`) and source."""
-    usable = catalog[~catalog["quarantined"].fillna(False)]
+    """Images that are not left out, by class (`hand/fractured`, `spine/unknown`) and source."""
+    usable = catalog[catalog["reason"].isna()]
     named = usable[usable["body_part"].notna()]
     state = named["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string").fillna("unknown")
     table = pd.crosstab(named["body_part"] + "/" + state, named["source"])
@@ -123,7 +124,10 @@ def image_table(
     """One row per distinct image, and one per file that ingest refused.
 
     A check's column is empty where all is well, or holds a measurement (`measured`, by `sha256`) that the check bounds.
+    What a curator dropped is not looked at, and a label that a curator set is none of the publisher's.
     """
+    catalog = catalog[catalog["reason"].isna() | catalog["quarantined"].fillna(False)]
+    human = catalog["label_origin"].fillna("") == HUMAN
     rows = catalog[["source", "path", "sha256", "raw_label", "group"]].astype("object")
     published = catalog["published"]
     meanings = {raw: labels.resolve(raw) for raws in published for raw in {item["raw_label"] for item in raws}}
@@ -138,7 +142,10 @@ def image_table(
         .where(catalog["truncated"].fillna(False))
         .map(lambda mode: f"truncated {mode} image", na_action="ignore")
     )
-    rows["unknown_label"] = [words or None for words in unknown]
+    rows["unknown_label"] = pd.Series([words or None for words in unknown], index=rows.index, dtype="object").mask(
+        human
+    )
+    rows["raw_label"] = rows["raw_label"].mask(human & rows["raw_label"].isna(), "set by a curator")
     rows["conflict"] = conflicts(catalog, labels)
     rows["ambiguous_label"] = catalog["raw_label"].where(
         part_words & rows["unknown_label"].isna() & rows["conflict"].isna()
@@ -147,7 +154,7 @@ def image_table(
     size = catalog.groupby("group")["sha256"].transform("size")
     rows["near_copies"] = ("group " + catalog["group"].str[:12]).where((size > 1).fillna(False))
     rows["leaking_split"] = _leaking(catalog)
-    rows["suspected_label"] = suspected_labels(catalog, measured["thumb"], confidence)
+    rows["suspected_label"] = suspected_labels(catalog, measured["thumb"], confidence).mask(human)
     usable = ~catalog["quarantined"].fillna(False).to_numpy(bool)
     whole = usable & ~catalog["truncated"].fillna(False).to_numpy(bool)  # a broken stream is a finding of its own
     found = measured.reindex(catalog["sha256"]).set_index(catalog.index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import os
 import tempfile
@@ -162,6 +163,8 @@ def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold],
         )
         # object columns: Great Expectations compares values with `==`, which pandas' NA answers with NA
         plain = table.astype("object").where(table.notna(), None)
+        # and puts them into its pages as they are: a file's name must not become markup there
+        plain = plain.map(lambda value: html.escape(value, quote=False) if isinstance(value, str) else value)
         outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": plain})
         for run in outcome.run_results.values():
             for result in run.results:
