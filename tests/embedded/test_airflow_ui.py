@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,13 @@ from tests.embedded.test_stack import listening
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+
+def session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
 
 
 @pytest.fixture
@@ -87,3 +95,6 @@ def test_a_run_triggered_from_the_form_succeeds_and_is_seen(page: Page, everythi
     psutil.wait_procs([scheduler], timeout=30)
     assert everything.up() == ["airflow"], "a service that lost a process is started anew, on its own port"
     assert everything.running() == {"s3", "mail", "mlflow", "airflow"}
+    everything.down()
+    session = [process for process in psutil.process_iter() if session_of(process.pid) == supervisor.pid]
+    assert session == [], "workers of a killed scheduler are ended as well"

@@ -187,6 +187,8 @@ class Stack:
             if any(self._processes()[name]) and (services is None or name in services):
                 log.info("stopping %s", name)
                 self._rpc.stopProcessGroup(name, True)
+                if name == "airflow":
+                    _end_orphans(int(self._rpc.getPID()))  # type: ignore[call-overload]
         if not any(any(alive) for alive in self._processes().values()):
             pid = int(self._rpc.getPID())  # type: ignore[call-overload]
             self._rpc.shutdown()
@@ -363,6 +365,21 @@ class Stack:
         }
         airflow = {f"airflow-{part}": [str(binaries / "airflow"), part, *flags] for part, flags in parts.items()}
         return {"s3": {"s3": weed}, "mail": {"mail": mail}, "mlflow": {"mlflow": mlflow}, "airflow": airflow}
+
+
+def _end_orphans(supervisor: int) -> None:
+    """End what is left of Airflow in the supervisor's session: workers outlive a scheduler that was killed."""
+    left = []
+    for process in psutil.process_iter(["cmdline"]):
+        try:
+            title = (process.info["cmdline"] or [""])[0]  # Airflow's processes rename themselves
+            if os.getsid(process.pid) == supervisor and title.startswith("airflow "):
+                process.terminate()
+                left.append(process)
+        except (psutil.NoSuchProcess, ProcessLookupError):
+            continue
+    for process in psutil.wait_procs(left, timeout=10)[1]:
+        process.kill()
 
 
 def _ended(pid: int) -> bool:
