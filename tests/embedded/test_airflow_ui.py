@@ -97,4 +97,5 @@ def test_a_run_triggered_from_the_form_succeeds_and_is_seen(page: Page, everythi
     assert everything.running() == {"s3", "mail", "mlflow", "airflow"}
     everything.down()
     session = [process for process in psutil.process_iter() if session_of(process.pid) == supervisor.pid]
-    assert session == [], "workers of a killed scheduler are ended as well"
+    left = [process for process in session if process.status() != psutil.STATUS_ZOMBIE]
+    assert left == [], "workers of a killed scheduler are ended as well"
