@@ -136,7 +136,11 @@ class Lake:
     def newest(self, prefix: str, ending: str) -> list[str]:
         """Keys below the prefix that end so, the one written last first."""
         found = self.client.list_objects(self.bucket, prefix=prefix, recursive=True)
-        ours = [(item.last_modified, str(item.object_name)) for item in found if str(item.object_name).endswith(ending)]
+        ours = [
+            (item.last_modified, str(item.object_name))
+            for item in found
+            if item.last_modified and str(item.object_name).endswith(ending)
+        ]
         return [key for _, key in newest_first(ours)]
 
     def remove_folder(self, prefix: str) -> int:
@@ -183,9 +187,9 @@ class Lake:
         return count
 
 
-def newest_first(dated: list[tuple[datetime | None, str]]) -> list[tuple[datetime | None, str]]:
-    """By time, the last first; of one time by name; what has no time last."""
-    return sorted(dated, key=lambda item: (item[0] is not None, item[0] or 0, item[1]), reverse=True)  # type: ignore[arg-type,return-value]
+def newest_first(dated: list[tuple[datetime, str]]) -> list[tuple[datetime, str]]:
+    """By time, the last first; of one time by name."""
+    return sorted(dated, reverse=True)
 
 
 def image_key(sha256: str) -> str:

@@ -150,7 +150,7 @@ class Pipeline:
         Nothing is told when all is as it was told last, unless OSTEON_MAIL_UNCHANGED asks for it. `tell` returns `sent`
         or why the mail was not sent; the run's record keeps that, and what was not sent does not count as told.
         """
-        from dataclasses import asdict
+        from dataclasses import asdict, replace
 
         from osteon.quality.alert import Alert, Told, told
         from osteon.quality.pictures import Picture, class_chart, thumbnails
@@ -162,18 +162,18 @@ class Pipeline:
         place = f"alerts/{self.model_name(sources_file)}.json"
         last: dict[str, Any] = self.lake.get_json(place) if self.lake.exists(place) else {}
         before = last.get("before" if last.get("run") == self.run.run_id else "told")
-        worse = [finding for finding in found.findings if finding.severity != "info"]
-        alert = Alert(
-            found,
-            None if before is None else {check: Told(**values) for check, values in before.items()},
-            thumbnails(self.lake, worse, self.settings.max_pixels),
-            Picture("classes", class_chart(found.classes), "Images by class and source") if found.classes else None,
-        )
+        earlier = None if before is None else {check: Told(**values) for check, values in before.items()}
+        alert = Alert(found, earlier, {}, None)
         with self.run.stage("gate") as numbers:
-            wanted = alert.news or (self.settings.mail_unchanged and worse)
-            numbers["mail"] = tell(alert) if wanted else "nothing new to tell"
+            numbers["mail"] = "nothing new to tell"
+            wanted = alert.news or (self.settings.mail_unchanged and alert.findings)
+            if wanted:
+                small = thumbnails(self.lake, alert.findings, self.settings.max_pixels)
+                chart = class_chart(found.classes) if found.classes else None
+                picture = Picture("classes", chart, "Images by class and source") if chart else None
+                numbers["mail"] = tell(replace(alert, thumbnails=small, chart=picture))
         if not wanted or numbers["mail"] == "sent":
-            now = {check: asdict(values) for check, values in told(worse).items()}
+            now = {check: asdict(values) for check, values in told(alert.findings).items()}
             self.lake.put_json(place, {"run": self.run.run_id, "told": now, "before": before})
         if found.stops:
             critical = [finding.message for finding in found.findings if finding.severity == "critical"]

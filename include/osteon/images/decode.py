@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+OVER_LIMIT = "more than the limit of"
 TRUNCATED = "image file is truncated"
 """How Pillow's strict decoder begins its message about a stream that ends too early."""
 
@@ -72,7 +73,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
 
 def over_limit(max_pixels: int) -> str:
     """How the reason ends for an image that only the limit keeps out."""
-    return f"more than the limit of {max_pixels} (OSTEON_MAX_PIXELS)"
+    return f"{OVER_LIMIT} {max_pixels} (OSTEON_MAX_PIXELS)"
 
 
 def _colour(image: Image.Image) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from osteon import catalog as catalogs
-from osteon.images.decode import UndecodableError, decode, over_limit
+from osteon.images.decode import OVER_LIMIT, UndecodableError, decode, over_limit
 from osteon.images.sanity import examine
 from osteon.lake import Lake, derived_key
 from osteon.progress import parallel
@@ -126,10 +126,10 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
         return key, {"images": len(done), "decoded": 0, "truncated": int(done["truncated"].sum())}
     catalog = catalogs.read(lake, catalog_key)
     known = read_measurements(lake)
-    refused = known["problem"].fillna("").str.contains(over_limit(0).split("0")[0], regex=False)
+    problem = known["problem"].fillna("")
+    refused = problem.str.contains(OVER_LIMIT, regex=False) & ~problem.str.endswith(over_limit(settings.max_pixels))
     large = (known["width"].astype("Float64") * known["height"].astype("Float64") > settings.max_pixels).fillna(False)
-    by_this_limit = known["problem"].fillna("").str.endswith(over_limit(settings.max_pixels))
-    known = known[~(refused & ~by_this_limit) & ~large]  # what another limit refused, or let pass, is measured again
+    known = known[~refused & ~large]  # what another limit refused, or let pass, is measured again
     fresh = sorted(set(catalog["sha256"]) - set(known["sha256"]))
     rows = parallel(
         lambda digest: asdict(measure(digest, lake.get_image(digest), settings.max_pixels)),

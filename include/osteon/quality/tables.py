@@ -13,6 +13,7 @@ from osteon.images.inspect import THUMB
 from osteon.ingest import dropped
 from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap
 from osteon.lake import Lake
+from osteon.training.classes import class_names
 
 FOLDS = 3
 NUMBERS = ("colour", "contrast", "median", "gutter", "dark_band", "bright_band", "aspect")
@@ -82,11 +83,7 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     """
     taking_part = ~catalog["quarantined"].fillna(False) & catalog["reason"].isna()
     usable = catalog[taking_part & catalog["body_part"].notna() & catalog["fractured"].notna()]
-    names = (
-        usable["body_part"]
-        + "/"
-        + usable["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string")
-    )
+    names = class_names(usable)
     images, originals = names.value_counts(), usable["group"].groupby(names).nunique()
     rows = []
     for part, entry in labels.parts.items():
@@ -111,8 +108,7 @@ def classes_by_source(catalog: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Images that are not left out, by class (`hand/fractured`, `spine/unknown`) and source."""
     usable = catalog[catalog["reason"].isna()]
     named = usable[usable["body_part"].notna()]
-    state = named["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string").fillna("unknown")
-    table = pd.crosstab(named["body_part"] + "/" + state, named["source"])
+    table = pd.crosstab(class_names(named), named["source"])
     return {
         str(name): {str(key): int(value) for key, value in row.items()} for name, row in table.to_dict("index").items()
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from osteon.training.classes import STATES, UNKNOWN
+from osteon.training.classes import state_names
 
 KEYS = ["source", "body_part", "fracture", "label_origin", "raw_label", "raw_split"]
 NOT_SAID = "not said"
@@ -27,7 +27,6 @@ def published_files(manifests: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFr
         "label_origin",
         "group",
         "split",
-        "reason",
         "quarantined",
     ]
     known = catalog[columns].rename(columns={"source": "first_source", "path": "first_path"})
@@ -37,12 +36,11 @@ def published_files(manifests: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFr
     fate = fate.where(fate.notna(), "left out" if joined["split"].notna().any() else "not split")
     fate = fate.mask(joined["quarantined"].fillna(True).astype(bool), "quarantined")
     fate = fate.mask(joined["sha256"].notna() & ~first.fillna(False).astype(bool), "exact copy")
-    state = joined["fractured"].astype("object").map(STATES)
     return pd.DataFrame(
         {
             "source": joined["source"],
             "body_part": joined["body_part"].fillna(NOT_SAID),
-            "fracture": state.where(state.notna(), UNKNOWN),
+            "fracture": state_names(joined),
             "label_origin": joined["label_origin"].fillna(NOT_SAID),
             "raw_label": joined["raw_label"].fillna(NOT_SAID),
             "raw_split": joined["raw_split"].fillna(NOT_SAID),

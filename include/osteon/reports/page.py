@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from osteon.lake import Lake
@@ -28,7 +29,8 @@ METRICS = (
 
 def write_report(settings: Settings, lake: Lake, run: Run) -> str:
     """Write the summary, the page and the inventory. Returns the page's key."""
-    summary = summarise(lake, run)
+    found = tables(lake, run)
+    summary = summarise(lake, run, found)
     key = summary["report"]
     page = (
         environment()
@@ -41,14 +43,13 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
         )
     )
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
-    if summary["images"] is not None:
-        _write_inventory(lake, run, key.removesuffix("index.html"))
+    if found is not None:
+        _write_inventory(lake, run, published_files(*found), key.removesuffix("index.html"))
     lake.put_json(f"{run.prefix}/summary.json", summary)
     return key
 
 
-def _write_inventory(lake: Lake, run: Run, folder: str) -> None:
-    files = published_files(*tables(lake, run))
+def _write_inventory(lake: Lake, run: Run, files: pd.DataFrame, folder: str) -> None:
     table = head_count(files)
     page = (
         environment()

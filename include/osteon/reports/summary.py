@@ -14,16 +14,18 @@ from osteon.quality.validate import read_validation
 from osteon.runs import Run
 
 
-def tables(lake: Lake, run: Run) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A run's manifests, in one, and its latest catalog. The run has come to `repair` at least."""
+def tables(lake: Lake, run: Run) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """A run's manifests, in one, and its latest catalog; None for a run that did not come to `repair`."""
     stages = run.stages()
+    latest = next((stages[name]["catalog"] for name in ("split", "review", "group", "repair") if name in stages), None)
+    if latest is None:
+        return None
     manifests = [numbers["manifest"] for numbers in run.sources().values() if "manifest" in numbers]
-    latest = next(stages[name]["catalog"] for name in ("split", "review", "group", "repair") if name in stages)
     return read_manifests(lake, manifests), catalogs.read(lake, latest)
 
 
-def summarise(lake: Lake, run: Run) -> dict[str, Any]:
-    """The summary of a run. What a run that stopped early did not reach is None or empty.
+def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | None) -> dict[str, Any]:
+    """The summary of a run, with its `tables`. What a run that stopped early did not reach is None or empty.
 
     `truncated` and `repaired` count published files, `duplicates` exact copies beyond an image's first publication.
     Raises `CatalogError` when the counts do not add up from ingest to split.
@@ -50,8 +52,8 @@ def summarise(lake: Lake, run: Run) -> dict[str, Any]:
         },
         "report": f"{run.prefix}/report/index.html",
     }
-    if "repair" in stages:
-        summary |= _counts(*tables(lake, run), split="split" in stages)
+    if found is not None:
+        summary |= _counts(*found, split="split" in stages)
     if "validate" in stages:
         findings = read_validation(lake, stages["validate"]["validation"]).findings
         summary["alerts"] = [

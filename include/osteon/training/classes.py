@@ -15,6 +15,16 @@ UNKNOWN = "unknown"
 STATES = {False: "non-fractured", True: "fractured"}
 
 
+def state_names(images: pd.DataFrame) -> pd.Series:
+    """`fractured`, `non-fractured` or `unknown` of each image (`fractured`)."""
+    return images["fractured"].map(STATES).astype("string").fillna(UNKNOWN)
+
+
+def class_names(images: pd.DataFrame) -> pd.Series:
+    """`part/state` of each image (`body_part, fractured`); empty where the part is."""
+    return images["body_part"] + "/" + state_names(images)
+
+
 @dataclass(frozen=True)
 class ClassList:
     """A model's outputs, in the order of the joint classes' codes.

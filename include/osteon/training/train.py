@@ -22,7 +22,7 @@ from osteon.models import cnn_bilstm
 from osteon.models.space import BUDGETS
 from osteon.settings import Settings
 from osteon.training import evaluate
-from osteon.training.classes import ClassList
+from osteon.training.classes import ClassList, class_names
 from osteon.training.fit import fit, logits, temperature
 from osteon.training.predictor import Predictor
 from osteon.training.search import search
@@ -136,8 +136,7 @@ def sample_groups(groups: pd.Series, most: int, seed: int) -> NDArray[np.intp]:
 
 def class_counts(images: pd.DataFrame) -> dict[str, int]:
     """Images by `part/state`."""
-    state = images["fractured"].map({True: "fractured", False: "non-fractured"}).astype("string").fillna("unknown")
-    return {str(name): int(count) for name, count in (images["body_part"] + "/" + state).value_counts().items()}
+    return {str(name): int(count) for name, count in class_names(images).value_counts().items()}
 
 
 def _tell_devices() -> None:
