@@ -33,6 +33,8 @@ CHECKS = {
     "low_contrast": ("low_contrast",),
     "colour_images": ("colour_photo",),
     "several_exposures": ("several_exposures",),
+    "cross_sections": ("ct_slice",),
+    "burnt_in_text": ("burnt_in_text",),
     "suspected_labels": ("wrong_label",),
 }
 TOGETHER = {"dark_bands": ("dark_bands", "bright_bands")}

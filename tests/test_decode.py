@@ -6,7 +6,7 @@ from PIL import Image
 
 from osteon.curation.repair import mend
 from osteon.images.decode import UndecodableError, decode
-from osteon.images.inspect import measure
+from osteon.images.measure import measure
 from tests.pictures import encode, radiograph
 
 LIMIT = 10_000_000

@@ -5,14 +5,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from osteon.curation.groups import leakage_groups, original_stem
-from osteon.images.inspect import measure
+from osteon.curation.groups import leakage_groups, original_stem, polar_spectra, rotated_correlations
+from osteon.images.measure import measure, thumbnail
 from tests.pictures import encode, radiograph
 
 
 def frame(*images: tuple[str, bytes]) -> pd.DataFrame:
-    rows = [(f"{i:02d}", measure("x", data, 10**8).thumb, [("s", path)]) for i, (path, data) in enumerate(images)]
-    return pd.DataFrame(rows, columns=["sha256", "thumb", "names"])
+    found = [measure(f"{i:03d}", data, 10**8) for i, (_, data) in enumerate(images)]
+    rows = [
+        (one.sha256, one.thumb, one.height, one.width, [("s", path)])
+        for one, (path, _) in zip(found, images, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["sha256", "thumb", "height", "width", "names"])
 
 
 @pytest.mark.parametrize(
@@ -50,6 +54,29 @@ def test_a_copy_rotated_by_any_angle_joins_when_its_name_says_so_and_its_pixels_
     assert groups[0] == groups[1] != groups[2]
 
 
+@pytest.mark.parametrize("size", [(200, 200), (150, 220), (240, 130)])
+@pytest.mark.parametrize("angle", [3, 38, 90, 171, 222])
+def test_rotation_and_mirroring_leave_the_correlation_of_discs(size: tuple[int, int], angle: float) -> None:
+    image = Image.fromarray(radiograph(6, "knee", size=size))
+    views = [image, image.rotate(angle), image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).rotate(angle)]
+    views.append(Image.fromarray(radiograph(7, "elbow", size=size)))
+    thumbs = np.stack([thumbnail(view) for view in views])
+    spectra = polar_spectra(thumbs, np.array([view.size[::-1] for view in views], float))
+    same, turned, mirrored, other = rotated_correlations(spectra[0], spectra)
+    assert same == pytest.approx(1, abs=1e-3) and min(turned, mirrored) > 0.97 > other
+
+
+def test_a_family_of_many_rotated_copies_falls_into_its_originals() -> None:
+    images = []
+    for original in range(3):
+        film = Image.fromarray(radiograph(original, ("hand", "spine", "elbow")[original], size=(120, 140)))
+        images += [
+            (f"{split}/7-rotated{n}.jpg", encode(film.rotate(30 * n + 7))) for split in ("train", "test") for n in range(9)
+        ]
+    groups = leakage_groups(frame(*images))
+    assert [len(members) for members in groups.groupby(groups).groups.values()] == [18, 18, 18]
+
+
 def test_different_exposures_of_one_part_stay_apart() -> None:
     images = [
         (f"{seed}.jpg", encode(radiograph(seed, part))) for seed in range(12) for part in ("hand", "leg", "spine")
@@ -59,4 +86,4 @@ def test_different_exposures_of_one_part_stay_apart() -> None:
 
 def test_no_image_gives_no_group() -> None:
     assert leakage_groups(frame()).empty
-    assert np.array_equal(leakage_groups(frame(("a.jpg", encode(radiograph(1))))).to_numpy(), ["00"])
+    assert np.array_equal(leakage_groups(frame(("a.jpg", encode(radiograph(1))))).to_numpy(), ["000"])

@@ -7,7 +7,7 @@ import pytest
 
 from osteon import catalog as catalogs
 from osteon.curation.conflicts import conflicts
-from osteon.curation.review import Decision, apply, decide, decisions, review
+from osteon.curation.review import Decision, apply, decide, decisions, kept, review
 from osteon.curation.split import left_out
 from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap, load_labels
@@ -58,8 +58,11 @@ def test_dropping_one_copy_leaves_the_other_in_peace(labels: LabelMap) -> None:
 
 
 def test_keep_brings_back_what_a_check_kept_out_but_not_what_cannot_be_decoded(labels: LabelMap) -> None:
-    after, idle = apply(catalog(labels), [made("s:c.jpg", "keep"), made("s:d.jpg", "keep")], labels)
-    assert after["quarantined"].tolist() == [False, False, False, True]
+    before, both = catalog(labels), [made("s:c.jpg", "keep"), made("s:d.jpg", "keep")]
+    assert kept(before, both).tolist() == [False, False, True, False]
+    assert not kept(before, [*both, made("s:c.jpg", "drop")]).any(), "the later decision wins"
+    after, idle = apply(before.assign(quarantined=[False, False, False, True]), both, labels)
+    assert pd.isna(after["reason"][2]) and after["label_origin"][2] == "human"
     assert [decision.target for decision in idle] == ["s:d.jpg"]
 
 

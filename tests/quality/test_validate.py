@@ -25,7 +25,7 @@ from osteon.settings import Settings
 THUMB = (np.arange(64 * 64) // 64).astype(np.uint8).tobytes()
 MEASURED = {
     "thumb": THUMB, "colour": 0.0, "dark_band": 0.0, "bright_band": 0.0, "band_where": "", "contrast": 150.0,
-    "median": 40.0, "gutter": 0.0,
+    "median": 40.0, "gutter": 0.0, "oval": 0.0, "text": 0,
 }  # fmt: skip
 
 

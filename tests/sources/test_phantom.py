@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from osteon.images.decode import decode
-from osteon.images.inspect import thumbnail
+from osteon.images.measure import thumbnail
 from osteon.images.radiograph import PARTS
 from osteon.settings import load_settings
 from osteon.sources.base import PublishedFile
@@ -58,7 +58,7 @@ def test_more_defects_than_images_are_refused() -> None:
 
 def test_body_parts_can_be_learnt_from_a_few_pixels() -> None:
     images = files(source(images=300, seed=3))
-    pixels = [thumbnail(decode(file.data or b"", 10**7).pixels)[::4, ::4].ravel() / 255 for file in images]
+    pixels = [thumbnail(decode(file.data or b"", 10**7).grey)[::4, ::4].ravel() / 255 for file in images]
     parts = [str(file.raw_label).split("|")[0] for file in images]
     model = LogisticRegression(max_iter=300).fit(pixels[:200], parts[:200])
     assert model.score(pixels[200:], parts[200:]) > 0.6

@@ -14,17 +14,27 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from osteon import catalog as catalogs
-from osteon.images.inspect import THUMB, hash_thumbnails, read_measurements
+from osteon.images.inspect import read_measurements
+from osteon.images.measure import THUMB, hash_thumbnails
 from osteon.lake import Lake, derived_key
 
-VERSION = 1
+VERSION = 2
 MAX_HAMMING = 8
 """Bits of 64 by which the hashes of two candidates may differ, in the best of the 8 flips and quarter turns."""
 SAME_PICTURE = 0.985
 """Correlation of two aligned thumbnails from which they show one exposure."""
-SAME_ROTATED = 0.90
-"""The same for copies that their file names already claim to be, after the best rotation, inside the central disc."""
+NEARLY_SAME = 0.97
+"""The same at 16x16 pixels, which is looked at first, for it is cheap."""
+SAME_ROTATED = 0.97
+"""The same for copies that their file names claim to be, after the best rotation, inside the central disc.
+
+Of 297 films of FracAtlas, each copy rotated by any angle and saved anew reaches 0.995; of the pairs of different films,
+1 in 1,000 does 0.97."""
 COPY_SUFFIX = re.compile(r"(-rotated\d+)+$|_(jpe?g|png)\.rf\.[0-9a-f]{8,}$", re.IGNORECASE)
+DISC = 0.42
+"""Radius of the disc that is compared, over the image's shorter side."""
+ANGLES, RADII = 180, 24
+"""Samples of the disc, around and outward."""
 BLOCK = 512
 
 
@@ -46,64 +56,80 @@ def dihedral(thumbs: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 def same_pictures(thumbs: NDArray[np.uint8]) -> set[tuple[int, int]]:
     """Pairs (i, j), i < j, whose hashes are close and whose aligned pixels correlate. Hashing is quadratic in n."""
-    upright, hashes = _unit(thumbs), hash_thumbnails(thumbs)
+    upright, coarse, hashes = _unit(thumbs), _unit(_coarse(thumbs)), hash_thumbnails(thumbs)
     pairs: set[tuple[int, int]] = set()
     for orientation in range(8):
         turned = dihedral(thumbs, orientation)
-        units, turned_hashes = _unit(turned), hash_thumbnails(turned)
+        units, turned_coarse, turned_hashes = _unit(turned), _unit(_coarse(turned)), hash_thumbnails(turned)
         for start in range(0, len(thumbs), BLOCK):
             distance = np.bitwise_count(hashes[start : start + BLOCK, None] ^ turned_hashes[None, start:])
             left, right = (side + start for side in np.nonzero(distance <= MAX_HAMMING))
             left, right = left[left < right], right[left < right]
             for chunk in range(0, len(left), 8 * BLOCK):
                 i, j = left[chunk : chunk + 8 * BLOCK], right[chunk : chunk + 8 * BLOCK]
+                near = np.einsum("np,np->n", coarse[i], turned_coarse[j]) >= NEARLY_SAME
+                i, j = i[near], j[near]
                 same = np.einsum("np,np->n", upright[i], units[j]) >= SAME_PICTURE
                 pairs.update(zip(i[same].tolist(), j[same].tolist(), strict=True))
     return pairs
 
 
-def _unit(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _coarse(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Thumbnails (n, THUMB, THUMB) averaged to (n, 16, 16)."""
+    return thumbs.reshape(len(thumbs), 16, THUMB // 16, 16, THUMB // 16).mean(axis=(2, 4), dtype=np.float32)
+
+
+def _unit(thumbs: NDArray[np.number]) -> NDArray[np.float32]:
     """Flat thumbnails (n, s*s) of mean 0 and norm 1 (norm 0 where constant): their products are correlations."""
     flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
 
 
-def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
-    """Pearson's correlation of two arrays of one shape; 0 where one of them is constant."""
-    x, y = a.ravel() - a.mean(), b.ravel() - b.mean()
-    norm = float(np.linalg.norm(x) * np.linalg.norm(y))
-    return float(x @ y) / norm if norm > 0 else 0.0
+def polar_spectra(thumbs: NDArray[np.uint8], sizes: NDArray[np.floating]) -> NDArray[np.complex64]:
+    """Fourier transforms along the angle of the central discs: (n, RADII, ANGLES // 2 + 1).
+
+    `sizes` (n, 2) are the images' heights and widths: thumbnails are square, a disc of the image is an ellipse there.
+    A rotation shifts the angles, so products of spectra give the correlation over all rotations at once. Discs are
+    standardised, each circle counting by its length.
+    """
+    radius = (np.arange(RADII) + 0.5) / RADII
+    angle = 2 * np.pi * np.arange(ANGLES) / ANGLES
+    circle = np.stack([np.sin(angle), np.cos(angle)])[:, None, :] * radius[:, None]
+    axes = DISC * THUMB * sizes.min(axis=1, keepdims=True) / sizes
+    smooth = ndimage.gaussian_filter(thumbs.astype(np.float32), (0, 1.5, 1.5))
+    discs = np.stack(
+        [
+            ndimage.map_coordinates(image, (THUMB - 1) / 2 + circle * axis[:, None, None], order=1)
+            for image, axis in zip(smooth, axes, strict=True)
+        ]
+    )
+    weights = (radius / radius.sum() / ANGLES)[:, None]
+    discs -= (discs * weights).sum(axis=(1, 2), keepdims=True)
+    norms = np.sqrt((discs**2 * weights).sum(axis=(1, 2), keepdims=True))
+    return np.fft.rfft(discs / np.maximum(norms, 1e-6) * np.sqrt(weights)).astype(np.complex64)
 
 
-def rotated_correlation(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    """The best correlation inside the central disc over all rotations of `b` and its mirror image."""
-    axis = np.arange(THUMB) - (THUMB - 1) / 2
-    disc = axis[:, None] ** 2 + axis[None, :] ** 2 <= (0.42 * THUMB) ** 2
-    target = ndimage.gaussian_filter(a.astype(np.float32), 1.5)[disc]
-    best = -1.0
-    for view in (b, b[:, ::-1]):
-        smooth = ndimage.gaussian_filter(view.astype(np.float32), 1.5)
-
-        def score(angle: float, smooth: NDArray[np.float32] = smooth) -> float:
-            return correlation(target, ndimage.rotate(smooth, angle, reshape=False, order=1)[disc])
-
-        coarse = max(range(0, 360, 6), key=score)
-        best = max(best, *(score(coarse + step) for step in (-3, -1.5, 0, 1.5, 3)))
-    return best
+def rotated_correlations(one: NDArray[np.complex64], many: NDArray[np.complex64]) -> NDArray[np.float32]:
+    """The best correlation of one image's disc with each of (n, ...) others', over rotations of it and of its mirror."""
+    turned = np.einsum("rk,nrk->nk", one, many.conj())
+    mirrored = np.einsum("rk,nrk->nk", one, many)
+    return np.fft.irfft(np.stack([turned, mirrored]), ANGLES).max(axis=(0, 2))
 
 
 def leakage_groups(frame: pd.DataFrame) -> pd.Series:
     """Group of each image, named by the smallest `sha256` in it.
 
-    `frame` has `sha256, thumb` and `names`: for each image its (source, path) pairs, of all its publications.
+    `frame` has `sha256, thumb, height, width` and `names`: for each image its (source, path) pairs, of all its publications.
     """
     count = len(frame)
     if count == 0:
         return pd.Series([], index=frame.index, dtype="string")
     thumbs = np.stack([np.frombuffer(raw, np.uint8).reshape(THUMB, THUMB) for raw in frame["thumb"]])
     edges = same_pictures(thumbs)
-    edges |= {(i, j) for i, j in name_candidates(frame["names"]) if (i, j) not in edges and _same(thumbs[i], thumbs[j])}
+    sizes = frame[["height", "width"]].to_numpy(float)
+    for family, marked in named_families(frame["names"]):
+        edges |= _rotated_pairs(family, marked, polar_spectra(thumbs[family], sizes[family]))
     left, right = zip(*edges, strict=True) if edges else ((), ())
     graph = coo_array((np.ones(len(edges), bool), (left, right)), shape=(count, count))
     _, component = connected_components(graph, directed=False)
@@ -112,8 +138,8 @@ def leakage_groups(frame: pd.DataFrame) -> pd.Series:
     return pd.Series(names.loc[component].to_numpy(), index=frame.index, dtype="string")
 
 
-def name_candidates(names: pd.Series) -> Iterator[tuple[int, int]]:
-    """Pairs (i, j), i < j, within one source whose file names say that they are copies of one original."""
+def named_families(names: pd.Series) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
+    """Rows whose file names, within one source, say that some are copies of another; and which say it of themselves."""
     families: dict[tuple[str, str], dict[int, bool]] = {}
     for row, publications in enumerate(names):
         for source, path in publications:
@@ -121,17 +147,28 @@ def name_candidates(names: pd.Series) -> Iterator[tuple[int, int]]:
             members = families.setdefault((source, stem), {})
             members[row] = members.get(row, False) or marked
     for members in families.values():
-        if len(members) < 2 or not any(members.values()):
-            continue
-        rows = sorted(members)
-        for position, i in enumerate(rows):
-            for j in rows[position + 1 :]:
-                if members[i] or members[j]:
-                    yield i, j
+        if len(members) > 1 and any(members.values()):
+            rows = sorted(members)
+            yield np.array(rows), np.array([members[row] for row in rows])
 
 
-def _same(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> bool:
-    return rotated_correlation(a, b) >= SAME_ROTATED
+def _rotated_pairs(
+    rows: NDArray[np.intp], marked: NDArray[np.bool_], spectra: NDArray[np.complex64]
+) -> set[tuple[int, int]]:
+    """Pairs that connect what shows one exposure: each image is compared only with those not connected to it yet."""
+    pairs: set[tuple[int, int]] = set()
+    left = np.ones(len(rows), bool)
+    while left.any():
+        frontier = [int(np.argmax(left))]
+        left[frontier] = False
+        while frontier:
+            one = frontier.pop()
+            others = np.flatnonzero(left & (marked | marked[one]))
+            found = others[rotated_correlations(spectra[one], spectra[others]) >= SAME_ROTATED]
+            pairs.update((min(pair), max(pair)) for pair in ((int(rows[one]), int(rows[other])) for other in found))
+            left[found] = False
+            frontier.extend(found.tolist())
+    return pairs
 
 
 def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
@@ -146,6 +183,8 @@ def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
         {
             "sha256": usable["sha256"],
             "thumb": [thumbs[digest] for digest in usable["sha256"]],
+            "height": usable["height"],
+            "width": usable["width"],
             "names": [[(item["source"], item["path"]) for item in items] for items in usable["published"]],
         },
         index=usable.index,

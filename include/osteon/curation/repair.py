@@ -8,13 +8,14 @@ import pandas as pd
 from PIL import Image
 
 from osteon import catalog as catalogs
+from osteon.curation.review import decisions, kept
 from osteon.images.decode import decode
 from osteon.images.inspect import read_measurements
 from osteon.lake import Lake, derived_key
 from osteon.progress import parallel
 from osteon.settings import Settings
 
-VERSION = 1
+VERSION = 2
 HOPELESS = 0.25
 """A truncated image of which fewer than this share of rows can be decoded is quarantined."""
 BLANK_STD = 2.0
@@ -42,13 +43,17 @@ def hopeless(row: pd.Series, min_side: int) -> str | None:
 
 
 def repair(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
-    """Set `repaired_sha256`, `quarantined` and `reason`. Returns the key and counts (`repaired`, `quarantined`)."""
-    key = derived_key("repair", VERSION, catalog_key, settings.min_side)
+    """Set `repaired_sha256`, `quarantined` and `reason`. Returns the key and counts (`repaired`, `quarantined`).
+
+    What a curator wants used is not quarantined, as long as it can be decoded.
+    """
+    catalog = catalogs.read(lake, catalog_key)
+    wanted = kept(catalog, decisions(lake))
+    key = derived_key("repair", VERSION, catalog_key, settings.min_side, catalog.loc[wanted, "sha256"].tolist())
     if lake.exists(key):
         return key, _counts(lake.get_table(key, columns=["repaired_sha256", "quarantined"]))
-    catalog = catalogs.read(lake, catalog_key)
     measured = read_measurements(lake).set_index("sha256").loc[catalog["sha256"].tolist()].reset_index()
-    reasons = [hopeless(row, settings.min_side) for _, row in measured.iterrows()]
+    reasons = [None if wanted[at] else hopeless(row, settings.min_side) for at, row in measured.iterrows()]
     catalog["reason"] = reasons
     catalog["quarantined"] = [reason is not None for reason in reasons]
     mendable = catalog.index[catalog["truncated"].fillna(False) & ~catalog["quarantined"]]

@@ -16,7 +16,7 @@ from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 
-VERSION = 1
+VERSION = 2
 FOLDER = "decisions/"
 HUMAN = "human"
 STATES = {"fractured": True, "non-fractured": False, "unknown": None}
@@ -58,17 +58,16 @@ def decisions(lake: Lake) -> list[Decision]:
     return [Decision.model_validate(lake.get_json(key)) for key in sorted(lake.keys(FOLDER))]
 
 
-def apply(catalog: pd.DataFrame, made: list[Decision], labels: LabelMap) -> tuple[pd.DataFrame, list[Decision]]:
-    """The catalog with decisions applied, and those that match no image of it (their source may be off this week).
+def meant(catalog: pd.DataFrame, made: list[Decision]) -> list[pd.Index]:
+    """For each decision the rows of the catalog that it is about: none where its source is off this week.
 
-    `drop` sets the `reason`; `keep` and `label` take away that and `quarantined`, and set `label_origin` to `human`.
-    What could not be decoded stays quarantined, whatever was decided.
+    What could not be decoded is never meant: nothing can be decided about it.
     """
-    result, idle = catalog.copy(), []
     names: dict[str, set[int]] = {}
     for row, items in zip(catalog.index, catalog["published"], strict=True):
         for item in items:
             names.setdefault(f"{item['source']}:{item['path']}", set()).add(row)
+    result = []
     for decision in made:
         rows = pd.Index(sorted(names.get(decision.target, set())), dtype=catalog.index.dtype)
         if rows.empty:
@@ -78,16 +77,35 @@ def apply(catalog: pd.DataFrame, made: list[Decision], labels: LabelMap) -> tupl
             rows = catalog.index[named]
         if decision.whole_group:
             rows = rows.union(catalog.index[catalog["group"].isin(catalog.loc[rows, "group"].dropna())])
-        rows = rows[result.loc[rows, "width"].notna().to_numpy(bool)]
+        result.append(rows[catalog.loc[rows, "width"].notna().to_numpy(bool)])
+    return result
+
+
+def kept(catalog: pd.DataFrame, made: list[Decision]) -> pd.Series:
+    """Whether a curator wants an image used that would be quarantined."""
+    result = pd.Series(False, index=catalog.index)
+    for decision, rows in zip(made, meant(catalog, made), strict=True):
+        result.loc[rows] = decision.action != "drop"
+    return result
+
+
+def apply(catalog: pd.DataFrame, made: list[Decision], labels: LabelMap) -> tuple[pd.DataFrame, list[Decision]]:
+    """The catalog with decisions applied, and those that match no image of it.
+
+    `drop` sets the `reason`; `keep` and `label` take it away, and set `label_origin` to `human`. Images that are still
+    quarantined stay so: `repair` has let those in that a curator wants.
+    """
+    result, idle = catalog.copy(), []
+    for decision, rows in zip(made, meant(catalog, made), strict=True):
+        if decision.action != "drop":
+            rows = rows[~catalog.loc[rows, "quarantined"].fillna(False).to_numpy(bool)]
         if rows.empty:
             idle.append(decision)
         elif decision.action == "drop":
             result.loc[rows, "reason"] = f"dropped by {decision.who}: {decision.why}"
         else:
-            result.loc[rows, "reason"], result.loc[rows, "quarantined"] = pd.NA, False
+            result.loc[rows, "reason"] = pd.NA
             result.loc[rows, "label_origin"] = HUMAN
-            # what was quarantined has no group yet
-            result.loc[rows, "group"] = result.loc[rows, "group"].fillna(result.loc[rows, "sha256"])
             if decision.action == "label":
                 part, fractured = _label(decision, labels)
                 result.loc[rows, "body_part"] = part

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+COLOUR_SAMPLES = (48, 48)
+"""Pixels, evenly spread, that colour is measured on."""
 OVER_LIMIT = "more than the limit of"
 TRUNCATED = "image file is truncated"
 """How Pillow's strict decoder begins its message about a stream that ends too early."""
@@ -23,13 +26,18 @@ class UndecodableError(Exception):
 class Decoded:
     """An image after its one decode."""
 
-    pixels: NDArray[np.uint8]
-    """Shape (height, width), 0 = black; upright as its EXIF orientation says. Rows never decoded are 0."""
+    grey: Image.Image
+    """Mode `L`, 0 = black; upright as its EXIF orientation says. Rows never decoded are 0."""
     mode: str
     """Pillow's mode before the conversion: `L`, `RGB`, `I;16`, ..."""
     truncated: bool
     colour: float
     """Mean difference between the brightest and the darkest channel, in grey levels; 0 for a grey image."""
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The same as an array (height, width)."""
+        return np.asarray(self.grey)
 
     @property
     def decoded_rows(self) -> int:
@@ -67,7 +75,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
                 raise UndecodableError(f"damaged: {error}") from None
             truncated = True
             image.tile = []  # keeps the rows decoded so far, of the buffer, and decodes nothing anew
-        upright = ImageOps.exif_transpose(image)
+        upright = ImageOps.exif_transpose(image) if image.getexif() else image
         return Decoded(_to_grey(upright), mode, truncated, _colour(upright))
 
 
@@ -79,16 +87,18 @@ def over_limit(max_pixels: int) -> str:
 def _colour(image: Image.Image) -> float:
     if image.mode in {"1", "L", "LA", "La"} or image.mode.startswith(("I", "F")):
         return 0.0
-    small = np.asarray(image.convert("RGB").reduce(max(1, min(image.size) // 32)), dtype=np.float32)
-    return float(np.ptp(small, axis=2).mean())
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    red, green, blue = np.moveaxis(np.asarray(rgb.resize(COLOUR_SAMPLES, Image.Resampling.NEAREST)), 2, 0)
+    highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    return float((highest - lowest).mean())
 
 
-def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
+def _to_grey(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):  # 16- and 32-bit radiographs: stretch what is there to 8 bits
         values = np.asarray(image, dtype=np.float32)
         low, high = float(values.min()), float(values.max())
         scale = 255.0 / (high - low) if high > low else 0.0
-        return ((values - low) * scale).round().astype(np.uint8)
+        return Image.fromarray(((values - low) * scale).round().astype(np.uint8))
     if image.mode in {"P", "PA", "LA", "La", "RGBA", "RGBa"}:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
-    return np.asarray(image.convert("L"))
+    return image if image.mode == "L" else image.convert("L")

@@ -1,110 +1,27 @@
-"""What is measured in the one decode of an image, kept so that no image is ever decoded for it again."""
+"""Measure every image of a catalog once, and keep what was measured, so that no image is ever decoded for it again."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 
-import numpy as np
+import joblib
 import pandas as pd
-from numpy.typing import NDArray
-from PIL import Image
 
 from osteon import catalog as catalogs
-from osteon.images.decode import OVER_LIMIT, UndecodableError, decode, over_limit
-from osteon.images.sanity import examine
+from osteon.images.decode import OVER_LIMIT, over_limit
+from osteon.images.measure import Measurement, measure_batch
 from osteon.lake import Lake, derived_key
-from osteon.progress import parallel
+from osteon.progress import Meter
 from osteon.settings import Settings
 
-VERSION = 2
+VERSION = 3
 MEASUREMENTS = f"measurements/v{VERSION}.parquet"
-THUMB = 64
-"""Side in pixels of the thumbnail that near-duplicates are verified on."""
-FLAT = 2
-"""Grey levels; a row or column whose values span no more than this is flat."""
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One image's measurements. Everything but `sha256` and `problem` is None where it could not be decoded."""
-
-    sha256: str
-    width: int | None = None
-    height: int | None = None
-    mode: str | None = None
-    truncated: bool | None = None
-    decoded_fraction: float | None = None
-    """Share of the rows that the stream gave, 0 to 1."""
-    blank_fraction: float | None = None
-    """Share of the area that lies in flat rows or columns, 0 to 1."""
-    mean: float | None = None
-    std: float | None = None
-    colour: float | None = None
-    """Mean spread of the channels, in grey levels."""
-    dark_band: float | None = None
-    bright_band: float | None = None
-    band_where: str | None = None
-    contrast: float | None = None
-    median: float | None = None
-    gutter: float | None = None
-    """These six as `osteon.images.sanity.Sanity` has them."""
-    dhash: str | None = None
-    """64-bit difference hash, 16 hex digits (N. Krawetz, "Kind of like that", 2013)."""
-    thumb: bytes | None = None
-    """THUMB x THUMB grey levels, row by row."""
-    problem: str | None = None
-
-
-def measure(sha256: str, data: bytes, max_pixels: int) -> Measurement:
-    """Decode once and measure."""
-    try:
-        image = decode(data, max_pixels)
-    except UndecodableError as error:
-        return Measurement(sha256, problem=str(error))
-    pixels = image.pixels
-    height, width = pixels.shape
-    flat_rows = np.ptp(pixels, axis=1) <= FLAT
-    flat_columns = np.ptp(pixels, axis=0) <= FLAT
-    small = thumbnail(pixels)
-    return Measurement(
-        sha256,
-        width=width,
-        height=height,
-        mode=image.mode,
-        truncated=image.truncated,
-        decoded_fraction=image.decoded_rows / height if image.truncated else 1.0,
-        blank_fraction=float(1 - (1 - flat_rows.mean()) * (1 - flat_columns.mean())),
-        mean=float(pixels.mean()),
-        std=float(pixels.std()),
-        colour=image.colour,
-        **asdict(examine(pixels)),
-        dhash=f"{hash_thumbnails(small[None])[0]:016x}",
-        thumb=small.tobytes(),
-    )
-
-
-def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The image squeezed to (THUMB, THUMB) by area averaging."""
-    return np.asarray(Image.fromarray(pixels).resize((THUMB, THUMB), Image.Resampling.BOX))
-
-
-def hash_thumbnails(thumbs: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """64-bit difference hashes of thumbnails (n, THUMB, THUMB): is each of 8x8 cells darker than its right neighbour.
-
-    Invariant to size and exposure. Cells are area averages.
-    """
-    cells = _averaging(8) @ thumbs.astype(np.float32) @ _averaging(9).T
-    bits = cells[:, :, :-1] + 0.5 < cells[:, :, 1:]  # half a grey level: flat areas do not flicker
-    packed = np.packbits(bits.reshape(len(thumbs), 64), axis=1)
-    return packed.view(">u8").astype(np.uint64).reshape(len(thumbs))
-
-
-def _averaging(cells: int) -> NDArray[np.float32]:
-    """Matrix (cells, THUMB) that averages THUMB samples over equal intervals."""
-    edges = np.linspace(0, THUMB, cells + 1)
-    pixel = np.arange(THUMB)
-    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    return (overlap.clip(0) / (THUMB / cells)).astype(np.float32)
+BATCH, BATCH_BYTES = 32, 16 << 20
+"""Images, and bytes, that are handed to a process at once."""
+PROCESSES_FROM = 256
+"""Images that are worth the start of processes."""
 
 
 def read_measurements(lake: Lake) -> pd.DataFrame:
@@ -131,12 +48,7 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
     large = (known["width"].astype("Float64") * known["height"].astype("Float64") > settings.max_pixels).fillna(False)
     known = known[~refused & ~large]  # what another limit refused, or let pass, is measured again
     fresh = sorted(set(catalog["sha256"]) - set(known["sha256"]))
-    rows = parallel(
-        lambda digest: asdict(measure(digest, lake.get_image(digest), settings.max_pixels)),
-        fresh,
-        workers=settings.upload_workers,
-        title="inspect",
-    )
+    rows = [asdict(row) for row in measure_all(lake, fresh, settings)]
     if fresh:
         known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True) if len(known) else pd.DataFrame(rows)
         lake.put_table(MEASUREMENTS, known)
@@ -150,3 +62,26 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
         "decoded": len(fresh),
         "truncated": int((measured["truncated"] == True).sum()),  # noqa: E712 - the column holds None as well
     }
+
+
+def measure_all(lake: Lake, digests: list[str], settings: Settings) -> Iterator[Measurement]:
+    """Fetch images on threads and measure them on as many processes as there are cores, in the order given."""
+    with ThreadPoolExecutor(settings.upload_workers) as threads, Meter("inspect", len(digests)) as meter:
+
+        def batches() -> Iterator[list[tuple[str, bytes]]]:
+            batch: list[tuple[str, bytes]] = []
+            for start in range(0, len(digests), BATCH):
+                chunk = digests[start : start + BATCH]
+                for pair in zip(chunk, threads.map(lake.get_image, chunk), strict=True):
+                    batch.append(pair)
+                    if sum(len(data) for _, data in batch) > BATCH_BYTES:
+                        yield batch
+                        batch = []
+                yield batch
+                batch = []
+
+        processes = joblib.cpu_count() if len(digests) >= PROCESSES_FROM else 1
+        parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
+        for rows in parallel(joblib.delayed(measure_batch)(batch, settings.max_pixels) for batch in batches()):
+            meter.add(len(rows))
+            yield from rows

@@ -9,14 +9,16 @@ import pandas as pd
 
 from osteon.curation.conflicts import conflicts
 from osteon.curation.review import HUMAN
-from osteon.images.inspect import THUMB
+from osteon.images.measure import THUMB
 from osteon.ingest import dropped
 from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap
 from osteon.lake import Lake
 from osteon.training.classes import class_names
 
 FOLDS = 3
-NUMBERS = ("colour", "contrast", "median", "gutter", "dark_band", "bright_band", "aspect")
+MEASURED = ("colour", "contrast", "median", "gutter", "oval", "text")
+"""Measurements that checks bound, of all images that are not quarantined."""
+NUMBERS = (*MEASURED, "dark_band", "bright_band", "aspect")
 FLOOR = 1e-4
 """Least share of a class in the population stability index, which is not defined for empty ones."""
 MOST_NAMED = 5
@@ -154,7 +156,7 @@ def image_table(
     usable = ~catalog["quarantined"].fillna(False).to_numpy(bool)
     whole = usable & ~catalog["truncated"].fillna(False).to_numpy(bool)  # a broken stream is a finding of its own
     found = measured.reindex(catalog["sha256"]).set_index(catalog.index)
-    for name in ("colour", "contrast", "median", "gutter"):
+    for name in MEASURED:
         rows[name] = found[name].where(usable)
     for name in ("dark_band", "bright_band"):
         rows[name] = found[name].where(whole)

@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from pydantic import BaseModel, ConfigDict, Field
 
 from osteon.images.radiograph import PARTS, draw
 from osteon.settings import Settings
 from osteon.sources.base import PublishedFile, SourceConfig
 
-GENERATOR = 2
+GENERATOR = 3
 """Raise it when the same configuration gives other images."""
 SPLITS = ("train", "train", "train", "valid", "test")
 
@@ -48,6 +48,8 @@ class Defects(BaseModel):
     low_contrast: Count = 0
     colour_photo: Count = 0
     several_exposures: Count = 0
+    ct_slice: Count = 0
+    burnt_in_text: Count = 0
 
 
 class PhantomConfig(SourceConfig):
@@ -228,6 +230,30 @@ def _several_exposures(file: PublishedFile, number: int, rng: np.random.Generato
     return replace(file, data=_jpeg(np.hstack([film, bar, film[:, ::-1]]))), None
 
 
+def _ct_slice(file: PublishedFile, number: int, rng: np.random.Generator) -> Change:
+    """A limb cut across: an oval of soft tissue, two rings of cortex with marrow inside, air around."""
+    side = int(rng.integers(180, 260))
+    y, x = (np.indices((side, side)) - side / 2) / side
+    film = rng.normal(6, 2, (side, side))
+
+    def oval(centre: tuple[float, float], axes: tuple[float, float]) -> np.ndarray:
+        return ((x - centre[0]) / axes[0]) ** 2 + ((y - centre[1]) / axes[1]) ** 2 <= 1
+
+    film[oval((0, 0), (rng.uniform(0.33, 0.45), rng.uniform(0.25, 0.4)))] = 80
+    for shift in (-0.12, 0.12):
+        radius = rng.uniform(0.05, 0.09)
+        film[oval((shift, 0), (radius, radius))] = 235
+        film[oval((shift, 0), (0.6 * radius, 0.6 * radius))] = 130
+    return replace(file, data=_jpeg((film + rng.normal(0, 3, film.shape)).clip(0, 255).astype(np.uint8))), None
+
+
+def _burnt_in_text(file: PublishedFile, number: int, rng: np.random.Generator) -> Change:
+    image = _image(file)
+    line = ("ERECT", "STANDING", "PORTABLE", "WEIGHT BEARING")[number % 4]
+    ImageDraw.Draw(image).text((4, 3), line, fill=255, font=ImageFont.load_default(14))
+    return replace(file, data=_jpeg(np.asarray(image))), None
+
+
 _DEFECTS = {
     "truncated": _truncated,
     "exact_copies": _exact_copy,
@@ -246,6 +272,8 @@ _DEFECTS = {
     "low_contrast": _low_contrast,
     "colour_photo": _colour_photo,
     "several_exposures": _several_exposures,
+    "ct_slice": _ct_slice,
+    "burnt_in_text": _burnt_in_text,
 }
 
 
