@@ -60,7 +60,9 @@ def main() -> None:
         theirs = time.perf_counter() - start
     console = Console(width=None if sys.stdout.isatty() else 100)
     truncated = sum(bool(row.truncated) for row in found)
-    console.print(f"osteon: {len(found)} images in {ours:.1f} s, starting its processes included; {truncated} truncated")
+    console.print(
+        f"osteon: {len(found)} images in {ours:.1f} s, starting its processes included; {truncated} truncated"
+    )
     console.print(f"cleanvision: the same images in {theirs:.1f} s")
     console.print(lab.issue_summary.set_index("issue_type")["num_images"].to_string())
     console.print(f"osteon is {theirs / ours:.1f} times faster than cleanvision")

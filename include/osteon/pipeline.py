@@ -147,13 +147,13 @@ class Pipeline:
     def gate(self, validation: str, sources_file: str, tell: Callable[[Alert], str]) -> None:
         """Tell people about warnings and worse through `tell`, and raise `QualityError` on a critical finding.
 
-        Nothing is told when all is as it was told last, unless OSTEON_MAIL_UNCHANGED asks for it. `tell` returns `sent`
+        Nothing is told when all is as it was told last, unless OSTEON_MAIL_WHEN asks for it. `tell` returns `sent`
         or why the mail was not sent; the run's record keeps that, and what was not sent does not count as told.
         """
         from dataclasses import asdict, replace
 
         from osteon.quality.alert import Alert, Told, told
-        from osteon.quality.pictures import Picture, class_chart, thumbnails
+        from osteon.quality.pictures import Picture, before_and_after, class_chart, thumbnails
         from osteon.quality.validate import read_validation
 
         found = read_validation(self.lake, validation)
@@ -166,12 +166,15 @@ class Pipeline:
         alert = Alert(found, earlier, {}, None)
         with self.run.stage("gate") as numbers:
             numbers["mail"] = "nothing new to tell"
-            wanted = alert.news or (self.settings.mail_unchanged and alert.findings)
+            wanted = {"news": alert.news, "findings": alert.news or bool(alert.findings), "always": True}[
+                self.settings.mail_when
+            ]
             if wanted:
                 small = thumbnails(self.lake, alert.findings, self.settings.max_pixels)
                 chart = class_chart(found.classes) if found.classes else None
                 picture = Picture("classes", chart, "Images by class and source") if chart else None
-                numbers["mail"] = tell(replace(alert, thumbnails=small, chart=picture))
+                repairs = before_and_after(self.lake, found, self.settings.max_pixels)
+                numbers["mail"] = tell(replace(alert, thumbnails=small, chart=picture, repairs=repairs))
         if not wanted or numbers["mail"] == "sent":
             now = {check: asdict(values) for check, values in told(alert.findings).items()}
             self.lake.put_json(place, {"run": self.run.run_id, "told": now, "before": before})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -38,7 +38,9 @@ class Settings(BaseSettings):
 
     # Mail and links in mails.
     mail_to: Annotated[list[str], NoDecode] = Field(["curator@localhost"], description="recipients, comma-separated")
-    mail_unchanged: bool = Field(False, description="mail findings also when they are those of the run before")
+    mail_when: Literal["news", "findings", "always"] = Field(
+        "news", description="mail what is new, findings also when they are those of the run before, or after every run"
+    )
     mail_from: str = "osteon@localhost"
     airflow_url: str = Field("http://127.0.0.1:8080", description="where people reach Airflow, for links in mails")
 

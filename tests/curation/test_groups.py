@@ -71,7 +71,9 @@ def test_a_family_of_many_rotated_copies_falls_into_its_originals() -> None:
     for original in range(3):
         film = Image.fromarray(radiograph(original, ("hand", "spine", "elbow")[original], size=(120, 140)))
         images += [
-            (f"{split}/7-rotated{n}.jpg", encode(film.rotate(30 * n + 7))) for split in ("train", "test") for n in range(9)
+            (f"{split}/7-rotated{n}.jpg", encode(film.rotate(30 * n + 7)))
+            for split in ("train", "test")
+            for n in range(9)
         ]
     groups = leakage_groups(frame(*images))
     assert [len(members) for members in groups.groupby(groups).groups.values()] == [18, 18, 18]

@@ -2,40 +2,80 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import pandas as pd
 
 from osteon.curation.review import HUMAN
 from osteon.labels import LabelMap
 
+MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What one publication, or a curator, says of an image."""
+
+    row: int
+    name: str
+    """`source:path`."""
+    part: str
+    fractured: bool | None
+
+    @property
+    def label(self) -> str:
+        state = "unknown" if self.fractured is None else "fractured" if self.fractured else "non-fractured"
+        return f"{self.part}/{state}"
+
+    def contradicts(self, other: Statement) -> bool:
+        """Whether both cannot be true; an unknown state contradicts none."""
+        known = self.fractured is not None and other.fractured is not None
+        return self.part != other.part or (known and self.fractured != other.fractured)
+
 
 def conflicts(catalog: pd.DataFrame, labels: LabelMap) -> pd.Series:
-    """For each image what its copies are labelled as, where that differs: `hand/fractured, hand/non-fractured`.
+    """For each image of a disputed group who says what, where copies contradict each other; empty for all others.
 
-    Copies are the other publications of the same bytes and the other members of the leakage group. A label that says
-    nothing about a state contradicts nothing. What a curator labelled counts as labelled so; what is left out does not
-    count.
+    `hand/fractured, but s:b.jpg is hand/non-fractured`. Copies are the other publications of the same bytes and the
+    other members of the leakage group. What a curator labelled counts as labelled so; what is left out does not count.
     """
-    members: dict[str, set[tuple[str, bool | None]]] = {}
     names = catalog["group"].fillna(catalog["sha256"])
-    for name, row in zip(names, catalog.itertuples(index=False), strict=True):
-        if pd.notna(row.reason):
-            continue
-        if pd.notna(row.label_origin) and row.label_origin == HUMAN:
-            if pd.notna(row.body_part):
-                state = None if pd.isna(row.fractured) else bool(row.fractured)
-                members.setdefault(name, set()).add((row.body_part, state))
-            continue
-        for item in row.published:
-            meaning = labels.resolve(item["raw_label"])
-            if meaning.body_part is not None:
-                members.setdefault(name, set()).add((meaning.body_part, meaning.fractured))
-    texts: dict[str, str] = {}
-    for group, meanings in members.items():
-        states = {state for _, state in meanings if state is not None}
-        if len({part for part, _ in meanings}) > 1 or len(states) > 1:
-            texts[group] = ", ".join(sorted(f"{part}/{_state(state)}" for part, state in meanings))
-    return names.map(texts)
+    groups: dict[str, list[Statement]] = {}
+    for group, row in zip(names, catalog.itertuples(), strict=True):
+        if pd.isna(row.reason):
+            groups.setdefault(group, []).extend(_statements(row, labels))
+    texts: dict[int, str] = {}
+    disputed = set()
+    for group, said in groups.items():
+        for one in said:
+            others = [other for other in said if one.contradicts(other)]
+            if others:
+                disputed.add(group)
+                texts.setdefault(one.row, _told(one, others))
+    return pd.Series(
+        [
+            texts.get(row, "its copies contradict each other") if group in disputed else None
+            for row, group in zip(catalog.index, names, strict=True)
+        ],
+        index=catalog.index,
+        dtype="object",
+    )
 
 
-def _state(state: bool | None) -> str:
-    return "unknown" if state is None else "fractured" if state else "non-fractured"
+def _statements(row: Any, labels: LabelMap) -> list[Statement]:
+    if pd.notna(row.label_origin) and row.label_origin == HUMAN:
+        state = None if pd.isna(row.fractured) else bool(row.fractured)
+        said = [(f"{row.source}:{row.path}", row.body_part, state)]
+    else:
+        meanings = [(item, labels.resolve(item["raw_label"])) for item in row.published]
+        said = [(f"{item['source']}:{item['path']}", m.body_part, m.fractured) for item, m in meanings]
+    return [
+        Statement(row.Index, name, part, state) for name, part, state in said if part is not None and pd.notna(part)
+    ]
+
+
+def _told(one: Statement, others: list[Statement]) -> str:
+    named = [f"{other.name} is {other.label}" for other in others[:MOST_NAMED]]
+    more = [f"{len(others) - MOST_NAMED} more disagree"] if len(others) > MOST_NAMED else []
+    return f"{one.label}, but {', '.join([*named, *more])}"

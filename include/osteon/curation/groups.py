@@ -111,7 +111,7 @@ def polar_spectra(thumbs: NDArray[np.uint8], sizes: NDArray[np.floating]) -> NDA
 
 
 def rotated_correlations(one: NDArray[np.complex64], many: NDArray[np.complex64]) -> NDArray[np.float32]:
-    """The best correlation of one image's disc with each of (n, ...) others', over rotations of it and of its mirror."""
+    """The best correlation of one image's disc with each of (n, ...) others', over rotations and mirrorings."""
     turned = np.einsum("rk,nrk->nk", one, many.conj())
     mirrored = np.einsum("rk,nrk->nk", one, many)
     return np.fft.irfft(np.stack([turned, mirrored]), ANGLES).max(axis=(0, 2))
@@ -120,7 +120,7 @@ def rotated_correlations(one: NDArray[np.complex64], many: NDArray[np.complex64]
 def leakage_groups(frame: pd.DataFrame) -> pd.Series:
     """Group of each image, named by the smallest `sha256` in it.
 
-    `frame` has `sha256, thumb, height, width` and `names`: for each image its (source, path) pairs, of all its publications.
+    `frame` has `sha256, thumb, height, width` and `names`: the (source, path) pairs of all publications of an image.
     """
     count = len(frame)
     if count == 0:

@@ -13,7 +13,9 @@ from osteon.quality.pictures import Picture
 from osteon.quality.validate import Finding, Validation
 
 MOST_NAMED = 8
-"""Offenders named in the mail for each finding; the Data Docs name all."""
+"""Lines about offenders in the mail for each finding; the Data Docs name all."""
+MOST_IN_LINE = 6
+"""Members of one group that are named in its line."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,35 @@ class Told:
 
 
 @dataclass(frozen=True)
+class Line:
+    """One line about offenders: an image, a class or a source, or all members of one group."""
+
+    name: str
+    detail: str
+    count: int
+
+
+def lines(finding: Finding) -> tuple[list[Line], int]:
+    """The first lines about a finding's offenders, and how many offenders they leave out."""
+    groups: dict[str, list[dict[str, str]]] = {}
+    for item in finding.offenders:
+        groups.setdefault(item.get("group", item["name"]), []).append(item)
+    told = []
+    for members in list(groups.values())[:MOST_NAMED]:
+        more = f" = {len(members) - MOST_IN_LINE} more" if len(members) > MOST_IN_LINE else ""
+        names = " = ".join(item["name"] for item in members[:MOST_IN_LINE])
+        told.append(Line(names + more, members[0]["detail"], len(members)))
+    return told, finding.count - sum(line.count for line in told)
+
+
+def by_source(finding: Finding) -> str:
+    """`fracatlas 59 of 3064 (1.9%), ...`; empty for what is not about images."""
+    return ", ".join(
+        f"{name} {count} of {of} ({count / of:.1%})" for name, (count, of) in sorted(finding.by_source.items())
+    )
+
+
+@dataclass(frozen=True)
 class Alert:
     """A validation with what the mail about it needs besides."""
 
@@ -42,6 +73,8 @@ class Alert:
     """What was told of each check last; None where nothing was told yet."""
     thumbnails: dict[str, list[Picture]]
     chart: Picture | None
+    repairs: list[tuple[Picture, Picture]] = field(default_factory=list)
+    """Before and after."""
 
     @property
     def findings(self) -> list[Finding]:
@@ -87,15 +120,17 @@ def quality_mail(alert: Alert, run_id: str, links: dict[str, str]) -> Mail:
     """The mail about the findings that are warnings or worse, or that those of the run before are gone."""
     findings, validation = alert.findings, alert.validation
     worst = "stopped before training" if validation.stops else "went on"
-    if not findings:
+    if not findings and alert.gone:
         subject = "[Osteon] all data-quality findings of the run before are gone"
+    elif not findings:
+        subject = "[Osteon] all is well: no data-quality findings"
     elif len(findings) == 1:
         subject = f"[Osteon] {findings[0].severity}: {findings[0].message}"
     else:
         subject = f"[Osteon] {findings[0].severity}: {len(findings)} data-quality findings, the run {worst}"
-    values = {"alert": alert, "worst": worst, "run_id": run_id, "links": links, "most": MOST_NAMED}
+    values = {"alert": alert, "worst": worst, "run_id": run_id, "links": links, "lines": lines, "by_source": by_source}
     html = environment().get_template("quality_mail.html").render(values)
-    pictures = [picture for group in alert.thumbnails.values() for picture in group]
+    pictures = [picture for group in [*alert.thumbnails.values(), *alert.repairs] for picture in group]
     return Mail(subject, _text(alert, worst, run_id, links), html, [*pictures, *([alert.chart] if alert.chart else [])])
 
 
@@ -103,25 +138,27 @@ def failure_mail(dag_id: str, task_id: str, run_id: str, error: str, links: dict
     """The mail about a task that failed."""
     values: dict[str, Any] = {"dag_id": dag_id, "task_id": task_id, "run_id": run_id, "error": error, "links": links}
     html = environment().get_template("failure_mail.html").render(values)
-    lines = [f"Task {task_id} of {dag_id} failed in run {run_id}.", "", error, "", *_links(links)]
-    return Mail(f"[Osteon] failed: {task_id} of {dag_id}", "\n".join(lines), html)
+    text = [f"Task {task_id} of {dag_id} failed in run {run_id}.", "", error, "", *_links(links)]
+    return Mail(f"[Osteon] failed: {task_id} of {dag_id}", "\n".join(text), html)
 
 
 def _text(alert: Alert, worst: str, run_id: str, links: dict[str, str]) -> str:
-    lines = [f"The data of run {run_id} have {len(alert.findings)} findings; the run {worst}.", ""]
+    text = [f"The data of run {run_id} have {len(alert.findings)} findings; the run {worst}.", ""]
     for finding in alert.findings:
         change = alert.change(finding.check, finding.count)
         told = f" ({change} since the run before)" if change else ""
-        lines += [f"{finding.severity.upper()}: {finding.message}{told}", f"  What to do: {finding.remedy}"]
-        lines += [f"  - {item['name']} {item['detail']}".rstrip() for item in finding.offenders[:MOST_NAMED]]
-        if finding.count > MOST_NAMED:
-            lines.append(f"  ... and {finding.count - MOST_NAMED} more")
-        lines.append("")
+        text += [f"{finding.severity.upper()}: {finding.message}{told}", f"  What to do: {finding.remedy}"]
+        text += [f"  By source: {by_source(finding)}"] if finding.by_source else []
+        named, more = lines(finding)
+        text += [f"  - {line.name} {line.detail}".rstrip() for line in named]
+        if more:
+            text.append(f"  ... and {more} more")
+        text.append("")
     if alert.gone:
-        lines += [f"No longer found: {', '.join(alert.gone)}.", ""]
+        text += [f"No longer found: {', '.join(alert.gone)}.", ""]
     if alert.validation.repaired:
-        lines += [f"Repaired: {alert.validation.repaired} images, the missing part set to zero in a copy.", ""]
-    return "\n".join([*lines, *_links(links)])
+        text += [f"Repaired: {alert.validation.repaired} images, the missing part set to zero in a copy.", ""]
+    return "\n".join([*text, *_links(links)])
 
 
 def _links(links: dict[str, str]) -> list[str]:

@@ -24,7 +24,6 @@ class Threshold(BaseModel):
     critical_share: float | None = Field(None, gt=0, le=1)
     minimum: int | None = None
     maximum: float | None = None
-    confidence: float | None = Field(None, gt=0.5, lt=1)
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Check:
     message: str
     """A sentence with `{count}` and `{share}`."""
     remedy: str
+    order: str | None = None
+    """Column that offenders are listed by, instead of the worst first."""
 
 
 def _check(
@@ -55,9 +56,10 @@ def _check(
     detail: str,
     message: str,
     remedy: str,
+    order: str | None = None,
     **arguments: Any,
 ) -> Check:
-    return Check(name, table, column, expectation, tuple(arguments.items()), detail, message, remedy)
+    return Check(name, table, column, expectation, tuple(arguments.items()), detail, message, remedy, order)
 
 
 NULL, NOT_NULL, BETWEEN = "ExpectColumnValuesToBeNull", "ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeBetween"
@@ -88,15 +90,15 @@ CHECKS = (
            "{count} images show several body parts, or none is said ({share}); they are left out.",
            "Label them by hand, or let the base models decide."),
     _check("conflicting_labels", "images", "conflict", NULL, "conflict",
-           "{count} images have a copy with another label ({share}).", "Decide which label is right; until then they are left out."),
+           "{count} images have a copy with another label ({share}).", "Decide which label is right; until then they are left out.", order="group"),
     _check("exact_copies", "images", "exact_copies", NULL, "exact_copies",
            "{count} images were published several times, byte for byte ({share}).", "Nothing to do: each is used once."),
     _check("near_copies", "images", "near_copies", NULL, "near_copies",
            "{count} images are copies of another one: re-exported, resized, rotated or mirrored ({share}).",
-           "Nothing to do: copies of one original always stay in one split."),
+           "Nothing to do: copies of one original always stay in one split.", order="group"),
     _check("leaking_split", "images", "leaking_split", NULL, "leaking_split",
            "{count} images stand, as copies, in several of their publisher's splits ({share}).",
-           "Do not trust figures measured on the publisher's split; Osteon makes its own."),
+           "Do not trust figures measured on the publisher's split; Osteon makes its own.", order="group"),
     _check("dark_bands", "images", "dark_band", BETWEEN, "band_where",
            "{count} images have a wide black band at an edge, as if cut and padded before they were published ({share}).",
            "Look at them: what is missing cannot be mended. Ask the publisher for the originals.", max_value="maximum"),
@@ -118,7 +120,8 @@ CHECKS = (
     _check("burnt_in_text", "images", "text", BETWEEN, "text", "{count} images have text burnt in ({share}).",
            "Make sure that it names no person. A model may learn the text of a publisher instead of the bone.", max_value="maximum"),
     _check("suspected_labels", "images", "suspected_label", NULL, "suspected_label",
-           "{count} labels are doubtful: a classifier that never saw the image disagrees ({share}).", "Look at them; nothing was changed."),
+           "{count} labels are doubtful: a classifier that never saw the image disagrees ({share}).",
+           "Look at them, the most doubtful first; nothing was changed.", order="doubt_rank"),
     _check("missing_classes", "classes", "images", BETWEEN, "class",
            "{count} of the label map's classes have no image.", "Add a source that holds them; the model cannot learn them.",
            min_value=1),

@@ -5,16 +5,21 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from osteon.images.decode import UndecodableError, decode
 from osteon.images.wavelet import letterbox
 from osteon.lake import Lake
-from osteon.quality.validate import Finding
+from osteon.quality.validate import Finding, Validation
 
 MOST_THUMBNAILS = 12
+MOST_REPAIRS_SHOWN = 3
 SIDE = 128
 """Pixels of a thumbnail."""
+MISSING = (200, 60, 50)
+"""Red, green and blue of rows that a stream lacks."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,16 @@ class Picture:
     caption: str = ""
 
 
-def thumbnails(lake: Lake, findings: list[Finding], max_pixels: int) -> dict[str, list[Picture]]:
-    """By check, thumbnails of offending images, at most MOST_THUMBNAILS in all and as many of each as of the others.
+def thumbnails(
+    lake: Lake, findings: list[Finding], max_pixels: int, most: int = MOST_THUMBNAILS
+) -> dict[str, list[Picture]]:
+    """By check, thumbnails of offending images, at most `most` in all and as many of each check as of the others.
 
     What cannot be decoded has none.
     """
     queues = {finding.check: [item for item in finding.offenders if "sha256" in item] for finding in findings}
     shown: dict[str, list[Picture]] = {name: [] for name in queues}
-    left = MOST_THUMBNAILS
+    left = most
     while left and any(queues.values()):
         for name in [name for name, queue in queues.items() if queue][:left]:
             item = queues[name].pop(0)
@@ -41,11 +48,34 @@ def thumbnails(lake: Lake, findings: list[Finding], max_pixels: int) -> dict[str
                 pixels = decode(lake.get_image(item["sha256"]), max_pixels).pixels
             except UndecodableError:
                 continue
-            buffer = io.BytesIO()
-            Image.fromarray(letterbox(pixels, SIDE)).save(buffer, format="PNG")
-            shown[name].append(Picture(f"{name}-{len(shown[name])}", buffer.getvalue(), item["name"]))
+            shown[name].append(Picture(f"{name}-{len(shown[name])}", _png(letterbox(pixels, SIDE)), item["name"]))
             left -= 1
     return shown
+
+
+def before_and_after(
+    lake: Lake, validation: Validation, max_pixels: int, most: int = MOST_REPAIRS_SHOWN
+) -> list[tuple[Picture, Picture]]:
+    """Thumbnails of repaired images, the published one with what its stream lacks marked red, and the mended one."""
+    shown = []
+    for number, item in enumerate(validation.repairs[:most]):
+        found = decode(lake.get_image(item["sha256"]), max_pixels)
+        marked = np.stack([found.pixels] * 3, axis=-1)
+        marked[found.decoded_rows :] = MISSING
+        before = np.stack([letterbox(np.ascontiguousarray(marked[..., band]), SIDE) for band in range(3)], axis=-1)
+        after = letterbox(decode(lake.get_image(item["repaired"]), max_pixels).pixels, SIDE)
+        pair = (("before", before), ("after", after))
+        before_picture, after_picture = (
+            Picture(f"repair-{number}-{when}", _png(pixels), f"{item['name']}, {when}") for when, pixels in pair
+        )
+        shown.append((before_picture, after_picture))
+    return shown
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def class_chart(classes: dict[str, dict[str, int]]) -> bytes:

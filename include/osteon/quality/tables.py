@@ -15,10 +15,10 @@ from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap
 from osteon.lake import Lake
 from osteon.training.classes import class_names
 
-FOLDS = 3
+FOLDS = 5
 MEASURED = ("colour", "contrast", "median", "gutter", "oval", "text")
 """Measurements that checks bound, of all images that are not quarantined."""
-NUMBERS = (*MEASURED, "dark_band", "bright_band", "aspect")
+NUMBERS = (*MEASURED, "dark_band", "bright_band", "aspect", "doubt_rank")
 FLOOR = 1e-4
 """Least share of a class in the population stability index, which is not defined for empty ones."""
 MOST_NAMED = 5
@@ -117,7 +117,7 @@ def classes_by_source(catalog: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def image_table(
-    catalog: pd.DataFrame, manifests: pd.DataFrame, labels: LabelMap, measured: pd.DataFrame, confidence: float
+    catalog: pd.DataFrame, manifests: pd.DataFrame, labels: LabelMap, measured: pd.DataFrame
 ) -> pd.DataFrame:
     """One row per distinct image, and one per file that ingest refused.
 
@@ -150,9 +150,10 @@ def image_table(
     )
     rows["exact_copies"] = [_listing(items[1:]) if len(items) > 1 else None for items in published]
     size = catalog.groupby("group")["sha256"].transform("size")
-    rows["near_copies"] = ("group " + catalog["group"].str[:12]).where((size > 1).fillna(False))
+    alone = "group " + catalog["group"].str[:12] + ", " + size.astype("string") + " images"
+    rows["near_copies"] = alone.where((size > 1).fillna(False))
     rows["leaking_split"] = _leaking(catalog)
-    rows["suspected_label"] = suspected_labels(catalog, measured["thumb"], confidence).mask(human)
+    rows[["suspected_label", "doubt_rank"]] = suspected_labels(catalog[~human], measured["thumb"]).reindex(rows.index)
     usable = ~catalog["quarantined"].fillna(False).to_numpy(bool)
     whole = usable & ~catalog["truncated"].fillna(False).to_numpy(bool)  # a broken stream is a finding of its own
     found = measured.reindex(catalog["sha256"]).set_index(catalog.index)
@@ -171,13 +172,15 @@ def image_table(
     return table.astype({name: "Float64" if name in NUMBERS else "string" for name in table.columns})
 
 
-def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series, confidence: float) -> pd.Series:
-    """Body part that a classifier gives where it grants the label's own part less than `1 - confidence`.
+def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
+    """Doubtful body parts as `suspected_label` (what is doubtful, and why) and `doubt_rank` (1 is most doubtful).
 
-    Multinomial logistic regression on principal components of gradient histograms (N. Dalal and B. Triggs, CVPR 2005)
-    and of 16x16 pixels, out of fold by leakage group, so no image is judged by a model that saw it or a copy of it.
-    Parts with fewer than 2 * FOLDS groups are not judged.
+    Confident learning (C. Northcutt et al., JAIR 70, 2021, by cleanlab) estimates how many labels are wrong, and those
+    that the classifier believes least are named. It is a multinomial logistic regression on principal components of
+    gradient histograms (N. Dalal and B. Triggs, CVPR 2005) and of 16x16 pixels, out of fold by leakage group, so no
+    image is judged by a model that saw it or a copy of it. Parts with fewer than 2 * FOLDS groups are not judged.
     """
+    from cleanlab.filter import find_label_issues
     from skimage.feature import hog
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
@@ -185,12 +188,12 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series, confidence: float
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    result = pd.Series(None, index=catalog.index, dtype="object")
+    nothing = pd.DataFrame(columns=["suspected_label", "doubt_rank"], dtype="object")
     rows = catalog[~catalog["quarantined"].fillna(False) & catalog["body_part"].notna()]
     originals = rows.groupby("body_part")["group"].nunique()
     rows = rows[rows["body_part"].isin(originals[originals >= 2 * FOLDS].index)]
     if rows["body_part"].nunique() < 2:
-        return result
+        return nothing
     pixels = np.stack([np.frombuffer(thumbs[digest], np.uint8) for digest in rows["sha256"]]).astype(np.float32)
     pixels = pixels.reshape(-1, THUMB, THUMB)
     gradients = np.stack(
@@ -208,18 +211,21 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series, confidence: float
         LogisticRegression(max_iter=500, C=0.3, class_weight="balanced"),  # or a rare part would be doubtful as such
     )
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    names = rows["body_part"].astype("object").to_numpy()
+    parts, labels = np.unique(rows["body_part"].astype("object").to_numpy(), return_inverse=True)
     groups = rows["group"].to_numpy()
-    chances = cross_val_predict(model, features, names, groups=groups, cv=folds, method="predict_proba")
-    parts = np.unique(names)
-    best = parts[chances.argmax(axis=1)]
-    own = chances[np.arange(len(rows)), np.searchsorted(parts, names)]
-    doubtful = (best != names) & (own < 1 - confidence)
-    result.loc[rows.index[doubtful]] = [
-        f"labelled {name} ({chance:.0%}), looks like {other}"
-        for name, chance, other in zip(names[doubtful], own[doubtful], best[doubtful], strict=True)
+    chances = cross_val_predict(model, features, labels, groups=groups, cv=folds, method="predict_proba")
+    doubtful = find_label_issues(
+        labels, chances, filter_by="low_self_confidence", return_indices_ranked_by="self_confidence", n_jobs=1
+    )
+    doubtful = doubtful[chances[doubtful].argmax(axis=1) != labels[doubtful]]
+    told = [
+        f"number {rank} of {len(doubtful)}: labelled {parts[labels[row]]} ({chances[row, labels[row]]:.0%}), "
+        f"looks like {parts[chances[row].argmax()]} ({chances[row].max():.0%})"
+        for rank, row in enumerate(doubtful, start=1)
     ]
-    return result
+    return pd.DataFrame(
+        {"suspected_label": told, "doubt_rank": range(1, len(doubtful) + 1)}, index=rows.index[doubtful]
+    )
 
 
 def _leaking(catalog: pd.DataFrame) -> pd.Series:

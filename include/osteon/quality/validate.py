@@ -6,7 +6,7 @@ import html
 import logging
 import os
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from osteon.curation.catalogue import read_manifests
 from osteon.images.inspect import read_measurements
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
-from osteon.quality.checks import CHECKS, NOT_NULL, NULL, Check, Severity, Threshold, load_thresholds
+from osteon.quality.checks import BETWEEN, CHECKS, NOT_NULL, NULL, Check, Severity, Threshold, load_thresholds
 from osteon.quality.data_docs import make_offline
 from osteon.quality.tables import (
     class_table,
@@ -29,9 +29,10 @@ from osteon.quality.tables import (
 )
 from osteon.settings import Settings
 
-VERSION = 4
+VERSION = 5
 MOST_OFFENDERS = 500
 """Offenders that a finding lists; its `count` is always complete."""
+MOST_REPAIRS = 12
 ORDER: tuple[Severity, ...] = ("critical", "warning", "info")
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,11 @@ class Finding:
     share: float
     """Failing rows over the rows that were looked at, 0 to 1."""
     offenders: list[dict[str, str]]
-    """Up to MOST_OFFENDERS rows, each `name` (source:path or class) and `detail`; an image's `sha256` as well."""
+    """Up to MOST_OFFENDERS rows, each `name` (source:path or class) and `detail`; an image's `sha256`, and the `group`
+    where members of one are listed together, as well. The worst come first."""
     remedy: str
+    by_source: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Failing rows and all rows of each source that has failing ones, for checks of images."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ class Validation:
     classes: dict[str, dict[str, int]]
     """Images by class and source."""
     repaired: int
+    repairs: list[dict[str, str]]
+    """Up to MOST_REPAIRS of them: `name` (source:path), `sha256` and `repaired` (the SHA-256 of the mended copy)."""
 
     @property
     def stops(self) -> bool:
@@ -94,10 +100,9 @@ def validate(
         return read_validation(lake, key)
     catalog, manifests = catalogs.read(lake, catalog_key), read_manifests(lake, manifest_keys)
     measured = read_measurements(lake).set_index("sha256")
-    confidence = thresholds["suspected_labels"].confidence or 0.95
     classes = class_table(catalog, labels)
     tables = {
-        "images": image_table(catalog, manifests, labels, measured, confidence),
+        "images": image_table(catalog, manifests, labels, measured),
         "classes": classes,
         "shift": shift_table(learnt, classes),
         "label_map": label_map_table(labels),
@@ -114,8 +119,12 @@ def validate(
         if (finding := _finding(check, thresholds[check.name], results[check.name], tables[check.table]))
     ]
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
-    repaired = int(catalog["repaired_sha256"].notna().sum())
-    result = Validation(key, docs, findings, classes_by_source(catalog), repaired)
+    repaired = catalog[catalog["repaired_sha256"].notna()]
+    repairs = [
+        {"name": f"{row.source}:{row.path}", "sha256": row.sha256, "repaired": row.repaired_sha256}
+        for row in repaired.head(MOST_REPAIRS).itertuples()
+    ]
+    result = Validation(key, docs, findings, classes_by_source(catalog), len(repaired), repairs)
     lake.put_json(key, asdict(result))
     for old in lake.newest("quality/", "/docs/index.html")[settings.data_docs_kept :]:
         lake.remove_folder(old.removesuffix("/index.html"))  # the findings stay
@@ -125,7 +134,11 @@ def validate(
 def read_validation(lake: Lake, key: str) -> Validation:
     """Read back what `validate` left."""
     stored = lake.get_json(key)
-    return Validation(**{**stored, "findings": [Finding(**finding) for finding in stored["findings"]]})
+    findings = [
+        Finding(**{**finding, "by_source": {name: tuple(pair) for name, pair in finding["by_source"].items()}})
+        for finding in stored["findings"]
+    ]
+    return Validation(**{**stored, "findings": findings})
 
 
 def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold], folder: Path) -> dict[str, Any]:
@@ -191,19 +204,36 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
     if int(failing.sum()) != count:
         raise RuntimeError(f"check {check.name}: {count} rows fail by Great Expectations, {failing.sum()} by the table")
     offenders = []
-    for row in table.loc[failing].head(MOST_OFFENDERS).to_dict("records"):
+    for row in _worst_first(check, table.loc[failing]).head(MOST_OFFENDERS).to_dict("records"):
         name = f"{row['source']}:{row['path']}" if "path" in row else row.get("class", row.get("source"))
         offender = {"name": str(name), "detail": _told(row[check.detail])}
         if isinstance(row.get("sha256"), str):
             offender["sha256"] = row["sha256"]
+        if check.order == "group":
+            offender["group"] = row["group"]
         offenders.append(offender)
     message = check.message.format(count=count, share=f"{share:.1%}")
     finding = Finding(check.name, severity, message, count, round(share, 4), offenders, check.remedy)
+    if check.table == "images":
+        sources = pd.DataFrame({"failing": failing, "source": table["source"]}).groupby("source")["failing"]
+        counts = sources.agg(["sum", "size"])
+        counts = counts[counts["sum"] > 0]
+        finding = replace(
+            finding, by_source={str(row.Index): (int(row.sum), int(row.size)) for row in counts.itertuples()}
+        )
     if check.table == "shift":
         finding = replace(finding, message=f"{message[:-1]}: {offenders[0]['detail']}.")
     elif check.table != "images":
         finding = replace(finding, message=f"{message[:-1]}: {', '.join(item['name'] for item in offenders)}.")
     return finding
+
+
+def _worst_first(check: Check, failing: pd.DataFrame) -> pd.DataFrame:
+    if check.order is not None:
+        return failing.sort_values(check.order, kind="stable")
+    if check.expectation == BETWEEN:
+        return failing.sort_values(check.column, ascending="min_value" in dict(check.arguments), kind="stable")
+    return failing
 
 
 def _told(value: Any) -> str:

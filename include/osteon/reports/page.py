@@ -9,13 +9,16 @@ import pandas as pd
 from markupsafe import Markup
 
 from osteon.lake import Lake
-from osteon.quality.alert import environment
-from osteon.quality.pictures import class_chart
+from osteon.quality.alert import by_source, environment, lines
+from osteon.quality.pictures import before_and_after, class_chart, thumbnails
+from osteon.quality.validate import read_validation
 from osteon.reports.inventory import head_count, published_files, sankey
 from osteon.reports.summary import summarise, tables
 from osteon.runs import Run
 from osteon.settings import Settings
 
+THUMBNAILS_EACH = 6
+"""Of a finding's offenders."""
 METRICS = (
     "joint_accuracy",
     "macro_f1",
@@ -32,11 +35,19 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
     found = tables(lake, run)
     summary = summarise(lake, run, found)
     key = summary["report"]
+    validation = read_validation(lake, run.stages()["validate"]["validation"]) if "validate" in run.stages() else None
+    findings = validation.findings if validation else []
     page = (
         environment()
         .get_template("report.html")
         .render(
             s=summary,
+            findings=findings,
+            lines=lines,
+            by_source=by_source,
+            thumbnails=thumbnails(lake, findings, settings.max_pixels, most=THUMBNAILS_EACH * len(findings)),
+            repairs=before_and_after(lake, validation, settings.max_pixels, THUMBNAILS_EACH) if validation else [],
+            data_url=_data_url,
             metrics=METRICS,
             chart=_data_url(class_chart(summary["classes"])) if summary["classes"] else None,
             registry=f"{settings.mlflow_url}/#/models",
