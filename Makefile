@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all up down lint bench bench-quality lock
+.PHONY: help setup setup-dev demo test test-all up down lint bench bench-quality bench-inspection lock
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(BIN)/python:
 	@echo "making $(VENV) from $$($(PYTHON) --version)"
@@ -53,6 +53,9 @@ bench: setup-dev  ## seconds of each stage, where the real archives are
 
 bench-quality: setup-dev  ## precision and recall of the checks on injected defects
 	@$(BIN)/python bench/quality.py
+
+bench-inspection: setup-dev  ## inspection against cleanvision, where the real archives are
+	@$(BIN)/python bench/inspection.py
 
 lock: setup-dev  ## compile the pinned requirements anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded pyproject.toml -o requirements.txt

@@ -53,8 +53,18 @@ def main() -> None:
         source = open_source(path, load_settings(), "p")
     assert isinstance(source, PhantomSource)
     table = Table(
-        "check", "injected", "found", "precision", "recall", title=f"{EACH} of each defect in {IMAGES} images"
+        "check",
+        "injected",
+        "found",
+        "with another defect",
+        "precision",
+        "recall",
+        title=f"{EACH} of each defect in {IMAGES} images",
+        caption="Precision leaves out what has another defect: a film that was cut may well have a doubtful label.",
     )
+    others = {
+        check: {item.path for item in source.truth() if item.defect not in defects} for check, defects in CHECKS.items()
+    }
     for check, defects in CHECKS.items():
         injected = [item for item in source.truth() if item.defect in defects]
         # of an original and its copies, any may be named
@@ -67,8 +77,9 @@ def main() -> None:
         }
         right = named & set().union(*families)
         recall = sum(bool(family & named) for family in families) / len(families)
-        precision = f"{len(right) / len(named):.2f}" if named else "-"
-        table.add_row(check, str(len(injected)), str(len(named)), precision, f"{recall:.2f}")
+        spoilt = (named - right) & others[check]
+        precision = f"{len(right) / len(named - spoilt):.2f}" if named - spoilt else "-"
+        table.add_row(check, str(len(injected)), str(len(named)), str(len(spoilt)), precision, f"{recall:.2f}")
     Console(width=None if sys.stdout.isatty() else 100).print(table)
 
 

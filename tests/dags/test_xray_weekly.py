@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
+from osteon import catalog as catalogs
 from osteon.embedded.stack import Stack
 from osteon.labels import load_labels
 from osteon.lake import Lake
@@ -138,6 +139,15 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     expected = copied | {str(item.original) for item in truth if item.original} | paths(truth, "conflicting_copies")
     assert len(found_copies - expected) <= 0.05 * len(found_copies), found_copies - expected
     assert offenders(found, "conflicting_labels") >= paths(truth, "conflicting_copies")
+    assert offenders(found, "cross_sections") == paths(truth, "ct_slice")
+    assert offenders(found, "burnt_in_text") <= paths(truth, "burnt_in_text")
+    catalog = catalogs.read(lake, result.stages()["split"]["catalog"]).set_index("path")
+    rotated = [item for item in truth if item.defect == "rotated_copies"]
+    folders = {item.path.split("/")[0] for item in rotated} | {str(item.original).split("/")[0] for item in rotated}
+    assert len(folders) > 1, "the publisher spread them"
+    for item in rotated:
+        assert catalog.at[item.path, "group"] == catalog.at[item.original, "group"]
+        assert catalog.at[item.path, "split"] == catalog.at[item.original, "split"]
     assert offenders(found, "suspected_labels") & paths(truth, "wrong_label")
     assert (summary["truncated"], summary["repaired"]) == (injected["truncated"],) * 2
     assert summary["duplicates"] == injected["exact_copies"]
@@ -161,8 +171,11 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
             assert finding.message in text and finding.remedy in text
             assert str(finding.count) in html
     pictures = {str(part["Content-ID"]): part.get_payload(decode=True) for part in mail.walk() if part["Content-ID"]}
-    assert len(pictures) == 12 + 1 and all(png.startswith(b"\x89PNG") for png in pictures.values())
+    assert len(pictures) == 12 + 1 + 2 * 3 and all(png.startswith(b"\x89PNG") for png in pictures.values())
     assert all(f'src="cid:{name.strip("<>")}"' in html for name in pictures)
+    group = {item["name"] for item in next(f for f in found.findings if f.check == "near_copies").offenders[:2]}
+    assert any(all(name in line for name in group) and " = " in line for line in text.splitlines()), "a group, one line"
+    assert "By source: clinic 4 of" in text and html.count("and after") == 3
     assert all(b"EXIF" not in png.upper() for png in pictures.values())
     page = lake.get_bytes(summary["report"]).decode()
     assert summary["snapshot"] in page and "not a medical device" in page

@@ -39,6 +39,8 @@ class Check:
     column: str | None
     expectation: str
     arguments: tuple[tuple[str, Any], ...]
+    claim: str
+    """What is expected, as Data Docs say it."""
     detail: str
     """Column that says, for an offending row, what is wrong with it."""
     message: str
@@ -46,6 +48,8 @@ class Check:
     remedy: str
     order: str | None = None
     """Column that offenders are listed by, instead of the worst first."""
+    unit: str = ""
+    """Of `detail`, where that is a number."""
 
 
 def _check(
@@ -53,85 +57,89 @@ def _check(
     table: Any,
     column: str | None,
     expectation: str,
+    claim: str,
     detail: str,
     message: str,
     remedy: str,
     order: str | None = None,
+    unit: str = "",
     **arguments: Any,
 ) -> Check:
-    return Check(name, table, column, expectation, tuple(arguments.items()), detail, message, remedy, order)
+    return Check(
+        name, table, column, expectation, tuple(arguments.items()), claim, detail, message, remedy, order, unit
+    )
 
 
 NULL, NOT_NULL, BETWEEN = "ExpectColumnValuesToBeNull", "ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeBetween"
 
 CHECKS = (
-    _check("label_map", "label_map", "problem", NULL, "problem",
+    _check("label_map", "label_map", "problem", NULL, "Every body part and fracture state has one code, without gaps, and no word means two things.", "problem",
            "The label map is incomplete or contradicts itself in {count} places.",
            "Mend the label map (OSTEON_LABELS_FILE) and run again."),
-    _check("sources_pulled", "sources", "problem", NULL, "problem",
+    _check("sources_pulled", "sources", "problem", NULL, "Every source could be pulled.", "problem",
            "{count} sources could not be pulled; the run goes on with their last good version, or without them.",
            "Do what the detail says, then run again."),
-    _check("dropped_images", "sources", "dropped", NULL, "dropped",
+    _check("dropped_images", "sources", "dropped", NULL, "Every source still publishes what it published in the run before.", "dropped",
            "{count} sources no longer publish some images of the run before.",
            "Nothing is lost: old snapshots still hold them. Ask the publisher if it was meant."),
-    _check("enough_images", "images", None, "ExpectTableRowCountToBeBetween", "",
+    _check("enough_images", "images", None, "ExpectTableRowCountToBeBetween", "There are enough images to train on.", "",
            "There are too few images to train on.", "Add sources, or look at why so many were left out.",
            min_value="minimum"),
-    _check("unusable_images", "images", "unusable", NULL, "unusable",
+    _check("unusable_images", "images", "unusable", NULL, "Every image can be decoded, is large enough and shows something.", "unusable",
            "{count} images cannot be used ({share}).", "Nothing is lost: they stay in the lake. Ask the publisher for whole files."),
-    _check("truncated", "images", "broken_stream", NULL, "broken_stream",
+    _check("truncated", "images", "broken_stream", NULL, "Every image's stream is whole.", "broken_stream",
            "{count} images have a broken stream ({share}).", "The missing part was set to zero in a copy; replace them by whole files."),
-    _check("unknown_labels", "images", "unknown_label", NULL, "unknown_label",
+    _check("unknown_labels", "images", "unknown_label", NULL, "Every label is in the label map.", "unknown_label",
            "{count} images carry labels that the label map does not hold ({share}).",
            "Add the words as aliases to the label map, or mend the source's label rules."),
-    _check("missing_labels", "images", "raw_label", NOT_NULL, "raw_label",
+    _check("missing_labels", "images", "raw_label", NOT_NULL, "Every image has a label.", "raw_label",
            "{count} images have no label at all ({share}).", "Mend the source's label rules, or label them."),
-    _check("ambiguous_labels", "images", "ambiguous_label", NULL, "ambiguous_label",
+    _check("ambiguous_labels", "images", "ambiguous_label", NULL, "Every label says one body part.", "ambiguous_label",
            "{count} images show several body parts, or none is said ({share}); they are left out.",
            "Label them by hand, or let the base models decide."),
-    _check("conflicting_labels", "images", "conflict", NULL, "conflict",
+    _check("conflicting_labels", "images", "conflict", NULL, "Copies of one picture agree in their labels.", "conflict",
            "{count} images have a copy with another label ({share}).", "Decide which label is right; until then they are left out.", order="group"),
-    _check("exact_copies", "images", "exact_copies", NULL, "exact_copies",
+    _check("exact_copies", "images", "exact_copies", NULL, "No image is published twice, byte for byte.", "exact_copies",
            "{count} images were published several times, byte for byte ({share}).", "Nothing to do: each is used once."),
-    _check("near_copies", "images", "near_copies", NULL, "near_copies",
+    _check("near_copies", "images", "near_copies", NULL, "No image is a re-exported, resized, rotated or mirrored copy of another.", "near_copies",
            "{count} images are copies of another one: re-exported, resized, rotated or mirrored ({share}).",
            "Nothing to do: copies of one original always stay in one split.", order="group"),
-    _check("leaking_split", "images", "leaking_split", NULL, "leaking_split",
+    _check("leaking_split", "images", "leaking_split", NULL, "No picture stands in several of its publisher's splits.", "leaking_split",
            "{count} images stand, as copies, in several of their publisher's splits ({share}).",
            "Do not trust figures measured on the publisher's split; Osteon makes its own.", order="group"),
-    _check("dark_bands", "images", "dark_band", BETWEEN, "band_where",
+    _check("dark_bands", "images", "dark_band", BETWEEN, "No image has a wide flat black band at an edge.", "band_where",
            "{count} images have a wide black band at an edge, as if cut and padded before they were published ({share}).",
            "Look at them: what is missing cannot be mended. Ask the publisher for the originals.", max_value="maximum"),
-    _check("bright_bands", "images", "bright_band", BETWEEN, "band_where",
+    _check("bright_bands", "images", "bright_band", BETWEEN, "No image has a wide flat grey or white band at an edge.", "band_where",
            "{count} images have a wide grey or white band at an edge: cut and padded, or an unexposed margin ({share}).",
            "Look at them: what is missing cannot be mended. Ask the publisher for the originals.", max_value="maximum"),
-    _check("low_contrast", "images", "contrast", BETWEEN, "contrast", "{count} images have hardly any contrast ({share}).",
-           "Look at them; a failed exposure or export teaches nothing.", min_value="minimum"),
-    _check("inverted", "images", "median", BETWEEN, "median", "{count} images look like negatives, bones dark on white ({share}).",
-           "Invert them at the source, or leave them out.", max_value="maximum"),
-    _check("several_exposures", "images", "gutter", BETWEEN, "gutter", "{count} films hold several exposures side by side ({share}).",
-           "Nothing to do, unless their labels are about one of the exposures only.", max_value="maximum"),
-    _check("extreme_aspect", "images", "aspect", BETWEEN, "aspect", "{count} images are extremely long or wide ({share}).",
-           "Look at them: a strip shows little once it is scaled.", max_value="maximum"),
-    _check("colour_images", "images", "colour", BETWEEN, "colour", "{count} images are in colour: photographs or screenshots ({share}).",
-           "Leave them out at the source: a radiograph has no colour.", max_value="maximum"),
-    _check("cross_sections", "images", "oval", BETWEEN, "oval", "{count} images look like CT slices, ovals with air all around ({share}).",
-           "Leave them out at the source: a cross-section is no radiograph.", max_value="maximum"),
-    _check("burnt_in_text", "images", "text", BETWEEN, "text", "{count} images have text burnt in ({share}).",
-           "Make sure that it names no person. A model may learn the text of a publisher instead of the bone.", max_value="maximum"),
-    _check("suspected_labels", "images", "suspected_label", NULL, "suspected_label",
+    _check("low_contrast", "images", "contrast", BETWEEN, "Every image has contrast.", "contrast", "{count} images have hardly any contrast ({share}).",
+           "Look at them; a failed exposure or export teaches nothing.", unit="grey levels", min_value="minimum"),
+    _check("inverted", "images", "median", BETWEEN, "Bones are bright on every image.", "median", "{count} images look like negatives, bones dark on white ({share}).",
+           "Invert them at the source, or leave them out.", unit="median grey level", max_value="maximum"),
+    _check("several_exposures", "images", "gutter", BETWEEN, "Every film holds one exposure.", "gutter", "{count} films hold several exposures side by side ({share}).",
+           "Nothing to do, unless their labels are about one of the exposures only.", unit="of the width is the gap", max_value="maximum"),
+    _check("extreme_aspect", "images", "aspect", BETWEEN, "No image is extremely long or wide.", "aspect", "{count} images are extremely long or wide ({share}).",
+           "Look at them: a strip shows little once it is scaled.", unit=": 1", max_value="maximum"),
+    _check("colour_images", "images", "colour", BETWEEN, "No image is in colour.", "colour", "{count} images are in colour: photographs or screenshots ({share}).",
+           "Leave them out at the source: a radiograph has no colour.", unit="grey levels between channels", max_value="maximum"),
+    _check("cross_sections", "images", "oval", BETWEEN, "No image is a cross-section.", "oval", "{count} images look like CT slices, ovals with air all around ({share}).",
+           "Leave them out at the source: a cross-section is no radiograph.", unit="overlap with an ellipse", max_value="maximum"),
+    _check("burnt_in_text", "images", "text", BETWEEN, "No image has text burnt in.", "text", "{count} images have text burnt in ({share}).",
+           "Make sure that it names no person. A model may learn the text of a publisher instead of the bone.", unit="characters", max_value="maximum"),
+    _check("suspected_labels", "images", "suspected_label", NULL, "A classifier that never saw the image does not doubt its label.", "suspected_label",
            "{count} labels are doubtful: a classifier that never saw the image disagrees ({share}).",
            "Look at them, the most doubtful first; nothing was changed.", order="doubt_rank"),
-    _check("missing_classes", "classes", "images", BETWEEN, "class",
+    _check("missing_classes", "classes", "images", BETWEEN, "Every class has an image.", "images",
            "{count} of the label map's classes have no image.", "Add a source that holds them; the model cannot learn them.",
-           min_value=1),
-    _check("class_minimum", "classes", "originals_if_any", BETWEEN, "class",
+           unit="images", min_value=1),
+    _check("class_minimum", "classes", "originals_if_any", BETWEEN, "Every class that is there has enough originals.", "originals_if_any",
            "{count} classes have too few originals.", "Add images of these classes; figures for them are little more than chance.",
-           min_value="minimum"),
-    _check("class_balance", "classes", "imbalance", BETWEEN, "class",
+           unit="originals", min_value="minimum"),
+    _check("class_balance", "classes", "imbalance", BETWEEN, "No class is far smaller than the largest.", "imbalance",
            "{count} classes are far smaller than the largest one.", "Add images of these classes, or merge them.",
-           max_value="maximum"),
-    _check("class_shift", "shift", "psi", BETWEEN, "moved",
+           unit=": 1", max_value="maximum"),
+    _check("class_shift", "shift", "psi", BETWEEN, "The classes' shares are those that the champion learnt.", "moved",
            "The classes' shares have shifted since the champion learnt them.",
            "See which source changed; figures of the champion may not hold on such data.", max_value="maximum"),
 )  # fmt: skip

@@ -162,10 +162,9 @@ def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold],
             if check.column is not None:
                 arguments |= {"column": check.column, "mostly": 1 - threshold.max_share}
             kind = getattr(expectations, check.expectation)
-            notes = f"**{check.name}**: {check.remedy}"
-            suite.add_expectation(
-                kind(severity=threshold.severity, notes=notes, meta={"check": check.name}, **arguments)
-            )
+            allowed = f" Up to {threshold.max_share:.0%} may fail." if threshold.max_share else ""
+            words = {"description": f"{check.name}: {check.claim}{allowed}", "notes": check.remedy}
+            suite.add_expectation(kind(severity=threshold.severity, meta={"check": check.name}, **words, **arguments))
         data = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
         definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=data, suite=suite))
         identity = [column for column in ("source", "path", "class") if column in table]
@@ -206,7 +205,7 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
     offenders = []
     for row in _worst_first(check, table.loc[failing]).head(MOST_OFFENDERS).to_dict("records"):
         name = f"{row['source']}:{row['path']}" if "path" in row else row.get("class", row.get("source"))
-        offender = {"name": str(name), "detail": _told(row[check.detail])}
+        offender = {"name": str(name), "detail": _told(row[check.detail], check.unit)}
         if isinstance(row.get("sha256"), str):
             offender["sha256"] = row["sha256"]
         if check.order == "group":
@@ -236,8 +235,10 @@ def _worst_first(check: Check, failing: pd.DataFrame) -> pd.DataFrame:
     return failing
 
 
-def _told(value: Any) -> str:
-    return "" if pd.isna(value) else f"{value:.3g}" if isinstance(value, float) else str(value)
+def _told(value: Any, unit: str) -> str:
+    if pd.isna(value) or isinstance(value, str):
+        return "" if pd.isna(value) else value
+    return f"{value:.3g} {unit}".replace(" :", ":").rstrip()
 
 
 def _failing(check: Check, threshold: Threshold, table: pd.DataFrame) -> pd.Series:

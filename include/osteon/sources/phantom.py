@@ -239,11 +239,11 @@ def _ct_slice(file: PublishedFile, number: int, rng: np.random.Generator) -> Cha
     def oval(centre: tuple[float, float], axes: tuple[float, float]) -> np.ndarray:
         return ((x - centre[0]) / axes[0]) ** 2 + ((y - centre[1]) / axes[1]) ** 2 <= 1
 
-    film[oval((0, 0), (rng.uniform(0.33, 0.45), rng.uniform(0.25, 0.4)))] = 80
-    for shift in (-0.12, 0.12):
-        radius = rng.uniform(0.05, 0.09)
-        film[oval((shift, 0), (radius, radius))] = 235
-        film[oval((shift, 0), (0.6 * radius, 0.6 * radius))] = 130
+    film[oval((0, 0), (rng.uniform(0.33, 0.45), rng.uniform(0.25, 0.4)))] = rng.uniform(60, 110)
+    for side in (-1, 1):
+        centre, radius = (side * rng.uniform(0.1, 0.18), rng.uniform(-0.1, 0.1)), rng.uniform(0.04, 0.09)
+        film[oval(centre, (radius, radius))] = rng.uniform(200, 240)
+        film[oval(centre, (0.6 * radius, 0.6 * radius))] = rng.uniform(110, 150)
     return replace(file, data=_jpeg((film + rng.normal(0, 3, film.shape)).clip(0, 255).astype(np.uint8))), None
 
 
