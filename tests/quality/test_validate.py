@@ -167,7 +167,7 @@ def test_the_mail_tells_the_worst_first_and_escapes_names(found) -> None:
     assert "(+20 since the run before)" in mail.text and "(new since" in mail.text
     assert "No longer found: near_copies." in mail.text and "near_copies" in mail.html
     assert mail.subject == "[Osteon] critical: 2 data-quality findings, the run stopped before training"
-    assert mail.text.index("CRITICAL: 300 images have a broken stream") < mail.text.index("WARNING")
+    assert mail.text.index("CRITICAL: Images with a broken stream: 300") < mail.text.index("WARNING")
     assert "... and 292 more" in mail.text
     assert "&lt;script&gt;.jpg" in mail.html and "<script>" not in mail.html
 

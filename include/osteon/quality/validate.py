@@ -223,7 +223,7 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
     if check.table == "shift":
         finding = replace(finding, message=f"{message[:-1]}: {offenders[0]['detail']}.")
     elif check.table != "images":
-        finding = replace(finding, message=f"{message[:-1]}: {', '.join(item['name'] for item in offenders)}.")
+        finding = replace(finding, message=f"{message[:-1]} ({', '.join(item['name'] for item in offenders)}).")
     return finding
 
 
@@ -238,7 +238,7 @@ def _worst_first(check: Check, failing: pd.DataFrame) -> pd.DataFrame:
 def _told(value: Any, unit: str) -> str:
     if pd.isna(value) or isinstance(value, str):
         return "" if pd.isna(value) else value
-    return f"{value:.3g} {unit}".replace(" :", ":").rstrip()
+    return f"{value:.3g} {unit}".rstrip()
 
 
 def _failing(check: Check, threshold: Threshold, table: pd.DataFrame) -> pd.Series:
