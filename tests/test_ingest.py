@@ -120,7 +120,7 @@ def test_odd_files_are_left_out_with_a_reason_and_disturb_nothing(
     decision = Decision(target="s:blank.png", action="keep", who="ann", why="a test object")
     decide(lake, load_labels(line.settings.labels_file), decision)
     manifests = [line.run.sources()["s"]["manifest"]]
-    reviewed = line.review(line.run.stages()["group"]["catalog"])
+    reviewed = line.review(line.group(line.repair(line.run.stages()["inspect"]["catalog"])))
     line.validate(reviewed, manifests, str(tmp_path / "sources.yaml"))
     kept_after_all = catalogs.read(lake, line.split(reviewed, seed=0)).set_index("path").loc["blank.png"]
     assert pd.notna(kept_after_all["split"]) and kept_after_all["label_origin"] == "human"
