@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 
 import joblib
 import pandas as pd
@@ -48,7 +47,7 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
     large = (known["width"].astype("Float64") * known["height"].astype("Float64") > settings.max_pixels).fillna(False)
     known = known[~refused & ~large]  # what another limit refused, or let pass, is measured again
     fresh = sorted(set(catalog["sha256"]) - set(known["sha256"]))
-    rows = [asdict(row) for row in measure_all(lake, fresh, settings)]
+    rows = [vars(row) for row in measure_all(lake, fresh, settings)]
     if fresh:
         known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True) if len(known) else pd.DataFrame(rows)
         lake.put_table(MEASUREMENTS, known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -64,7 +64,7 @@ def measure(sha256: str, data: bytes, max_pixels: int) -> Measurement:
         truncated=image.truncated,
         decoded_fraction=image.decoded_rows / height if image.truncated else 1.0,
         colour=image.colour,
-        **asdict(examine(image.grey)),
+        **vars(examine(image.grey)),
         dhash=f"{hash_thumbnails(small[None])[0]:016x}",
         thumb=small.tobytes(),
     )
