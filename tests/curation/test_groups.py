@@ -66,6 +66,15 @@ def test_rotation_and_mirroring_leave_the_correlation_of_discs(size: tuple[int, 
     assert same == pytest.approx(1, abs=1e-3) and min(turned, mirrored) > 0.97 > other
 
 
+def test_a_copy_that_was_stretched_joins_when_its_name_says_so() -> None:
+    film = Image.fromarray(radiograph(6, "spine", size=(130, 240)))
+    stretched = film.resize((240, 240)).crop((4, 4, 236, 236))
+    groups = leakage_groups(
+        frame(("9_jpg.rf.aaaaaaaa1.jpg", encode(film)), ("9_jpg.rf.bbbbbbbb2.jpg", encode(stretched)))
+    )
+    assert groups.nunique() == 1
+
+
 def test_a_family_of_many_rotated_copies_falls_into_its_originals() -> None:
     images = []
     for original in range(3):
