@@ -1,8 +1,9 @@
-"""Every week: pull X-ray data sets, find out what is wrong with them, repair, split, train, register, report."""
+"""Every week: pull X-ray data sets, find out what is wrong with them, mend, relabel, split, train, register, report."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
@@ -11,6 +12,7 @@ from osteon.models.space import BUDGETS
 from osteon.pipeline import STAGES
 from osteon.settings import load_settings
 from osteon_airflow.mail import FailureMail, send_quality_mail
+from osteon_airflow.questions import ask
 from osteon_airflow.stages import RETRY_POLICY, credentials, pipeline
 from osteon_airflow.training import training_task
 
@@ -27,6 +29,7 @@ PARAMS = {
     "budget": Param("smoke", enum=list(BUDGETS), title="Budget", description="how long architectures are searched"),
     "stop_after": Param("report", enum=list(STAGES), title="Stop after", description="the last stage to run"),
     "force_retrain": Param(False, type="boolean", title="Force retrain", description="train although nothing changed"),
+    "ask": Param(True, type="boolean", title="Ask", description="wait for curators where the base models are unsure"),
     "seed": Param(0, type="integer", minimum=0, title="Seed", description="of the split and the training"),
 }
 
@@ -92,6 +95,28 @@ def xray_weekly() -> None:
         line.gate(validation, _sources_file(), lambda alert: send_quality_mail(line.settings, alert, *run))
 
     @task
+    def base_models(catalog: str) -> list[str]:
+        return pipeline("relabel").base_models(catalog, get_current_context()["params"]["seed"])
+
+    # Where too few labelled images are there to teach a base model, nothing is trained.
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def relabel(catalog: str, trainings: list[str]) -> str:
+        return pipeline("relabel").relabel(catalog, trainings[:], _sources_file())
+
+    @task
+    def register_base(trainings: list[str]) -> None:
+        pipeline("relabel").register_base(trainings[:], _sources_file())
+
+    @task
+    def questions(catalog: str) -> list[dict[str, str]]:
+        line = pipeline("relabel")
+        return line.questions() if get_current_context()["params"]["ask"] else []
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def answers(catalog: str, answers: list[dict[str, Any]]) -> str:
+        return pipeline("relabel").answers(catalog, answers[:])
+
+    @task
     def split(catalog: str) -> str:
         return pipeline("split").split(catalog, get_current_context()["params"]["seed"])
 
@@ -106,13 +131,16 @@ def xray_weekly() -> None:
     manifests = collect(ingest.expand(name=list_sources()))
     reviewed = review(group(repair(inspect(catalogue(manifests)))))
     passed = quality_gate(validate(reviewed, manifests))
-    snapshot = split(reviewed)
-    passed >> snapshot
-    registered = register(training_task(snapshot, models=["cnn_bilstm"]))
+    taught = base_models(reviewed)
+    passed >> taught
+    trained = training_task(reviewed, taught, stage="relabel", task_id="train_base")
+    relabelled = relabel(reviewed, trained)
+    snapshot = split(answers(relabelled, ask(questions(relabelled)).output))
+    registered = [register(training_task(snapshot, models=["cnn_bilstm"])), register_base(trained)]
     # The report tells of a stopped run as well; `finished` is what a failure on either side of it fails.
     reported = report()
     registered >> reported
-    [registered, reported] >> EmptyOperator(task_id="finished")
+    [*registered, reported] >> EmptyOperator(task_id="finished", trigger_rule=TriggerRule.NONE_FAILED)
 
 
 def _sources_file() -> str:

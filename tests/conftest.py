@@ -57,6 +57,16 @@ def lake(settings: Settings) -> Lake:
 
 
 @pytest.fixture
+def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings as variables, for `Pipeline` and for processes."""
+    values = settings.model_dump(include={"s3_endpoint", "s3_access_key", "s3_bucket", "state_dir", "upload_workers"})
+    values["s3_secret_key"] = settings.s3_secret_key.get_secret_value()
+    for name, value in values.items():
+        monkeypatch.setenv(f"OSTEON_{name.upper()}", str(value))
+    return dict(os.environ)
+
+
+@pytest.fixture
 def real_data() -> Path:
     """The folder with the two real archives."""
     if not REAL_DATA.is_dir():

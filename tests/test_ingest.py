@@ -33,16 +33,6 @@ from tests.pictures import encode, radiograph
 from tests.sources.publishers import KEY, Publisher, serve
 
 
-@pytest.fixture
-def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """The settings as variables, for `Pipeline` and for processes."""
-    values = settings.model_dump(include={"s3_endpoint", "s3_access_key", "s3_bucket", "state_dir", "upload_workers"})
-    values["s3_secret_key"] = settings.s3_secret_key.get_secret_value()
-    for name, value in values.items():
-        monkeypatch.setenv(f"OSTEON_{name.upper()}", str(value))
-    return dict(os.environ)
-
-
 def sources_file(folder: Path, location: Path) -> Path:
     entry = {"name": "s", "kind": "archive", "licence": "CC0-1.0", "location": str(location)}
     path = folder / "sources.yaml"

@@ -57,6 +57,7 @@ def run_command(
     budget: Annotated[str, typer.Option(help="smoke, standard or full")] = "smoke",
     stop_after: Annotated[str, typer.Option(help="the last stage to run")] = "report",
     force_retrain: Annotated[bool, typer.Option("--force-retrain")] = False,
+    ask: Annotated[bool, typer.Option("--ask", help="wait for curators where the base models are unsure")] = False,
     seed: Seed = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the summary to this file")] = None,
 ) -> None:
@@ -73,6 +74,7 @@ def run_command(
         "budget": budget,
         "stop_after": stop_after,
         "force_retrain": force_retrain,
+        "ask": ask,
         "seed": seed,
     }
     outcome = run_dag(settings, conf)

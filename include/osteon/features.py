@@ -11,22 +11,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from osteon.images.decode import decode
-from osteon.images.wavelet import WaveletRecipe, sub_bands
+from osteon.images.fourier import FourierRecipe
+from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake, derived_key
 from osteon.progress import parallel
 from osteon.settings import Settings
 
 VERSION = 1
+Recipe = WaveletRecipe | FourierRecipe
 SHARD = 512
 """Images in one shard."""
 
 
-def transform(data: bytes, recipe: WaveletRecipe, max_pixels: int) -> NDArray[np.float16]:
+def transform(data: bytes, recipe: Recipe, max_pixels: int) -> NDArray[np.float16]:
     """From an image file's bytes to features (rows, columns, bands); the one path for training and for serving."""
-    return sub_bands(decode(data, max_pixels).pixels, recipe)
+    return recipe.transform(decode(data, max_pixels).pixels)
 
 
-def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe: WaveletRecipe) -> NDArray[np.float16]:
+def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe: Recipe) -> NDArray[np.float16]:
     """Features (n, rows, columns, bands) in the snapshot's order; what no shard holds is transformed and kept.
 
     A mended image is read from its copy.

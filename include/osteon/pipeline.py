@@ -17,6 +17,9 @@ from osteon.runs import Run
 from osteon.settings import load_settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from osteon.curation.relabel import RelabelRules
     from osteon.quality.alert import Alert
 
 log = logging.getLogger(__name__)
@@ -29,6 +32,7 @@ STAGES = (
     "group",
     "review",
     "validate",
+    "relabel",
     "split",
     "train",
     "register",
@@ -182,6 +186,105 @@ class Pipeline:
             critical = [finding.message for finding in found.findings if finding.severity == "critical"]
             raise QualityError(f"stopped before training: {' '.join(critical)}")
 
+    def base_models(self, catalog: str, seed: int) -> list[str]:
+        """Names of the base models that the labelled images can teach; the run's record says why of others."""
+        from osteon.training.base import lacking
+
+        with self.run.stage("base_models") as numbers:
+            problems = {name: lacking(self._teaching(catalog, name, seed)) for name in self._rules().base_models}
+            numbers["untaught"] = {name: problem for name, problem in problems.items() if problem}
+            for name, problem in numbers["untaught"].items():
+                log.warning("%s is not trained: %s", name, problem)
+        return [name for name, problem in problems.items() if problem is None]
+
+    def register_base(self, trainings: list[str], sources_file: str) -> dict[str, str]:
+        """Put base models into the registry, named after the model that they serve; returns their versions."""
+        from osteon.registry import register_base
+
+        with self.run.stage("register_base") as numbers:
+            for training in trainings:
+                model = self.lake.get_json(f"{training}/result.json")["model"]
+                name = f"{self.model_name(sources_file)}-{model}"
+                numbers[name] = register_base(self.settings, self.lake, training, name)
+        return numbers
+
+    def relabel(self, catalog: str, trainings: list[str], sources_file: str) -> str:
+        """Give ambiguous images a body part where the base models and the rules say so; returns the catalog's key."""
+        from osteon.curation.relabel import changes, relabel, verdicts_key
+
+        with self.run.stage("relabel") as numbers:
+            results = [self.lake.get_json(f"{training}/result.json") for training in trainings]
+            by_answer = {result["answer"]: result for result in results}
+            labels = load_labels(self.settings.labels_file)
+            key, decisions = relabel(
+                self.lake, labels, self._rules(), catalog, by_answer, lambda images: self._chances(by_answer, images)
+            )
+            verdicts = self.lake.get_json(verdicts_key(decisions))
+            place = f"merges/{self.model_name(sources_file)}.json"
+            last: dict[str, Any] = self.lake.get_json(place) if self.lake.exists(place) else {}
+            before = last.get("before" if last.get("run") == self.run.run_id else "merged") or {}
+            told = changes(before, verdicts)
+            for text in told:
+                log.warning("%s", text)
+            merged = {item["source"]: item["into"] for item in verdicts if item["merged"]}
+            self.lake.put_json(place, {"run": self.run.run_id, "merged": merged, "before": before})
+            counts = self.lake.get_table(decisions, columns=["decision"])["decision"].value_counts()
+            numbers |= {"decisions": {str(name): int(count) for name, count in counts.items()}, "changes": told}
+            numbers |= {"catalog": key, "table": decisions, "trainings": trainings}
+        return key
+
+    def questions(self) -> list[dict[str, str]]:
+        """What this run asks curators: `image, name, why` of the images that the base models are least unsure of."""
+        from osteon.curation.relabel import REVIEW
+
+        table = self.lake.get_table(self.run.stages()["relabel"]["table"])
+        waiting = table[table["decision"] == REVIEW].sort_values("probability", ascending=False)
+        return [
+            {"image": row.sha256, "name": f"{row.source}:{row.path}", "why": f"Published as {row.raw_label}. {row.why}"}
+            for row in waiting.head(self.settings.ask_most).itertuples()
+        ]
+
+    def answers(self, catalog: str, answers: list[dict[str, Any]]) -> str:
+        """Record what curators answered, and apply it; returns the catalog's key."""
+        from osteon import catalog as catalogs
+        from osteon.curation.review import record, review
+
+        with self.run.stage("answers") as numbers:
+            labels = load_labels(self.settings.labels_file)
+            numbers["new"] = record(self.lake, labels, catalogs.read(self.lake, catalog), answers)
+            numbers["asked"] = len(answers)
+            key, counts = review(self.lake, labels, catalog)
+            numbers |= {**counts, "catalog": key}
+        return key
+
+    def _rules(self) -> RelabelRules:
+        from osteon.curation.relabel import load_rules
+
+        return load_rules(self.settings.relabel_file, load_labels(self.settings.labels_file))
+
+    def _teaching(self, catalog: str, model: str, seed: int) -> pd.DataFrame:
+        from osteon import catalog as catalogs
+        from osteon.curation.split import assignments
+        from osteon.training.base import teaching_images
+
+        labels, rule = load_labels(self.settings.labels_file), self._rules().base_models[model]
+        images = catalogs.read(self.lake, catalog)
+        return teaching_images(images, rule, labels, assignments(self.lake), self.settings, seed)
+
+    def _chances(self, results: dict[str, dict[str, Any]], images: pd.DataFrame) -> pd.DataFrame:
+        """Calibrated probability of each answer, by image."""
+        import pandas as pd
+
+        from osteon.features import load_features
+        from osteon.training.predictor import Predictor
+
+        columns = {}
+        for answer, result in results.items():
+            predictor = Predictor.from_lake(self.lake, result["key"])
+            features = load_features(self.settings, self.lake, images, predictor.recipe)
+            columns[answer] = predictor.chance(answer, features)
+        return pd.DataFrame(columns, index=images.index)
+
     def split(self, catalog: str, seed: int) -> str:
         from osteon.curation.split import split
 
@@ -196,8 +299,13 @@ class Pipeline:
 
         from osteon import catalog as catalogs
         from osteon.lake import derived_key
+        from osteon.training import base
         from osteon.training.train import VERSION
 
+        rules = self._rules()
+        if model in rules.base_models:
+            images = self._teaching(catalog, model, seed)
+            return base.training_key(images, model, rules.base_models[model], budget, seed, salt)
         snapshot = catalogs.snapshot_id(catalogs.read(self.lake, catalog), load_labels(self.settings.labels_file))
         inputs = [snapshot, asdict(BUDGETS[budget]), seed, self.settings.unknown_fracture, salt]
         return derived_key(f"models/{model}", VERSION, *inputs, suffix="")

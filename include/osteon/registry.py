@@ -106,6 +106,22 @@ def register(settings: Settings, lake: Lake, out: str, name: str, catalog: str =
     return Registration(name, version, alias, decision.promoted, decision.reason, held)
 
 
+def register_base(settings: Settings, lake: Lake, out: str, name: str) -> str:
+    """Register a base model's training as a version of `name`, once; the newest is `champion`. Returns the version."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    mlflow.set_tracking_uri(settings.mlflow_url)
+    client = mlflow.MlflowClient()
+    known = client.search_model_versions(f"name='{name}' and tag.`osteon.training` = '{out}'")
+    if known:
+        return str(known[0].version)
+    version = str(_log(settings, lake, out, lake.get_json(f"{out}/result.json"), name))
+    client.set_registered_model_alias(name, CHAMPION, version)
+    client.set_model_version_tag(name, version, "osteon.training", out)
+    return version
+
+
 def champion_key(name: str) -> str:
     """Where the lake tells what the champion of a model learnt from: `version, catalog, snapshot, images_by_class`."""
     return f"champions/{name}.json"
@@ -142,7 +158,7 @@ def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], name:
 
     snapshot = result["snapshot"]
     mlflow.set_experiment(settings.mlflow_experiment)
-    catalog = catalogs.read(lake, result["snapshot_key"])
+    images = lake.get_table(result["snapshot_key"], columns=["sha256", "source", "body_part", "split"])
     columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "body_part")]
     columns += [ColSpec(DataType.double, name) for name in ("fracture_probability", *result["classes"])]
     signature = ModelSignature(inputs=Schema([ColSpec(DataType.binary, "image")]), outputs=Schema(columns))
@@ -154,11 +170,11 @@ def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], name:
             {**result["architecture"], "budget": result["budget"], "seed": result["seed"], "snapshot": snapshot}
         )
         figures = {name: value for name, value in result["metrics"].items() if isinstance(value, int | float)}
-        by_part = result["metrics"]["fracture_auroc_by_part"]
+        by_part = result["metrics"].get("fracture_auroc_by_part", {})
         figures |= {f"fracture_auroc_{part}": value for part, value in by_part.items() if value is not None}
         mlflow.log_metrics(figures)
         mlflow.log_dict(result, "result.json")
-        used = catalog.loc[catalog["split"].notna(), ["sha256", "source", "body_part", "split"]].astype(object)
+        used = images[images["split"].notna()].astype(object)
         data = from_pandas(
             pd.DataFrame(used),
             source=f"{settings.s3_endpoint}/{settings.s3_bucket}/{result['snapshot_key']}",
@@ -174,5 +190,6 @@ def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], name:
             signature=signature,
             pip_requirements=versions,
             registered_model_name=name,
+            metadata={"classes": result["classes"]},
         )
     return int(info.registered_model_version)

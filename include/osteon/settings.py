@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     sources_file: Path = ROOT / "config" / "sources.demo.yaml"
     labels_file: Path = Path(__file__).with_name("labels.yaml")
     quality_file: Path = ROOT / "config" / "quality.yaml"
+    relabel_file: Path = ROOT / "config" / "relabel.yaml"
+
+    # Asking curators.
+    ask_most: int = Field(24, ge=0, description="images that one run asks about")
+    ask_hours: float = Field(72.0, gt=0, description="how long a run waits for an answer; then the image is left out")
 
     data_docs_kept: int = Field(12, ge=1, description="Data Docs of this many validations are kept in the lake")
 

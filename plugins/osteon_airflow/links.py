@@ -10,6 +10,11 @@ PAGES = "/osteon"
 """Where the pages of `osteon_airflow.pages` are, below Airflow's own address."""
 
 
+def thumbnail_path(sha256: str) -> str:
+    """Where Airflow's own pages find an image of the lake."""
+    return f"{PAGES}/thumbnail/{sha256}.png"
+
+
 def run_url(settings: Settings, dag_id: str, run_id: str) -> str:
     """Address of a DAG run."""
     return f"{settings.airflow_url}/dags/{dag_id}/runs/{quote(run_id, safe='')}"

@@ -13,13 +13,18 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from osteon.errors import LakeError
+from osteon.images.decode import UndecodableError, decode
+from osteon.images.wavelet import letterbox
 from osteon.lake import Lake
+from osteon.quality.pictures import png
 from osteon.settings import load_settings
 from osteon_airflow.links import PAGES
 
 READABLE = re.compile(r"(runs/[^/]+/report|quality/[^/]+/docs)/.+")
-"""What of the lake is shown; everything else, images above all, is not."""
+"""What of the lake is shown as it is; of images only thumbnails are."""
 MOST_RUNS = 50
+THUMBNAIL = 512
+"""Pixels."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' data: blob:; connect-src 'none'; "
     "form-action 'none'; frame-ancestors 'self'",
@@ -69,6 +74,17 @@ def lake_file(key: str) -> Response:
         raise HTTPException(404, str(error)) from None
     kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
     return Response(data, media_type=kind, headers=HEADERS)
+
+
+@app.get("/thumbnail/{sha256}.png")
+def thumbnail(sha256: str) -> Response:
+    """An image as people look at it who label it: scaled, and without metadata."""
+    settings = load_settings()
+    try:
+        pixels = decode(Lake.from_settings(settings).get_image(sha256), settings.max_pixels).pixels
+    except (LakeError, UndecodableError) as error:
+        raise HTTPException(404, str(error)) from None
+    return Response(png(letterbox(pixels, THUMBNAIL)), media_type="image/png", headers=HEADERS)
 
 
 class OsteonPlugin(AirflowPlugin):

@@ -15,18 +15,18 @@ log = logging.getLogger(__name__)
 LAST_LINES = 15
 
 
-def training_task(catalog: Any, models: list[str]) -> Any:
-    """A task mapped over `models` that trains each on the snapshot. Its results are keys in the lake.
+def training_task(catalog: Any, models: Any, stage: str = "train", task_id: str = "train") -> Any:
+    """A task mapped over `models` that trains each on the catalog. Its results are keys in the lake.
 
     It runs the command in a process of its own on the worker. Where training moves to another machine, the operator
     made here changes; the command and its result in the lake do not.
     """
 
-    @task(task_id="train")
+    @task(task_id=task_id)
     def train(catalog: str, model: str) -> str:
         from osteon_airflow.stages import pipeline
 
-        line = pipeline("train")
+        line = pipeline(stage)
         context = get_current_context()
         params = context["params"]
         salt = context["run_id"] if params["force_retrain"] else ""

@@ -67,7 +67,7 @@ def sources(tmp_path: Path) -> Path:
 
 
 def run(dag: Any, sources: Path, lake: Lake, **conf: object) -> tuple[Run, dict[str, str]]:
-    result = dag.test(run_conf={"sources": str(sources), "budget": "smoke", **conf})
+    result = dag.test(run_conf={"sources": str(sources), "budget": "smoke", "ask": False, **conf})
     states = {instance.task_id: str(instance.state) for instance in result.get_task_instances()}
     return Run(lake, result.run_id), states | {"run": str(result.state)}
 

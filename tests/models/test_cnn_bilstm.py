@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from osteon.errors import TrainingError
-from osteon.images.wavelet import WaveletRecipe, letterbox, sub_bands
+from osteon.images.wavelet import WaveletRecipe, letterbox
 from osteon.models.cnn_bilstm import build, marginal_cross_entropy
+from osteon.training.augment import of_wavelets
 from osteon.training.fit import dataset
 from tests.pictures import radiograph
 
 ARCHITECTURE = {
-    "blocks": 2, "filters": 4, "kernel": 3, "residual": True, "lstm_units": 3, "dropout": 0.2, "learning_rate": 1e-3,
+    "blocks": 2, "filters": 4, "growth": 2, "kernel": 3, "residual": True, "lstm_units": 3, "dropout": 0.2,
+    "learning_rate": 1e-3,
 }  # fmt: skip
 
 
@@ -46,22 +48,22 @@ def test_mirrored_sub_bands_are_the_sub_bands_of_the_mirrored_image() -> None:
     recipe = WaveletRecipe(side=64)
     pixels = letterbox(radiograph(3, "hand"), 64)
     signs = np.array([1, 1, -1, -1])
-    mirrored = sub_bands(np.ascontiguousarray(pixels[:, ::-1]), recipe)
-    np.testing.assert_allclose(sub_bands(pixels, recipe)[:, ::-1] * signs, mirrored, atol=2e-3)
+    mirrored = recipe.transform(np.ascontiguousarray(pixels[:, ::-1]))
+    np.testing.assert_allclose(recipe.transform(pixels)[:, ::-1] * signs, mirrored, atol=2e-3)
 
 
 def test_exposure_does_not_change_the_sub_bands() -> None:
     pixels = radiograph(4, "knee") // 2
     recipe = WaveletRecipe(side=64)
-    one, other = sub_bands(letterbox(pixels, 64), recipe), sub_bands(letterbox(pixels * 2, 64), recipe)
+    one, other = recipe.transform(letterbox(pixels, 64)), recipe.transform(letterbox(pixels * 2, 64))
     assert np.abs(one.astype(float) - other).max() < 0.1 < np.abs(one).max()
 
 
 def test_augmentation_changes_features_but_no_target_and_validation_changes_nothing() -> None:
     features = np.random.default_rng(1).normal(size=(20, 8, 8, 4)).astype(np.float16)
     allowed = np.eye(4, dtype=np.float32)[np.arange(20) % 4]
-    plain = next(iter(dataset(features, allowed, 20, None)))
+    plain = next(iter(dataset(features, allowed, 20)))
     np.testing.assert_array_equal(np.asarray(plain[0]), features.astype(np.float32))
-    changed = next(iter(dataset(features, allowed, 20, seed=3)))
+    changed = next(iter(dataset(features, allowed, 20, 3, of_wavelets(3))))
     assert not np.array_equal(np.sort(np.asarray(changed[0]).ravel()), np.sort(features.astype(np.float32).ravel()))
     np.testing.assert_array_equal(np.asarray(changed[1]).sum(axis=0), allowed.sum(axis=0))

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,10 +15,13 @@ from osteon import catalog as catalogs
 from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.training.classes import state_names
 
 VERSION = 2
 FOLDER = "decisions/"
 HUMAN = "human"
+LEAVE_OUT = "leave out"
+"""An answer instead of a body part, and the one that stands for none."""
 STATES = {"fractured": True, "non-fractured": False, "unknown": None}
 log = logging.getLogger(__name__)
 
@@ -111,6 +114,28 @@ def apply(catalog: pd.DataFrame, made: list[Decision], labels: LabelMap) -> tupl
                 result.loc[rows, "body_part"] = part
                 result.loc[rows, "fractured"] = pd.NA if fractured is None else fractured
     return result, idle
+
+
+def record(lake: Lake, labels: LabelMap, catalog: pd.DataFrame, answers: list[dict[str, Any]]) -> int:
+    """Keep what curators answered (`image, label, by`) as decisions; returns how many are new.
+
+    Who did not answer has decided nothing. The fracture state stays as it was published.
+    """
+    known = {(made.target, made.action, made.label) for made in decisions(lake)}
+    states = dict(zip(catalog["sha256"], state_names(catalog), strict=True))
+    new = 0
+    for answer in answers:
+        if answer["by"] is None:
+            continue
+        image, part = answer["image"], answer["label"]
+        what: dict[str, Any] = {"action": "drop"}
+        if part != LEAVE_OUT:
+            what = {"action": "label", "label": f"{part}/{states[image]}"}
+        made = Decision(target=image, who=answer["by"], why="answered in Airflow", **what)
+        if (made.target, made.action, made.label) not in known:
+            decide(lake, labels, made)
+            new += 1
+    return new
 
 
 def review(lake: Lake, labels: LabelMap, catalog_key: str) -> tuple[str, dict[str, int]]:

@@ -72,14 +72,14 @@ def split(
     after the same history give the same key.
     """
     catalog = catalogs.read(lake, catalog_key)
-    before = _assignments(lake)
+    before = assignments(lake)
     key = _key(settings, catalog_key, seed, catalog, before)
     if not lake.exists(key):
         catalog["reason"] = left_out(catalog, labels, settings.unknown_fracture == "marginal")
         taking_part = catalog["reason"].isna()
         if catalog.loc[taking_part, "group"].isna().any():
             raise catalogs.CatalogError("an image takes part that has no leakage group: run `group` first")
-        catalog["split"] = _place_images(catalog[taking_part], before, settings, seed).reindex(catalog.index)
+        catalog["split"] = place_images(catalog[taking_part], before, settings, seed).reindex(catalog.index)
         after = {**before, **dict(catalog.loc[taking_part, ["sha256", "split"]].itertuples(index=False))}
         key = _key(settings, catalog_key, seed, catalog, after)
         catalogs.write(lake, key, catalog)
@@ -96,7 +96,8 @@ def split(
     }
 
 
-def _place_images(images: pd.DataFrame, before: dict[str, str], settings: Settings, seed: int) -> pd.Series:
+def place_images(images: pd.DataFrame, before: dict[str, str], settings: Settings, seed: int) -> pd.Series:
+    """Split of each image (`source, body_part, fractured, group, sha256`); groups of images `before` keep theirs."""
     shares = {
         "train": settings.train_share,
         "val": settings.val_share,
@@ -116,7 +117,8 @@ def _place_images(images: pd.DataFrame, before: dict[str, str], settings: Settin
     return images["group"].map(place(groups, placed, shares, seed)).astype("string")
 
 
-def _assignments(lake: Lake) -> dict[str, str]:
+def assignments(lake: Lake) -> dict[str, str]:
+    """Split of every image that was ever placed, by `sha256`."""
     if not lake.exists(ASSIGNMENTS):
         return {}
     return dict(lake.get_table(ASSIGNMENTS)[["sha256", "split"]].itertuples(index=False, name=None))

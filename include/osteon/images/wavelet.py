@@ -24,6 +24,17 @@ class WaveletRecipe:
         coefficients = pywt.dwt_coeff_len(self.side, pywt.Wavelet(self.wavelet).dec_len, "periodization")
         return coefficients, coefficients, 4
 
+    def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """Grey levels (height, width) to features: approximation, horizontal, vertical and diagonal detail.
+
+        Grey levels are standardised by the image's own mean and deviation first, so that exposure does not count;
+        details are doubled, for they are small beside the approximation.
+        """
+        square = letterbox(pixels, self.side).astype(np.float32)
+        square = (square - square.mean()) / (square.std() + 1.0)
+        approximation, details = pywt.dwt2(square, self.wavelet, mode="periodization")
+        return np.stack([approximation / 2, *(2 * band for band in details)], axis=-1).astype(np.float16)
+
 
 def letterbox(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Scale (height, width) to fit a square of `side`, keep the aspect, and pad with black."""
@@ -35,15 +46,3 @@ def letterbox(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     top, left = (side - size[1]) // 2, (side - size[0]) // 2
     square[top : top + size[1], left : left + size[0]] = small
     return square
-
-
-def sub_bands(pixels: NDArray[np.uint8], recipe: WaveletRecipe) -> NDArray[np.float16]:
-    """Approximation, horizontal, vertical and diagonal detail as (rows, columns, 4).
-
-    Grey levels are standardised by the image's own mean and deviation first, so that exposure does not count;
-    details are doubled, for they are small beside the approximation.
-    """
-    square = letterbox(pixels, recipe.side).astype(np.float32)
-    square = (square - square.mean()) / (square.std() + 1.0)
-    approximation, details = pywt.dwt2(square, recipe.wavelet, mode="periodization")
-    return np.stack([approximation / 2, *(2 * band for band in details)], axis=-1).astype(np.float16)

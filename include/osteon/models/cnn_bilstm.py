@@ -1,4 +1,4 @@
-"""The main model: a CNN whose feature map a bidirectional LSTM reads row by row."""
+"""The main model, and the base models: a CNN whose feature map a bidirectional LSTM reads row by row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from osteon.errors import TrainingError
 
 
 def build(architecture: dict[str, Any], shape: tuple[int, int, int], classes: int) -> Any:
-    """A compiled `keras.Model` from features (rows, columns, bands) to logits (classes).
+    """A compiled `keras.Model` from features (rows, columns, planes) to logits (classes).
 
     Each row of the last feature map is one time step, so the sequence's length is the number of rows. Raises
     `TrainingError` when that is below 2: a recurrent layer has nothing to read then.
@@ -16,10 +16,10 @@ def build(architecture: dict[str, Any], shape: tuple[int, int, int], classes: in
     import keras
 
     layers = keras.layers
-    inputs = keras.Input(shape, name="sub_bands")
+    inputs = keras.Input(shape, name="features")
     x = inputs
     for block in range(architecture["blocks"]):
-        filters = architecture["filters"] * 2**block
+        filters = architecture["filters"] * architecture["growth"] ** block
         before = x
         x = layers.Conv2D(filters, architecture["kernel"], padding="same", use_bias=False)(x)
         x = layers.BatchNormalization(momentum=0.9)(x)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-SPACE_VERSION = 1
+SPACE_VERSION = 2
+Choose = Callable[[Any], dict[str, Any]]
+"""Draws one architecture of a space from a `keras_tuner.HyperParameters`."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Budget:
     side: int = 128
     """Pixels of the letterboxed square."""
     batch: int = 32
+    widest: int = 128
+    """Filters or units of a base model's layer."""
 
 
 BUDGETS = {
@@ -31,8 +36,9 @@ BUDGETS = {
 
 
 def choose(hp: Any) -> dict[str, Any]:
-    """One architecture of the space, drawn from a `keras_tuner.HyperParameters`."""
+    """The main model's space."""
     return {
+        "growth": 2,
         "blocks": hp.Int("blocks", 2, 3),
         "filters": hp.Choice("filters", [16, 24, 32]),
         "kernel": hp.Choice("kernel", [3, 5]),
@@ -41,3 +47,34 @@ def choose(hp: Any) -> dict[str, Any]:
         "dropout": hp.Choice("dropout", [0.2, 0.4]),
         "learning_rate": hp.Choice("learning_rate", [3e-3, 1e-3]),
     }
+
+
+def base_space(widest: int) -> Choose:
+    """The base models' space, of layers with at most `widest` filters or units."""
+    sizes = [size for size in (32, 64, 128) if size <= widest]
+
+    def choose_base(hp: Any) -> dict[str, Any]:
+        return {
+            "blocks": hp.Int("blocks", 1, 3),
+            "filters": hp.Choice("filters", sizes),
+            "growth": 1,
+            "kernel": hp.Choice("kernel", [3, 5]),
+            "residual": hp.Boolean("residual"),
+            "lstm_units": hp.Choice("lstm_units", sizes),
+            "dropout": hp.Choice("dropout", [0.2, 0.4]),
+            "learning_rate": hp.Choice("learning_rate", [1e-3, 1e-4]),
+        }
+
+    return choose_base
+
+
+BASE_START = {
+    "blocks": 3, "filters": 32, "growth": 1, "kernel": 3, "residual": False, "lstm_units": 32, "dropout": 0.2,
+    "learning_rate": 1e-3,
+}  # fmt: skip
+"""The architecture that inputs are compared with, before a search."""
+BASE_BUDGETS = {
+    "smoke": Budget(search_epochs=3, factor=3, search_images=300, fit_epochs=8, patience=3, side=48, widest=32),
+    "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=20, patience=5),
+    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=50, patience=8),
+}

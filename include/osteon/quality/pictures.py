@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ def thumbnails(
                 pixels = decode(lake.get_image(item["sha256"]), max_pixels).pixels
             except UndecodableError:
                 continue
-            shown[name].append(Picture(f"{name}-{len(shown[name])}", _png(letterbox(pixels, SIDE)), item["name"]))
+            shown[name].append(Picture(f"{name}-{len(shown[name])}", png(letterbox(pixels, SIDE)), item["name"]))
             left -= 1
     return shown
 
@@ -66,16 +67,22 @@ def before_and_after(
         after = letterbox(decode(lake.get_image(item["repaired"]), max_pixels).pixels, SIDE)
         pair = (("before", before), ("after", after))
         before_picture, after_picture = (
-            Picture(f"repair-{number}-{when}", _png(pixels), f"{item['name']}, {when}") for when, pixels in pair
+            Picture(f"repair-{number}-{when}", png(pixels), f"{item['name']}, {when}") for when, pixels in pair
         )
         shown.append((before_picture, after_picture))
     return shown
 
 
-def _png(pixels: NDArray[np.uint8]) -> bytes:
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    """Pixels (height, width), or with 3 channels, as a PNG without metadata."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def data_url(picture: bytes) -> str:
+    """A PNG as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(picture).decode()
 
 
 def class_chart(classes: dict[str, dict[str, int]]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import pandas as pd
@@ -10,9 +9,10 @@ from markupsafe import Markup
 
 from osteon.lake import Lake
 from osteon.quality.alert import by_source, environment, lines
-from osteon.quality.pictures import before_and_after, class_chart, thumbnails
+from osteon.quality.pictures import before_and_after, class_chart, data_url, thumbnails
 from osteon.quality.validate import read_validation
 from osteon.reports.inventory import head_count, published_files, sankey
+from osteon.reports.relabel import write_relabel_report
 from osteon.reports.summary import summarise, tables
 from osteon.runs import Run
 from osteon.settings import Settings
@@ -47,15 +47,17 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
             by_source=by_source,
             thumbnails=thumbnails(lake, findings, settings.max_pixels, most=THUMBNAILS_EACH * len(findings)),
             repairs=before_and_after(lake, validation, settings.max_pixels, THUMBNAILS_EACH) if validation else [],
-            data_url=_data_url,
+            data_url=data_url,
             metrics=METRICS,
-            chart=_data_url(class_chart(summary["classes"])) if summary["classes"] else None,
+            chart=data_url(class_chart(summary["classes"])) if summary["classes"] else None,
             registry=f"{settings.mlflow_url}/#/models",
         )
     )
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
     if found is not None:
         _write_inventory(lake, run, published_files(*found), key.removesuffix("index.html"))
+        if "relabel" in run.stages():
+            write_relabel_report(settings, lake, run.stages()["relabel"], found[1], key.removesuffix("index.html"))
     lake.put_json(f"{run.prefix}/summary.json", summary)
     return key
 
@@ -75,10 +77,6 @@ def _write_inventory(lake: Lake, run: Run, files: pd.DataFrame, folder: str) -> 
     )
     lake.put_bytes(f"{folder}inventory.html", page.encode(), "text/html; charset=utf-8")
     lake.put_bytes(f"{folder}inventory.csv", table.to_csv(index=False).encode(), "text/csv; charset=utf-8")
-
-
-def _data_url(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def table_lines(summary: dict[str, Any]) -> list[Any]:

@@ -17,7 +17,14 @@ from osteon.runs import Run
 def tables(lake: Lake, run: Run) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """A run's manifests, in one, and its latest catalog; None for a run that did not come to `repair`."""
     stages = run.stages()
-    latest = next((stages[name]["catalog"] for name in ("split", "review", "group", "repair") if name in stages), None)
+    latest = next(
+        (
+            stages[name]["catalog"]
+            for name in ("split", "answers", "relabel", "review", "group", "repair")
+            if name in stages
+        ),
+        None,
+    )
     if latest is None:
         return None
     manifests = [numbers["manifest"] for numbers in run.sources().values() if "manifest" in numbers]
@@ -40,6 +47,7 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
         "classes": {},
         "left_out": {},
         "split": {},
+        "relabel": None,
         "models": {},
         "champion": None,
         "registered": None,
@@ -60,6 +68,15 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
             {name: getattr(finding, name) for name in ("check", "severity", "message", "count", "remedy")}
             for finding in findings
         ]
+    if "relabel" in stages:
+        numbers = stages["relabel"]
+        models = [lake.get_json(f"{training}/result.json") for training in numbers["trainings"]]
+        summary["relabel"] = {name: numbers[name] for name in ("decisions", "changes")}
+        summary["relabel"]["untaught"] = stages.get("base_models", {}).get("untaught", {})
+        summary["relabel"]["models"] = {
+            result["model"]: {name: result[name] for name in ("input", "metrics", "intervals", "ablation")}
+            for result in models
+        }
     if "register" in stages:
         numbers = stages["register"]
         result = lake.get_json(f"{numbers['training']}/result.json")

@@ -59,6 +59,7 @@ class PhantomConfig(SourceConfig):
     seed: int = 0
     images: int = Field(400, ge=1, description="originals, before defects are added")
     parts: tuple[str, ...] = tuple(PARTS)
+    published_part: str | None = Field(None, description="the word for every body part; its own name without one")
     fractured_share: float = Field(0.4, ge=0, le=1)
     longer_side: tuple[int, int] = (168, 256)
     defects: Defects = Defects()
@@ -106,7 +107,7 @@ class PhantomSource:
             state = "fractured" if fractured else "non-fractured"
             split = str(rng.choice(SPLITS))
             path = f"{split}/{part}/{state}/{number:05d}.jpg"
-            originals.append(PublishedFile(path, _jpeg(pixels), f"{part}|{state}", split))
+            originals.append(PublishedFile(path, _jpeg(pixels), f"{config.published_part or part}|{state}", split))
         return _inject(originals, config, rng)
 
 

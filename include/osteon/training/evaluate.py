@@ -50,7 +50,7 @@ def measure(images: pd.DataFrame, probabilities: NDArray[np.floating], classes: 
     result["average_precision"] = float(average_precision_score(yes, score)) if 0 < yes.sum() < len(yes) else None
     result["sensitivity_at_90_specificity"] = sensitivity(yes, score)
     confidence = probabilities.max(axis=1)[known]
-    result["ece"] = _calibration_error(confidence, right[known]) if known.any() else None
+    result["ece"] = calibration_error(confidence, right[known]) if known.any() else None
     return result
 
 
@@ -136,7 +136,18 @@ def paired_difference(
     return float(low), float(high)
 
 
-def _calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+def calibration(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> list[dict[str, float]]:
+    """Reliability of probabilities in equal bins that hold any: `from, count, mean, share` (share that is true)."""
+    place = np.minimum((chance * BINS).astype(int), BINS - 1)
+    return [
+        {"from": i / BINS, "count": int((place == i).sum()), "mean": float(chance[place == i].mean()),
+         "share": float(truth[place == i].mean())}
+        for i in range(BINS) if (place == i).any()
+    ]  # fmt: skip
+
+
+def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
+    """Expected calibration error over BINS equal bins (Guo et al., ICML 2017)."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gaps = [
         abs(confidence[bins == i].mean() - right[bins == i].mean()) * (bins == i).mean()

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
+from osteon.training.augment import Augment
+
 
 def sample_weights(allowed: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,): inverse square root of the class's frequency, mean 1. A marginal target weighs as its rarest class."""
@@ -17,12 +19,14 @@ def sample_weights(allowed: NDArray[np.float32]) -> NDArray[np.float32]:
     return (weight / weight.mean()).astype(np.float32)
 
 
-def dataset(features: NDArray[np.float16], allowed: NDArray[np.float32], batch: int, seed: int | None) -> Any:
-    """`tf.data` of (features, allowed, weight) in batches; with a seed shuffled and augmented.
-
-    A wavelet transform commutes with a mirror (columns reversed, horizontal differences change sign) and with gain,
-    so these are the augmentations that are exact on sub-bands.
-    """
+def dataset(
+    features: NDArray[np.float16],
+    allowed: NDArray[np.float32],
+    batch: int,
+    seed: int | None = None,
+    augment: Augment | None = None,
+) -> Any:
+    """`tf.data` of (features, allowed, weight) in batches; with a seed shuffled, with `augment` augmented."""
     import tensorflow as tf
 
     weights = sample_weights(allowed)
@@ -30,20 +34,8 @@ def dataset(features: NDArray[np.float16], allowed: NDArray[np.float32], batch: 
     if seed is not None:
         data = data.shuffle(len(features), seed=seed)
     data = data.batch(batch).map(lambda x, y, w: (tf.cast(x, tf.float32), y, w))
-    if seed is not None:
-        # PyWavelets orders the details horizontal, vertical, diagonal; the last two are differences along columns
-        signs = tf.constant([1.0, 1.0, -1.0, -1.0])
-        random = tf.random.Generator.from_seed(seed)
-
-        def augment(x: Any, y: Any, w: Any) -> tuple[Any, Any, Any]:
-            count = tf.shape(x)[0]
-            flip = random.uniform((count, 1, 1, 1)) < 0.5
-            x = tf.where(flip, tf.reverse(x, [2]) * signs, x)
-            shift = tf.cast(random.uniform((2,), -3, 4, dtype=tf.int32), tf.int32)
-            x = tf.roll(x, shift, axis=[1, 2])
-            return x * random.uniform((count, 1, 1, 1), 0.9, 1.1), y, w
-
-        data = data.map(augment)
+    if augment is not None:
+        data = data.map(lambda x, y, w: (augment(x), y, w))
     return data.prefetch(2)
 
 
@@ -56,6 +48,7 @@ def fit(
     patience: int,
     batch: int,
     seed: int,
+    augment: Augment,
 ) -> int:
     """Train with early stopping on the validation loss; the best weights stay. Returns the number of epochs run."""
     import keras
@@ -63,8 +56,8 @@ def fit(
     stop = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
     slower = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.4, patience=max(2, patience // 3))
     history = model.fit(
-        dataset(*train, batch, seed),
-        validation_data=dataset(*val, 128, None),
+        dataset(*train, batch, seed, augment),
+        validation_data=dataset(*val, 128),
         epochs=epochs,
         callbacks=[stop, slower],
         verbose=2,

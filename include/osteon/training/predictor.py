@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from osteon.features import transform
+from osteon.features import Recipe, transform
+from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.training.classes import ClassList
 from osteon.training.fit import logits
 
 MODEL, RECIPE = "model.keras", "recipe.json"
+RECIPES: dict[str, Any] = {kind.__name__: kind for kind in (WaveletRecipe, FourierRecipe)}
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Predictor:
     """Model, input recipe, class list and temperature belong together."""
 
     model: Any
-    recipe: WaveletRecipe
+    recipe: Recipe
     classes: ClassList
     temperature: float
 
@@ -34,14 +36,19 @@ class Predictor:
         """(n, rows, columns, bands) to calibrated probabilities (n, classes)."""
         return softmax(logits(self.model, features) / self.temperature, axis=1)
 
+    def chance(self, name: str, features: NDArray[np.float16]) -> NDArray[np.float64]:
+        """(n,): calibrated probability of a class by its name, wherever the model has it."""
+        return self.from_features(features)[:, self.classes.names.index(name)]
+
     def from_bytes(self, images: list[bytes], max_pixels: int) -> NDArray[np.float64]:
         """Image files' bytes to calibrated probabilities (n, classes). Raises `UndecodableError`."""
         return self.from_features(np.stack([transform(data, self.recipe, max_pixels) for data in images]))
 
     def save(self, folder: Path) -> None:
         self.model.save(folder / MODEL)
-        recipe = {"recipe": asdict(self.recipe), "classes": list(self.classes.names), "temperature": self.temperature}
-        (folder / RECIPE).write_text(json.dumps(recipe, indent=1))
+        kind = type(self.recipe).__name__
+        stored = {"kind": kind, "recipe": asdict(self.recipe), "classes": list(self.classes.names)}
+        (folder / RECIPE).write_text(json.dumps({**stored, "temperature": self.temperature}, indent=1))
 
     @classmethod
     def load(cls, folder: Path) -> Predictor:
@@ -49,7 +56,8 @@ class Predictor:
 
         stored = json.loads((folder / RECIPE).read_text())
         model = keras.models.load_model(folder / MODEL, compile=False)
-        return cls(model, WaveletRecipe(**stored["recipe"]), ClassList(tuple(stored["classes"])), stored["temperature"])
+        recipe = RECIPES[stored["kind"]](**stored["recipe"])
+        return cls(model, recipe, ClassList(tuple(stored["classes"])), stored["temperature"])
 
     @classmethod
     def from_lake(cls, lake: Lake, out: str) -> Predictor:

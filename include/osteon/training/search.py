@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from osteon.errors import TrainingError
 from osteon.models import cnn_bilstm
-from osteon.models.space import SPACE_VERSION, Budget, choose
+from osteon.models.space import SPACE_VERSION, Budget, Choose
+from osteon.training.augment import Augment
 from osteon.training.fit import dataset
 
 log = logging.getLogger(__name__)
@@ -22,9 +23,18 @@ Data = tuple[NDArray[np.float16], NDArray[np.float32]]
 
 
 def search(
-    train: Data, val: Data, *, budget: Budget, seed: int, snapshot: str, folder: Path, min_completed: int
+    train: Data,
+    val: Data,
+    *,
+    choose: Choose,
+    augment: Augment,
+    budget: Budget,
+    seed: int,
+    snapshot: str,
+    folder: Path,
+    min_completed: int,
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The best architecture, and every trial (`trial, score, epochs, **architecture`), the best first.
+    """The best architecture of the space `choose`, and every trial (`trial, score, epochs, ...`), best first.
 
     The study's name holds the space, the budget and the snapshot, so another question never resumes this study.
     Raises `TrainingError` when fewer than `min_completed` trials completed.
@@ -33,7 +43,7 @@ def search(
     import keras_tuner
 
     shape, classes = train[0].shape[1:], train[1].shape[1]
-    question = json.dumps([SPACE_VERSION, asdict(budget), snapshot, seed, shape, classes])
+    question = json.dumps([SPACE_VERSION, choose.__name__, asdict(budget), snapshot, seed, shape, classes])
     name = hashlib.sha256(question.encode()).hexdigest()[:16]
     tuner = keras_tuner.Hyperband(
         lambda hp: cnn_bilstm.build(choose(hp), shape, classes),
@@ -53,7 +63,10 @@ def search(
             log.info("search: epoch %d, validation loss %.3f", epoch + 1, (logs or {})["val_loss"])
 
     tuner.search(
-        dataset(*train, budget.batch, seed), validation_data=dataset(*val, 128, None), verbose=0, callbacks=[Lines()]
+        dataset(*train, budget.batch, seed, augment),
+        validation_data=dataset(*val, 128),
+        verbose=0,
+        callbacks=[Lines()],
     )
     done = [trial for trial in tuner.oracle.trials.values() if trial.status == "COMPLETED" and trial.score is not None]
     if len(done) < min_completed:

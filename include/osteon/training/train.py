@@ -10,24 +10,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from osteon import catalog as catalogs
+from osteon.curation.relabel import load_rules
 from osteon.errors import ConfigurationError, TrainingError
 from osteon.features import load_features
 from osteon.images.wavelet import WaveletRecipe
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.models import cnn_bilstm
-from osteon.models.space import BUDGETS
+from osteon.models.space import BUDGETS, choose
 from osteon.settings import Settings
 from osteon.training import evaluate
+from osteon.training.augment import of_wavelets
+from osteon.training.base import train_base
 from osteon.training.classes import ClassList, class_names
 from osteon.training.fit import fit, logits, temperature
 from osteon.training.predictor import Predictor
+from osteon.training.sampling import sample_groups, tell_devices
 from osteon.training.search import search
 
-VERSION = 1
+VERSION = 2
 MODELS = ("cnn_bilstm",)
 log = logging.getLogger(__name__)
 
@@ -37,20 +40,25 @@ def train(
 ) -> dict[str, Any]:
     """Train `model` and leave it under `out` in the lake; `result.json` is written last.
 
+    A base model learns from a catalog that needs no splits, every other from a snapshot.
+
     Where `result.json` exists it is returned and nothing is done. The test split is used once, at the end. Raises
     `ConfigurationError` for an unknown model or budget, `TrainingError` when the data cannot carry a model.
     """
-    if model not in MODELS or budget not in BUDGETS:
+    base_models = tuple(load_rules(settings.relabel_file, load_labels(settings.labels_file)).base_models)
+    if model not in MODELS + base_models or budget not in BUDGETS:
         raise ConfigurationError(
-            f"no model {model!r} with budget {budget!r}: models are {MODELS}, budgets {tuple(BUDGETS)}"
+            f"no model {model!r} with budget {budget!r}: models are {MODELS + base_models}, budgets {tuple(BUDGETS)}"
         )
     if lake.exists(f"{out}/result.json"):
         stored: dict[str, Any] = lake.get_json(f"{out}/result.json")
         return stored
+    if model in base_models:
+        return train_base(settings, lake, snapshot_key, model, budget, seed, out)
     start = time.monotonic()
     import keras
 
-    _tell_devices()
+    tell_devices()
     keras.utils.set_random_seed(seed)
     catalog = catalogs.read(lake, snapshot_key)
     snapshot = catalogs.snapshot_id(catalog, load_labels(settings.labels_file))
@@ -67,11 +75,14 @@ def train(
     learn, check = (rows[name][allowed[rows[name]].any(axis=1)] for name in ("train", "val"))
     log.info("%d training images, %d classes: %s", len(learn), len(classes.names), ", ".join(classes.names))
 
+    augment = of_wavelets(seed)
     few = sample_groups(images["group"].iloc[learn], plan.search_images, seed)
     with tempfile.TemporaryDirectory(prefix="osteon-search-") as folder:
         architecture, trials = search(
             (features[learn][few], allowed[learn][few]),
             (features[check], allowed[check]),
+            choose=choose,
+            augment=augment,
             budget=plan,
             seed=seed,
             snapshot=snapshot,
@@ -88,6 +99,7 @@ def train(
         patience=plan.patience,
         batch=plan.batch,
         seed=seed,
+        augment=augment,
     )
     predictor = Predictor(winner, recipe, classes, temperature(logits(winner, features[check]), allowed[check]))
 
@@ -123,26 +135,6 @@ def train(
     return result
 
 
-def sample_groups(groups: pd.Series, most: int, seed: int) -> NDArray[np.intp]:
-    """Row numbers of whole groups, drawn at random until `most` rows are reached; all rows when there are fewer."""
-    if len(groups) <= most:
-        return np.arange(len(groups))
-    values = groups.to_numpy()
-    order = np.random.default_rng(seed).permutation(np.unique(values.astype(str)))
-    size = pd.Series(values).value_counts()
-    taken = set(order[: int(np.searchsorted(size[order].cumsum().to_numpy(), most, side="right"))])
-    return np.flatnonzero([value in taken for value in values])
-
-
 def class_counts(images: pd.DataFrame) -> dict[str, int]:
     """Images by `part/state`."""
     return {str(name): int(count) for name, count in class_names(images).value_counts().items()}
-
-
-def _tell_devices() -> None:
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    log.info("training on %s", ", ".join(gpu.name for gpu in gpus) if gpus else "the CPU: TensorFlow sees no GPU")

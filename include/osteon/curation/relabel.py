@@ -1,0 +1,264 @@
+"""Body parts for ambiguous images: what the base models say, what a rule lets them decide, and what they may not."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from osteon import catalog as catalogs
+from osteon.curation.conflicts import conflicts
+from osteon.curation.review import HUMAN
+from osteon.errors import ConfigurationError
+from osteon.labels import LabelMap, RawLabel
+from osteon.lake import Lake, derived_key
+
+VERSION = 1
+BASE_MODEL = "base-model"
+"""The `label_origin` of what is set here."""
+ACCEPTED, MERGED, REVIEW, LEFT_OUT = "accepted", "merged", "to review", "left out"
+
+
+class BaseModelRule(BaseModel):
+    """What a base model tells apart: `parts` are its answer, `unsure` ones teach neither side, all others are other."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    answer: str
+    parts: tuple[str, ...]
+    unsure: tuple[str, ...] = ()
+
+
+class SourceRule(BaseModel):
+    """What may be decided about a source's ambiguous images; see `config/relabel.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    may: Literal["nothing", "images", "merge"] = "images"
+    into: str | None = None
+    agreement: float = Field(0.95, gt=0.5, le=1)
+    originals: int = Field(20, ge=1)
+    like: tuple[str, ...] = ()
+
+
+class RelabelRules(BaseModel):
+    """The relabel file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: float = Field(0.9, gt=0.5, lt=1)
+    evidence: int = Field(20, ge=1)
+    specificity: float = Field(0.9, gt=0.5, le=1)
+    base_models: dict[str, BaseModelRule]
+    default: SourceRule
+    sources: dict[str, SourceRule] = {}
+
+    def rule(self, source: str) -> SourceRule:
+        return self.sources.get(source, self.default)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about a source as a whole."""
+
+    source: str
+    images: int
+    """Ambiguous ones."""
+    originals: int
+    into: str | None
+    agreement: float | None
+    """Share of originals that the base model takes for `into`, 0 to 1; None where nothing was asked."""
+    merged: bool
+    why: str
+
+
+def load_rules(path: Path, labels: LabelMap) -> RelabelRules:
+    """Read the relabel file. Raises `ConfigurationError`: no such file, a mistake in it, a part that is none."""
+    try:
+        rules = RelabelRules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ConfigurationError(f"there is no relabel file at {path}: set OSTEON_RELABEL_FILE") from None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ConfigurationError(f"the relabel file {path} cannot be read: {error}") from error
+    answers = {rule.answer for rule in rules.base_models.values()}
+    for name, rule in rules.base_models.items():
+        odd = {rule.answer, *rule.parts, *rule.unsure} - set(labels.parts)
+        if odd:
+            raise ConfigurationError(
+                f"{path}: {name} names {', '.join(sorted(odd))}, which the label map does not hold"
+            )
+    for name, source in rules.sources.items():
+        if source.may == "merge" and source.into not in answers:
+            raise ConfigurationError(
+                f"{path}: source {name} may merge, but `into: {source.into}` is none of {', '.join(sorted(answers))}"
+            )
+    return rules
+
+
+def ambiguous(catalog: pd.DataFrame, labels: LabelMap) -> pd.Series:
+    """Which images take part but for their body part: none is said, or several, or a word that means either."""
+    unknown = [
+        any(labels.resolve(item["raw_label"]).unknown for item in published) for published in catalog["published"]
+    ]
+    return (
+        catalog["body_part"].isna()
+        & ~catalog["quarantined"].fillna(False)
+        & catalog["reason"].isna()
+        & (catalog["label_origin"].fillna("") != HUMAN)
+        & ~pd.Series(unknown, index=catalog.index, dtype=bool)
+        & conflicts(catalog, labels).isna()
+    )
+
+
+def candidates(raw_labels: list[str | None], labels: LabelMap) -> set[str]:
+    """The parts that an ambiguous image's labels name; empty where they leave it open."""
+    named: set[str] = set()
+    for raw in raw_labels:
+        for word in RawLabel.parse(raw).parts:
+            part = labels.resolve(word).body_part
+            if part is not None:
+                named.add(part)
+    return named
+
+
+def judge_images(images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules, labels: LabelMap) -> pd.DataFrame:
+    """`body_part, probability, decision, why` for each ambiguous image by itself.
+
+    `chances` has a column per answer (hand, leg), the calibrated probability of it. An image gets an answer as its part
+    when that one is at least as likely as the threshold asks, no other answer is more likely than not, and its labels
+    name the part or leave it open.
+    """
+    rows = []
+    for (_, image), (_, chance) in zip(images.iterrows(), chances.iterrows(), strict=True):
+        best = str(chance.idxmax())
+        probability = float(chance[best])
+        named = candidates([item["raw_label"] for item in image["published"]], labels)
+        others = [answer for answer in chance.index if answer != best and chance[answer] > 0.5]
+        told: tuple[str | None, str, str]
+        if rules.rule(image["source"]).may == "nothing":
+            told = (None, LEFT_OUT, "the rule of its source lets nothing be decided")
+        elif probability < rules.threshold:
+            told = (None, REVIEW, f"{best} with {probability:.0%}, {rules.threshold:.0%} are needed")
+        elif others:
+            told = (None, REVIEW, f"may be {best} and {', '.join(others)}")
+        elif named and best not in named:
+            told = (None, REVIEW, f"looks like {best}, but its label names {', '.join(sorted(named))}")
+        else:
+            told = (best, ACCEPTED, f"{best} with {probability:.0%}")
+        rows.append((told[0], probability, told[1], told[2]))
+    return pd.DataFrame(rows, columns=["body_part", "probability", "decision", "why"], index=images.index)
+
+
+def judge_source(
+    name: str, images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules, trainings: dict[str, dict[str, Any]]
+) -> Verdict:
+    """Whether a source's ambiguous images may all become one part, and why not.
+
+    `trainings` are the base models' results by answer; their `by_source` counts what they said of held-out images.
+    """
+    rule, originals = rules.rule(name), int(images["group"].nunique())
+
+    def verdict(merged: bool, why: str, agreement: float | None = None) -> Verdict:
+        return Verdict(name, len(images), originals, rule.into, agreement, merged, why)
+
+    if rule.may != "merge":
+        return verdict(False, f"its rule says `may: {rule.may}`")
+    if rule.into is None or rule.into not in chances:
+        return verdict(False, f"there is no base model that tells {rule.into}")
+    votes = chances[rule.into].groupby(images["group"]).mean() > 0.5
+    agreement = float(votes.mean())
+    if originals < rule.originals:
+        return verdict(False, f"{originals} originals, {rule.originals} are needed", agreement)
+    if agreement < rule.agreement:
+        why = f"{agreement:.0%} of {originals} originals look like {rule.into}, {rule.agreement:.0%} are needed"
+        return verdict(False, why, agreement)
+    kind = rule.like or (name,)
+    seen = [row for row in trainings[rule.into]["by_source"] if row["source"] in kind]
+    others, right = sum(row["other"] for row in seen), sum(row["other_right"] for row in seen)
+    if others < rules.evidence:
+        why = (
+            f"the base model was shown {others} held-out images of {', '.join(kind)} that are not {rule.into}, "
+            f"{rules.evidence} are needed: that it says {rule.into} to all may mean that it says so to anything"
+        )
+        return verdict(False, why, agreement)
+    if right / others < rules.specificity:
+        why = (
+            f"of {others} held-out images of {', '.join(kind)} that are not {rule.into} the base model called "
+            f"{right / others:.0%} other, {rules.specificity:.0%} are needed"
+        )
+        return verdict(False, why, agreement)
+    return verdict(True, f"{agreement:.0%} of {originals} originals look like {rule.into}", agreement)
+
+
+def relabel(
+    lake: Lake,
+    labels: LabelMap,
+    rules: RelabelRules,
+    catalog_key: str,
+    trainings: dict[str, dict[str, Any]],
+    predict: Any,
+) -> tuple[str, str]:
+    """Set `body_part` and `label_origin` of ambiguous images. Returns the keys of the catalog and of what was decided.
+
+    `trainings` are the base models' results by answer, `predict(images)` gives their calibrated probabilities. What was
+    published stays in `raw_label` and `published`. The decisions are a table (`DECISION_COLUMNS`), the verdicts about
+    sources a list beside it (`verdicts_key`). The same inputs give what they gave before, without asking any model.
+    """
+    used = {answer: result["key"] for answer, result in trainings.items()}
+    key = derived_key("relabel", VERSION, catalog_key, used, rules.model_dump(), labels.model_dump())
+    decisions_key = key.replace(".parquet", "-decisions.parquet")
+    if lake.exists(verdicts_key(decisions_key)):
+        return key, decisions_key
+    catalog = catalogs.read(lake, catalog_key)
+    images = catalog[ambiguous(catalog, labels)]
+    chances = predict(images) if len(images) and trainings else pd.DataFrame(index=images.index)
+    if chances.empty:
+        decided = pd.DataFrame(index=images.index, columns=["body_part", "probability", "decision", "why"])
+        decided["decision"], decided["why"] = REVIEW, "there is no base model: too few labelled images"
+    else:
+        decided = judge_images(images, chances, rules, labels)
+    verdicts = []
+    for name, members in images.groupby("source"):
+        verdict = judge_source(str(name), members, chances.loc[members.index], rules, trainings)
+        verdicts.append(asdict(verdict))
+        if verdict.merged:
+            why = f"the whole source was merged: {verdict.why}"
+            decided.loc[members.index, ["body_part", "decision", "why"]] = [verdict.into, MERGED, why]
+            decided.loc[members.index, "probability"] = chances.loc[members.index, str(verdict.into)]
+    placed = decided.index[decided["body_part"].notna()]
+    catalog.loc[placed, "body_part"] = decided.loc[placed, "body_part"].astype("string")
+    catalog.loc[placed, "label_origin"] = BASE_MODEL
+    table = pd.concat([images[["sha256", "source", "path", "raw_label", "group"]], decided], axis=1)
+    table = table.join(chances.add_prefix("p_"))
+    table["raw_split"] = [published[0]["raw_split"] for published in images["published"]]
+    words = {name: "string" for name in table.columns if not name.startswith("p")} | {"path": "string"}
+    table = table.astype(words | {name: "Float64" for name in table.columns if name not in words})
+    catalogs.write(lake, key, catalog)
+    lake.put_table(decisions_key, table)
+    lake.put_json(verdicts_key(decisions_key), verdicts)  # last: it says that all is there
+    return key, decisions_key
+
+
+def verdicts_key(decisions_key: str) -> str:
+    """Where the verdicts about sources are."""
+    return decisions_key.replace("-decisions.parquet", "-verdicts.json")
+
+
+def changes(before: dict[str, str], verdicts: list[dict[str, Any]]) -> list[str]:
+    """What a merge of the run before and one of this run have against each other, one sentence each."""
+    told = []
+    for verdict in verdicts:
+        last, now = before.get(verdict["source"]), verdict["into"] if verdict["merged"] else None
+        if last == now:
+            continue
+        if now is None:
+            told.append(f"{verdict['source']} is no longer merged into {last}: {verdict['why']}")
+        elif last is None:
+            told.append(f"{verdict['source']} is now merged into {now}: {verdict['why']}")
+        else:
+            told.append(f"{verdict['source']} is now merged into {now}, no longer into {last}: {verdict['why']}")
+    return told

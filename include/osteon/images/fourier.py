@@ -1,0 +1,49 @@
+"""Pixels and the logarithm of their Fourier magnitudes, of a letterboxed radiograph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from osteon.images.wavelet import letterbox
+
+Planes = Literal["pixels", "fourier", "both"]
+
+
+@dataclass(frozen=True)
+class FourierRecipe:
+    """How an image becomes a base model's input. Equal recipes give equal features; a model carries its own."""
+
+    side: int = 128
+    """Pixels of the square that the image is letterboxed into."""
+    planes: Planes = "both"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(rows, columns, planes) of the features."""
+        return self.side, self.side, 2 if self.planes == "both" else 1
+
+    def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """Grey levels (height, width) to (side, side, planes), each plane of mean 0 and deviation 1.
+
+        The magnitude log(1 + |F|) has the zero frequency in its middle. It does not change when the picture is shifted,
+        and turns as the picture turns; where things are, it does not tell.
+        """
+        square = letterbox(pixels, self.side).astype(np.float32)
+        window = np.hanning(self.side)
+        spectrum = np.fft.fftshift(np.fft.fft2((square - square.mean()) * window * window[:, None]))
+        planes = {"pixels": square, "fourier": np.log1p(np.abs(spectrum))}
+        chosen = planes if self.planes == "both" else {self.planes: planes[self.planes]}
+        return np.stack([_standard(plane) for plane in chosen.values()], axis=-1).astype(np.float16)
+
+    def only(self, planes: Planes, features: NDArray[np.float16]) -> tuple[FourierRecipe, NDArray[np.float16]]:
+        """The recipe for some of the planes of this one, which has both, and what it makes of the same images."""
+        part = {"pixels": slice(0, 1), "fourier": slice(1, 2), "both": slice(0, 2)}[planes]
+        return FourierRecipe(self.side, planes), features[..., part]
+
+
+def _standard(plane: NDArray[np.floating]) -> NDArray[np.floating]:
+    return (plane - plane.mean()) / (plane.std() + 1e-3)

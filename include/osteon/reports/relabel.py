@@ -1,0 +1,107 @@
+"""What the base models are worth, and what was decided with them: a page and a CSV beside the run's report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageDraw
+
+from osteon.curation.relabel import ACCEPTED, LEFT_OUT, MERGED, REVIEW, verdicts_key
+from osteon.images.decode import decode
+from osteon.images.wavelet import letterbox
+from osteon.lake import Lake
+from osteon.quality.alert import environment
+from osteon.quality.pictures import SIDE, data_url, png
+from osteon.settings import Settings
+
+SAMPLE, COLUMNS = 48, 8
+"""Images on the contact sheet, and in one of its rows."""
+EXAMPLES = 6
+"""Of each answer and decision."""
+DECISIONS = (ACCEPTED, MERGED, REVIEW, LEFT_OUT)
+
+
+def write_relabel_report(
+    settings: Settings, lake: Lake, numbers: dict[str, Any], catalog: pd.DataFrame, folder: str
+) -> None:
+    """Write `relabel.html` and `relabel.csv` below `folder`; `numbers` is what the stage left."""
+    table = lake.get_table(numbers["table"])
+    table = table.merge(catalog[["sha256", "split"]], on="sha256", how="left", validate="one_to_one")
+    csv = table.rename(columns={"path": "file"})
+    answers = [name for name in table.columns if name.startswith("p_")]
+    columns = [
+        "file",
+        "source",
+        "probability",
+        "decision",
+        "body_part",
+        "raw_label",
+        "split",
+        "why",
+        *answers,
+        "sha256",
+    ]
+    csv = csv[columns]
+    lake.put_bytes(f"{folder}relabel.csv", csv.to_csv(index=False).encode(), "text/csv; charset=utf-8")
+    decided = table[table["decision"].isin((ACCEPTED, MERGED))]
+    sample = decided.sample(min(SAMPLE, len(decided)), random_state=0)
+    page = environment().get_template("relabel.html").render(
+        run=folder.split("/")[1],
+        models=[lake.get_json(f"{training}/result.json") for training in numbers["trainings"]],
+        verdicts=lake.get_json(verdicts_key(numbers["table"])),
+        changes=numbers["changes"],
+        counts=counts(table),
+        decisions=DECISIONS,
+        examples=_examples(settings, lake, table),
+        sheet=data_url(contact_sheet(settings, lake, sample["sha256"].tolist())) if len(sample) else None,
+        key=[(number, row.source, row.path, row.body_part) for number, row in enumerate(sample.itertuples(), start=1)],
+    )  # fmt: skip
+    lake.put_bytes(f"{folder}relabel.html", page.encode(), "text/html; charset=utf-8")
+
+
+def counts(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Per source, split of the publisher and answer: `images`, and of them those of each decision."""
+    frame = table.assign(raw_split=table["raw_split"].fillna("-"), answer=likeliest(table))
+    rows = []
+    for (source, raw_split, answer), part in frame.groupby(["source", "raw_split", "answer"]):
+        decided = part["decision"].value_counts()
+        by_decision = {name: int(decided.get(name, 0)) for name in DECISIONS}
+        rows.append({"source": source, "split": raw_split, "answer": answer, "images": len(part), **by_decision})
+    return rows
+
+
+def likeliest(table: pd.DataFrame) -> pd.Series:
+    """The answer that is more likely than not and likeliest, or `other`."""
+    chances = table[[name for name in table.columns if name.startswith("p_")]].astype(float)
+    if chances.empty or not len(chances.columns):
+        return pd.Series("not asked", index=table.index)
+    best = chances.idxmax(axis=1).str.removeprefix("p_")
+    return best.where(chances.max(axis=1) > 0.5, "other")
+
+
+def contact_sheet(settings: Settings, lake: Lake, digests: list[str]) -> bytes:
+    """Numbered thumbnails without their labels, for a person to label blind; a PNG."""
+    rows = -(-len(digests) // COLUMNS)
+    sheet = Image.new("L", (COLUMNS * (SIDE + 4), rows * (SIDE + 4)), 255)
+    draw = ImageDraw.Draw(sheet)
+    for place, digest in enumerate(digests):
+        corner = (place % COLUMNS * (SIDE + 4), place // COLUMNS * (SIDE + 4))
+        pixels = letterbox(decode(lake.get_image(digest), settings.max_pixels).pixels, SIDE)
+        sheet.paste(Image.fromarray(pixels), corner)
+        draw.rectangle((*corner, corner[0] + 20, corner[1] + 13), fill=255)
+        draw.text((corner[0] + 3, corner[1] + 1), str(place + 1), fill=0)
+    return png(np.asarray(sheet))
+
+
+def _examples(settings: Settings, lake: Lake, table: pd.DataFrame) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """By answer and decision, some pictures with their file and the reason."""
+    told = []
+    for (answer, decision), part in table.groupby([likeliest(table), "decision"]):
+        pictures = []
+        for row in part.sample(min(EXAMPLES, len(part)), random_state=0).itertuples():
+            pixels = letterbox(decode(lake.get_image(row.sha256), settings.max_pixels).pixels, SIDE)
+            pictures.append((data_url(png(pixels)), f"{row.source}:{row.path}", str(row.why)))
+        told.append((f"{answer}, {decision}: {len(part)}", pictures))
+    return told

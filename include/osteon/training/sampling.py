@@ -1,0 +1,32 @@
+"""What every training does first: say what it runs on, and choose whole groups to search on."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+
+def sample_groups(groups: pd.Series, most: int, seed: int) -> NDArray[np.intp]:
+    """Row numbers of whole groups, drawn at random until `most` rows are reached; all rows when there are fewer."""
+    if len(groups) <= most:
+        return np.arange(len(groups))
+    values = groups.to_numpy()
+    order = np.random.default_rng(seed).permutation(np.unique(values.astype(str)))
+    size = pd.Series(values).value_counts()
+    taken = set(order[: int(np.searchsorted(size[order].cumsum().to_numpy(), most, side="right"))])
+    return np.flatnonzero([value in taken for value in values])
+
+
+def tell_devices() -> None:
+    """Log what the training runs on, and let a GPU's memory grow as needed."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    log.info("training on %s", ", ".join(gpu.name for gpu in gpus) if gpus else "the CPU: TensorFlow sees no GPU")

@@ -1,0 +1,119 @@
+"""A base model on generated radiographs: trained, measured, and read by the names of its classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from osteon import catalog as catalogs
+from osteon.curation.split import assignments
+from osteon.errors import TrainingError
+from osteon.images.fourier import FourierRecipe
+from osteon.labels import load_labels
+from osteon.lake import Lake
+from osteon.models import cnn_bilstm, space
+from osteon.pipeline import Pipeline
+from osteon.training.base import by_source, lacking, teaching_images, train_base
+from osteon.training.classes import ClassList
+from osteon.training.predictor import Predictor
+from tests.pictures import radiograph
+
+TINY = replace(space.BASE_BUDGETS["smoke"], search_epochs=3, search_images=60, fit_epochs=6, side=32)
+
+
+def test_planes_are_standardised_and_fourier_magnitudes_forget_where_things_are() -> None:
+    film = radiograph(1, "hand", size=(120, 120))
+    both = FourierRecipe(64).transform(film).astype(float)
+    assert both.shape == FourierRecipe(64).shape == (64, 64, 2)
+    np.testing.assert_allclose(both.mean(axis=(0, 1)), 0, atol=1e-2)
+    np.testing.assert_allclose(both.std(axis=(0, 1)), 1, atol=2e-2)
+    for planes, part in (("pixels", both[..., :1]), ("fourier", both[..., 1:])):
+        recipe, features = FourierRecipe(64).only(planes, both)  # type: ignore[arg-type]
+        np.testing.assert_array_equal(features, part)
+        np.testing.assert_allclose(recipe.transform(film), part, atol=2e-3)
+    square = np.zeros((64, 64), np.uint8)
+    square[20:30, 24:30] = 200
+    one, moved = (FourierRecipe(64, "fourier").transform(x).astype(float) for x in (square, np.roll(square, 6, 0)))
+    assert np.corrcoef(one.ravel(), moved.ravel())[0, 1] > 0.9
+
+
+def test_the_order_of_a_models_classes_decides_nothing() -> None:
+    recipe = FourierRecipe(16, "pixels")
+    network = cnn_bilstm.build(space.BASE_START | {"blocks": 1}, recipe.shape, 2)
+    turned = cnn_bilstm.build(space.BASE_START | {"blocks": 1}, recipe.shape, 2)
+    turned.set_weights([*network.get_weights()[:-2], *(w[..., ::-1] for w in network.get_weights()[-2:])])
+    features = np.random.default_rng(0).normal(size=(9, *recipe.shape)).astype(np.float16)
+    chances = [
+        Predictor(model, recipe, ClassList(names), 1.3).chance("hand", features)
+        for model, names in ((network, ("hand", "other")), (turned, ("other", "hand")))
+    ]
+    np.testing.assert_allclose(*chances, atol=1e-6)
+
+
+def test_said_of_each_source_is_counted() -> None:
+    images = pd.DataFrame({"source": ["a", "a", "b", "b", "b"], "target": [True, False, False, False, True]})
+    first, second = by_source(images, np.array([0.9, 0.2, 0.7, 0.1, 0.4]))
+    assert first == {"source": "a", "answer": 1, "answer_right": 1, "other": 1, "other_right": 1}
+    assert second == {"source": "b", "answer": 1, "answer_right": 0, "other": 2, "other_right": 1}
+
+
+@pytest.fixture
+def reviewed(environment: dict[str, str], lake: Lake, tmp_path: Path) -> Any:
+    """A pipeline and its catalog: a labelled source, wrists and spines whose parts are not said."""
+    common = {"kind": "phantom", "licence": "CC0-1.0", "longer_side": [60, 80]}
+    entries = [
+        {"name": "labelled", "images": 240, "parts": ["hand", "wrist", "spine", "hip"], "seed": 1, **common},
+        {"name": "wrists", "images": 30, "parts": ["wrist"], "published_part": "unsorted", "seed": 2, **common},
+        {"name": "spines", "images": 30, "parts": ["spine"], "published_part": "unsorted", "seed": 3, **common},
+    ]
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": entries}))
+    line = Pipeline("base")
+    manifests = [line.ingest(str(tmp_path / "sources.yaml"), entry["name"]) for entry in entries]
+    return line, line.review(line.group(line.repair(line.inspect(line.catalogue(manifests)))))
+
+
+def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
+    reviewed: Any, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, catalog = reviewed
+    monkeypatch.setitem(space.BASE_BUDGETS, "smoke", TINY)
+    labels, rule = load_labels(line.settings.labels_file), line._rules().base_models["hand_base"]
+    images = teaching_images(catalogs.read(lake, catalog), rule, labels, assignments(lake), line.settings, 0)
+    assert set(images["source"]) == {"labelled"} and images["target"].sum() == 120 and lacking(images) is None
+    assert "of the answer in" in str(lacking(images[~images["target"]]))
+    assert line.base_models(catalog, 0) == ["hand_base"], "there is no leg to learn from"
+
+    out = line.training_key(catalog, "hand_base", "smoke", 0)
+    result = train_base(line.settings, lake, catalog, "hand_base", "smoke", 0, out)
+    assert result["classes"] == ["hand", "other"] and set(result["ablation"]) == {"fourier", "pixels", "both"}
+    assert result["metrics"]["auroc"] > 0.9 and result["intervals"]["auroc"][0] <= result["metrics"]["auroc"]
+    assert sum(row["count"] for row in result["calibration"]) == result["images"]["test"]
+    assert line.training_key(catalog, "hand_base", "smoke", 0) == out, "the same images are not learnt again"
+
+    may = {"may": "merge", "into": "hand", "like": ["labelled"], "agreement": 0.8}
+    for wrists, merged in ((may, True), ({"may": "nothing"}, False)):
+        rules = yaml.safe_load(line.settings.relabel_file.read_text()) | {"sources": {"wrists": wrists, "spines": may}}
+        (tmp_path / "relabel.yaml").write_text(yaml.safe_dump(rules))
+        monkeypatch.setenv("OSTEON_RELABEL_FILE", str(tmp_path / "relabel.yaml"))
+        again = Pipeline("base")
+        relabelled = catalogs.read(lake, again.relabel(catalog, [out], str(tmp_path / "sources.yaml")))
+        parts = relabelled[relabelled["source"] == "wrists"]["body_part"]
+        assert (parts == "hand").all() if merged else parts.isna().all()
+        assert not (relabelled[relabelled["source"] == "spines"]["body_part"] == "hand").any()
+        told = again.run.stages()["relabel"]
+        spines, verdict = lake.get_json(told["table"].replace("-decisions.parquet", "-verdicts.json"))
+        assert not spines["merged"] and "look like hand, 80% are needed" in spines["why"]
+        assert verdict["merged"] == merged
+        assert {item["image"] for item in again.questions()} <= set(relabelled["sha256"])
+
+
+def test_a_base_model_without_images_says_what_it_lacks(reviewed: Any, lake: Lake) -> None:
+    line, catalog = reviewed
+    with pytest.raises(TrainingError, match="leg_base cannot be trained: 0 originals of the answer in train"):
+        train_base(line.settings, lake, catalog, "leg_base", "smoke", 0, "models/leg_base/x")
