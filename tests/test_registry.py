@@ -23,7 +23,8 @@ from tests.pictures import encode, radiograph
 
 CLASSES = ClassList(("forearm/non-fractured", "forearm/fractured", "spine/non-fractured", "spine/fractured"))
 ARCHITECTURE = {
-    "blocks": 2, "filters": 4, "kernel": 3, "residual": False, "lstm_units": 4, "dropout": 0.2, "learning_rate": 3e-3,
+    "blocks": 2, "filters": 4, "growth": 2, "kernel": 3, "residual": False, "lstm_units": 4, "dropout": 0.2,
+    "learning_rate": 3e-3,
 }  # fmt: skip
 
 

@@ -24,6 +24,8 @@ class Budget:
     side: int = 128
     """Pixels of the letterboxed square."""
     batch: int = 32
+    trials: int | None = None
+    """Architectures drawn at random, each for `search_epochs`, instead of a Hyperband."""
     widest: int = 128
     """Filters or units of a base model's layer."""
 
@@ -74,7 +76,9 @@ BASE_START = {
 }  # fmt: skip
 """The architecture that inputs are compared with, before a search."""
 BASE_BUDGETS = {
-    "smoke": Budget(search_epochs=3, factor=3, search_images=300, fit_epochs=8, patience=3, side=48, widest=32),
+    "smoke": Budget(
+        search_epochs=2, factor=3, search_images=300, fit_epochs=6, patience=3, side=48, trials=2, widest=32
+    ),
     "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=20, patience=5),
     "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=50, patience=8),
 }

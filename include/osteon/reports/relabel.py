@@ -53,7 +53,7 @@ def write_relabel_report(
         verdicts=lake.get_json(verdicts_key(numbers["table"])),
         changes=numbers["changes"],
         counts=counts(table),
-        decisions=DECISIONS,
+        columns=("images", *DECISIONS),
         examples=_examples(settings, lake, table),
         sheet=data_url(contact_sheet(settings, lake, sample["sha256"].tolist())) if len(sample) else None,
         key=[(number, row.source, row.path, row.body_part) for number, row in enumerate(sample.itertuples(), start=1)],

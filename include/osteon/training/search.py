@@ -1,4 +1,4 @@
-"""Architecture search by KerasTuner's Hyperband, and a count of the trials that really completed."""
+"""Architecture search by KerasTuner, and a count of the trials that really completed."""
 
 from __future__ import annotations
 
@@ -45,16 +45,21 @@ def search(
     shape, classes = train[0].shape[1:], train[1].shape[1]
     question = json.dumps([SPACE_VERSION, choose.__name__, asdict(budget), snapshot, seed, shape, classes])
     name = hashlib.sha256(question.encode()).hexdigest()[:16]
-    tuner = keras_tuner.Hyperband(
-        lambda hp: cnn_bilstm.build(choose(hp), shape, classes),
-        objective=keras_tuner.Objective("val_loss", "min"),
-        max_epochs=budget.search_epochs,
-        factor=budget.factor,
-        seed=seed,
-        directory=str(folder),
-        project_name=name,
-        max_consecutive_failed_trials=3,
-    )
+    common = {
+        "objective": keras_tuner.Objective("val_loss", "min"),
+        "seed": seed,
+        "directory": str(folder),
+        "project_name": name,
+        "max_consecutive_failed_trials": 3,
+    }
+
+    def build(hp: Any) -> Any:
+        return cnn_bilstm.build(choose(hp), shape, classes)
+
+    if budget.trials is None:
+        tuner = keras_tuner.Hyperband(build, max_epochs=budget.search_epochs, factor=budget.factor, **common)
+    else:
+        tuner = keras_tuner.RandomSearch(build, max_trials=budget.trials, **common)
 
     class Lines(keras.callbacks.Callback):
         """One line per epoch: a task log has no use for bars."""
@@ -65,6 +70,7 @@ def search(
     tuner.search(
         dataset(*train, budget.batch, seed, augment),
         validation_data=dataset(*val, 128),
+        epochs=budget.search_epochs,
         verbose=0,
         callbacks=[Lines()],
     )
