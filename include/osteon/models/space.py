@@ -28,10 +28,12 @@ class Budget:
     """Architectures drawn at random, each for `search_epochs`, instead of a Hyperband."""
     widest: int = 128
     """Filters or units of a base model's layer."""
+    unseen: bool = True
+    """Whether a base model is trained without each source in turn, too, and measured on that one."""
 
 
 BUDGETS = {
-    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=60, patience=12, side=64),
+    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=45, patience=12, side=64),
     "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=30, patience=7),
     "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=80, patience=12),
 }
@@ -77,7 +79,16 @@ BASE_START = {
 """The architecture that inputs are compared with, before a search."""
 BASE_BUDGETS = {
     "smoke": Budget(
-        search_epochs=2, factor=3, search_images=300, fit_epochs=6, patience=3, side=48, trials=2, widest=32
+        search_epochs=3,
+        factor=3,
+        search_images=300,
+        fit_epochs=12,
+        patience=4,
+        side=48,
+        batch=16,
+        trials=2,
+        widest=32,
+        unseen=False,
     ),
     "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=20, patience=5),
     "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=50, patience=8),

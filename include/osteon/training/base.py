@@ -160,7 +160,9 @@ def train_base(
         "by_source": by_source(test, chance),
         "unseen_sources": _unseen_sources(
             images, rows, lambda some, test: learn(recipe, x, design, some).chance(rule.answer, x[test])
-        ),
+        )
+        if plan.unseen
+        else None,
         "seconds": round(time.monotonic() - start, 1),
     }
     with tempfile.TemporaryDirectory() as folder:
