@@ -45,13 +45,16 @@ def airflow(stack: Stack) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def dag(airflow: dict[str, str], settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
+def dag(airflow: dict[str, str], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     from airflow.dag_processing.dagbag import DagBag
 
     monkeypatch.setenv("OSTEON_S3_BUCKET", settings.s3_bucket)
     monkeypatch.setenv("OSTEON_STATE_DIR", str(settings.state_dir))
     monkeypatch.setenv("OSTEON_MODEL_NAME", settings.s3_bucket)
     monkeypatch.setenv("OSTEON_BOOTSTRAP_ROUNDS", "30")
+    none = tmp_path / "relabel.yaml"  # training base models takes time, which one test spends
+    none.write_text(yaml.safe_dump({"base_models": {}, "default": {}}))
+    monkeypatch.setenv("OSTEON_RELABEL_FILE", str(none))
     bag = DagBag(str(ROOT / "dags"))
     assert bag.import_errors == {}
     return bag.dags["xray_weekly"]
@@ -88,6 +91,12 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
         "review",
         "validate",
         "quality_gate",
+        "base_models",
+        "train_base",
+        "relabel",
+        "questions",
+        "ask",
+        "answers",
         "split",
         "train",
         "register",
@@ -95,9 +104,9 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
     ]
     for before, after in pairwise(order):
         assert after in dag.get_task(before).downstream_task_ids, (before, after)
-    assert dag.get_task("finished").upstream_task_ids == {"register", "report"}
+    assert dag.get_task("finished").upstream_task_ids == {"register", "register_base", "report"}
     assert dag.max_active_runs == 1 and not dag.catchup
-    assert set(dag.params) == {"sources", "budget", "stop_after", "force_retrain", "seed"}
+    assert set(dag.params) == {"sources", "budget", "stop_after", "force_retrain", "ask", "seed"}
     assert len((ROOT / "dags" / "xray_weekly.py").read_text().splitlines()) < 150
 
 
@@ -190,6 +199,34 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     assert second["registered"]["version"] == "1", "no second version of the same training"
     assert mails(stack)[before + 1 :] == [], "what was told already is not told again"
     assert again.stages()["gate"]["mail"] == "nothing new to tell"
+
+
+def test_ambiguous_images_are_relabelled_and_a_second_run_asks_no_model_again(
+    dag: Any, tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = {"kind": "phantom", "licence": "CC0-1.0", "longer_side": [60, 80]}
+    labelled = {"name": "labelled", "images": 200, "parts": ["hand", "wrist", "spine", "hip"], "seed": 1, **common}
+    wrists = {"name": "wrists", "images": 30, "parts": ["wrist"], "published_part": "unsorted", "seed": 2, **common}
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": [labelled, wrists]}))
+    rules = yaml.safe_load((ROOT / "config" / "relabel.yaml").read_text()) | {"sources": {}}
+    (tmp_path / "relabel.yaml").write_text(yaml.safe_dump(rules))
+    result, states = run(dag, tmp_path / "sources.yaml", lake, stop_after="split")
+    assert states["run"] == "success" and states["ask"] == "skipped", states
+    stages = result.stages()
+    assert stages["base_models"]["untaught"].keys() == {"leg_base"}
+    assert sum(stages["relabel"]["decisions"].values()) == 30
+    summary = lake.get_json(f"{result.prefix}/summary.json")
+    assert summary["relabel"]["models"]["hand_base"]["metrics"]["auroc"] > 0.8
+    folder = summary["report"].removesuffix("index.html")
+    page, csv = (lake.get_bytes(f"{folder}relabel.{kind}").decode() for kind in ("html", "csv"))
+    assert "hand_base: hand or other" in page and "not merged" in page
+    assert csv.startswith("file,source,probability,decision") and csv.count("\n") == 31
+    again, states = run(dag, tmp_path / "sources.yaml", lake, stop_after="split")
+    assert states["run"] == "success"
+    assert again.stages()["relabel"]["table"] == stages["relabel"]["table"]
+    assert again.stages()["relabel"]["seconds"] < 5 and again.stages()["split"]["snapshot"] == summary["snapshot"]
+    trained = [key for key in lake.keys("models/hand_base/") if key.endswith("/result.json")]
+    assert len(trained) == 1, "the same images are not learnt again"
 
 
 def test_a_label_map_without_the_wrist_stops_before_training(

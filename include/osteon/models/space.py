@@ -33,7 +33,7 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=45, patience=12, side=64),
+    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=32, patience=12, side=64),
     "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=30, patience=7),
     "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=80, patience=12),
 }
@@ -79,12 +79,12 @@ BASE_START = {
 """The architecture that inputs are compared with, before a search."""
 BASE_BUDGETS = {
     "smoke": Budget(
-        search_epochs=3,
+        search_epochs=2,
         factor=3,
         search_images=300,
-        fit_epochs=12,
+        fit_epochs=8,
         patience=4,
-        side=48,
+        side=32,
         batch=16,
         trials=2,
         widest=32,
