@@ -187,11 +187,16 @@ class Pipeline:
             raise QualityError(f"stopped before training: {' '.join(critical)}")
 
     def base_models(self, catalog: str, seed: int) -> list[str]:
-        """Names of the base models that the labelled images can teach; the run's record says why of others."""
+        """Names of the base models that are worth training and can be; the run's record says why others are not."""
+        from osteon import catalog as catalogs
+        from osteon.curation.relabel import ambiguous
         from osteon.training.base import lacking
 
         with self.run.stage("base_models") as numbers:
-            problems = {name: lacking(self._teaching(catalog, name, seed)) for name in self._rules().base_models}
+            rules, labels = self._rules(), load_labels(self.settings.labels_file)
+            count = int(ambiguous(catalogs.read(self.lake, catalog), labels).sum())
+            few = f"{count} ambiguous images, {rules.least} are worth it" if count < rules.least else None
+            problems = {name: few or lacking(self._teaching(catalog, name, seed)) for name in rules.base_models}
             numbers["untaught"] = {name: problem for name, problem in problems.items() if problem}
             for name, problem in numbers["untaught"].items():
                 log.warning("%s is not trained: %s", name, problem)

@@ -51,6 +51,7 @@ class RelabelRules(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threshold: float = Field(0.9, gt=0.5, lt=1)
+    least: int = Field(20, ge=0)
     evidence: int = Field(20, ge=1)
     specificity: float = Field(0.9, gt=0.5, le=1)
     base_models: dict[str, BaseModelRule]
@@ -218,7 +219,7 @@ def relabel(
     chances = predict(images) if len(images) and trainings else pd.DataFrame(index=images.index)
     if chances.empty:
         decided = pd.DataFrame(index=images.index, columns=["body_part", "probability", "decision", "why"])
-        decided["decision"], decided["why"] = REVIEW, "there is no base model: too few labelled images"
+        decided["decision"], decided["why"] = REVIEW, "no base model was trained: see the report"
     else:
         decided = judge_images(images, chances, rules, labels)
     verdicts = []

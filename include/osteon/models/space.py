@@ -33,7 +33,7 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=32, patience=12, side=64),
+    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=60, patience=12, side=64),
     "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=30, patience=7),
     "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=80, patience=12),
 }
@@ -82,9 +82,9 @@ BASE_BUDGETS = {
         search_epochs=2,
         factor=3,
         search_images=300,
-        fit_epochs=8,
+        fit_epochs=12,
         patience=4,
-        side=32,
+        side=48,
         batch=16,
         trials=2,
         widest=32,
