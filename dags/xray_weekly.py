@@ -98,7 +98,6 @@ def xray_weekly() -> None:
     def base_models(catalog: str) -> list[str]:
         return pipeline("relabel").base_models(catalog, get_current_context()["params"]["seed"])
 
-    # Where too few labelled images are there to teach a base model, nothing is trained.
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def relabel(catalog: str, trainings: list[str]) -> str:
         return pipeline("relabel").relabel(catalog, trainings[:], _sources_file())
@@ -109,8 +108,8 @@ def xray_weekly() -> None:
 
     @task
     def questions(catalog: str) -> list[dict[str, str]]:
-        line = pipeline("relabel")
-        return line.questions() if get_current_context()["params"]["ask"] else []
+        asking = get_current_context()["params"]["ask"]
+        return pipeline("relabel").questions() if asking else []
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def answers(catalog: str, answers: list[dict[str, Any]]) -> str:
