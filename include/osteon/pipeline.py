@@ -195,7 +195,7 @@ class Pipeline:
         with self.run.stage("base_models") as numbers:
             rules, labels = self._rules(), load_labels(self.settings.labels_file)
             count = int(ambiguous(catalogs.read(self.lake, catalog), labels).sum())
-            few = f"{count} ambiguous images, {rules.least} are worth it" if count < rules.least else None
+            few = f"{count} ambiguous images; from {rules.least} on it is worth it" if count < rules.least else None
             problems = {name: few or lacking(self._teaching(catalog, name, seed)) for name in rules.base_models}
             numbers["untaught"] = {name: problem for name, problem in problems.items() if problem}
             for name, problem in numbers["untaught"].items():
