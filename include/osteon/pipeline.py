@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osteon.errors import ConfigurationError, OsteonError, QualityError
 from osteon.ingest import LakeMemory, Memory, recall, remember
 from osteon.ingest import ingest as ingest_source
-from osteon.labels import load_labels
+from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
 from osteon.models.space import BUDGETS
 from osteon.runs import Run
@@ -47,6 +48,11 @@ class Pipeline:
         self.settings = load_settings(**settings)
         self.lake = Lake.from_settings(self.settings)
         self.run = Run(self.lake, run_id)
+
+    @cached_property
+    def labels(self) -> LabelMap:
+        """The label map. Raises `ConfigurationError` when it cannot be read."""
+        return load_labels(self.settings.labels_file)
 
     def source_names(self, sources_file: str) -> list[str]:
         """Names of the sources that a file enables, in its order; the run's report is about these."""
@@ -93,7 +99,7 @@ class Pipeline:
         from osteon.curation.catalogue import catalogue
 
         with self.run.stage("catalogue") as numbers:
-            key, counts = catalogue(self.lake, load_labels(self.settings.labels_file), manifests)
+            key, counts = catalogue(self.lake, self.labels, manifests)
             numbers |= {**counts, "catalog": key}
         return key
 
@@ -126,7 +132,7 @@ class Pipeline:
         from osteon.curation.review import review
 
         with self.run.stage("review") as numbers:
-            key, counts = review(self.lake, load_labels(self.settings.labels_file), catalog)
+            key, counts = review(self.lake, self.labels, catalog)
             numbers |= {**counts, "catalog": key}
         return key
 
@@ -136,13 +142,12 @@ class Pipeline:
         from osteon.registry import champion_key
 
         with self.run.stage("validate") as numbers:
-            labels = load_labels(self.settings.labels_file)
             champion = champion_key(self.model_name(sources_file))
             none: dict[str, Any] = {"catalog": catalog}
             learnt = self.lake.get_json(champion) if self.lake.exists(champion) else none
             shares = {} if learnt["catalog"] == catalog else learnt["images_by_class"]  # of this very data: no shift
             sources = self.run.sources()
-            result = validate(self.settings, self.lake, labels, catalog, manifests, sources, shares)
+            result = validate(self.settings, self.lake, self.labels, catalog, manifests, sources, shares)
             severities = [finding.severity for finding in result.findings]
             numbers |= {"validation": result.key, "docs": result.docs, "stops": result.stops}
             numbers |= {name: severities.count(name) for name in ("info", "warning", "critical")}  # type: ignore[arg-type]
@@ -164,8 +169,7 @@ class Pipeline:
         for finding in found.findings:
             log.log(LEVELS[finding.severity], "%s: %s %s", finding.check, finding.message, finding.remedy)
         place = f"alerts/{self.model_name(sources_file)}.json"
-        last: dict[str, Any] = self.lake.get_json(place) if self.lake.exists(place) else {}
-        before = last.get("before" if last.get("run") == self.run.run_id else "told")
+        before = self._before(place, "told")
         earlier = None if before is None else {check: Told(**values) for check, values in before.items()}
         alert = Alert(found, earlier, {}, None)
         with self.run.stage("gate") as numbers:
@@ -193,10 +197,11 @@ class Pipeline:
         from osteon.training.base import lacking
 
         with self.run.stage("base_models") as numbers:
-            rules, labels = self._rules(), load_labels(self.settings.labels_file)
-            count = int(ambiguous(catalogs.read(self.lake, catalog), labels).sum())
+            rules = self._rules()
+            images = catalogs.read(self.lake, catalog)
+            count = int(ambiguous(images, self.labels).sum())
             few = f"{count} ambiguous images; from {rules.least} on it is worth it" if count < rules.least else None
-            problems = {name: few or lacking(self._teaching(catalog, name, seed)) for name in rules.base_models}
+            problems = {name: few or lacking(self._teaching(images, name, seed)) for name in rules.base_models}
             numbers["untaught"] = {name: problem for name, problem in problems.items() if problem}
             for name, problem in numbers["untaught"].items():
                 log.warning("%s is not trained: %s", name, problem)
@@ -220,14 +225,17 @@ class Pipeline:
         with self.run.stage("relabel") as numbers:
             results = [self.lake.get_json(f"{training}/result.json") for training in trainings]
             by_answer = {result["answer"]: result for result in results}
-            labels = load_labels(self.settings.labels_file)
             key, decisions = relabel(
-                self.lake, labels, self._rules(), catalog, by_answer, lambda images: self._chances(by_answer, images)
+                self.lake,
+                self.labels,
+                self._rules(),
+                catalog,
+                by_answer,
+                lambda images: self._chances(by_answer, images),
             )
             verdicts = self.lake.get_json(verdicts_key(decisions))
             place = f"merges/{self.model_name(sources_file)}.json"
-            last: dict[str, Any] = self.lake.get_json(place) if self.lake.exists(place) else {}
-            before = last.get("before" if last.get("run") == self.run.run_id else "merged") or {}
+            before = self._before(place, "merged") or {}
             told = changes(before, verdicts)
             for text in told:
                 log.warning("%s", text)
@@ -255,26 +263,31 @@ class Pipeline:
         from osteon.curation.review import record, review
 
         with self.run.stage("answers") as numbers:
-            labels = load_labels(self.settings.labels_file)
-            numbers["new"] = record(self.lake, labels, catalogs.read(self.lake, catalog), answers)
+            numbers["new"] = record(self.lake, self.labels, catalogs.read(self.lake, catalog), answers)
             numbers["asked"] = len(answers)
-            key, counts = review(self.lake, labels, catalog)
+            key, counts = review(self.lake, self.labels, catalog)
             numbers |= {**counts, "catalog": key}
         return key
+
+    def _before(self, place: str, name: str) -> Any:
+        """What an earlier run left under `name` in a record that each run writes with its id; None if none did.
+
+        A task that is tried again finds its own record there, which kept the earlier run's as `before`.
+        """
+        last = self.lake.get_json(place) if self.lake.exists(place) else {}
+        return last.get("before" if last.get("run") == self.run.run_id else name)
 
     def _rules(self) -> RelabelRules:
         from osteon.curation.relabel import load_rules
 
-        return load_rules(self.settings.relabel_file, load_labels(self.settings.labels_file))
+        return load_rules(self.settings.relabel_file, self.labels)
 
-    def _teaching(self, catalog: str, model: str, seed: int) -> pd.DataFrame:
-        from osteon import catalog as catalogs
+    def _teaching(self, catalog: pd.DataFrame, model: str, seed: int) -> pd.DataFrame:
         from osteon.curation.split import assignments
         from osteon.training.base import teaching_images
 
-        labels, rule = load_labels(self.settings.labels_file), self._rules().base_models[model]
-        images = catalogs.read(self.lake, catalog)
-        return teaching_images(images, rule, labels, assignments(self.lake), self.settings, seed)
+        rule = self._rules().base_models[model]
+        return teaching_images(catalog, rule, self.labels, assignments(self.lake), self.settings, seed)
 
     def _chances(self, results: dict[str, dict[str, Any]], images: pd.DataFrame) -> pd.DataFrame:
         """Calibrated probability of each answer, by image."""
@@ -294,7 +307,7 @@ class Pipeline:
         from osteon.curation.split import split
 
         with self.run.stage("split") as numbers:
-            key, counts = split(self.settings, self.lake, load_labels(self.settings.labels_file), catalog, seed)
+            key, counts = split(self.settings, self.lake, self.labels, catalog, seed)
             numbers |= {**counts, "catalog": key}
         return key
 
@@ -307,11 +320,11 @@ class Pipeline:
         from osteon.training import base
         from osteon.training.train import VERSION
 
-        rules = self._rules()
+        images, rules = catalogs.read(self.lake, catalog), self._rules()
         if model in rules.base_models:
-            images = self._teaching(catalog, model, seed)
+            images = self._teaching(images, model, seed)
             return base.training_key(images, model, rules.base_models[model], budget, seed, salt)
-        snapshot = catalogs.snapshot_id(catalogs.read(self.lake, catalog), load_labels(self.settings.labels_file))
+        snapshot = catalogs.snapshot_id(images, self.labels)
         inputs = [snapshot, asdict(BUDGETS[budget]), seed, self.settings.unknown_fracture, salt]
         return derived_key(f"models/{model}", VERSION, *inputs, suffix="")
 

@@ -54,12 +54,9 @@ def register(settings: Settings, lake: Lake, out: str, name: str, catalog: str =
     It becomes `champion` when there is none or when it is better (`osteon.training.gate`); the old champion is then
     `previous`. Otherwise it is `challenger`, with the reason as a tag.
     """
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
     from mlflow.exceptions import MlflowException
 
-    mlflow.set_tracking_uri(settings.mlflow_url)
-    client = mlflow.MlflowClient()
+    client = _client(settings)
 
     def alias_version(alias: str) -> Any:
         try:
@@ -74,7 +71,7 @@ def register(settings: Settings, lake: Lake, out: str, name: str, catalog: str =
             client.set_model_version_tag(name, version, f"osteon.{key}", value)
 
     champion = alias_version(CHAMPION)
-    known = client.search_model_versions(f"name='{name}' and tag.`osteon.training` = '{out}'")
+    known = _versions_of(client, name, out)
     if known and "osteon.registered" in known[0].tags:
         now = client.get_model_version(name, known[0].version)
         return Registration(
@@ -108,18 +105,27 @@ def register(settings: Settings, lake: Lake, out: str, name: str, catalog: str =
 
 def register_base(settings: Settings, lake: Lake, out: str, name: str) -> str:
     """Register a base model's training as a version of `name`, once; the newest is `champion`. Returns the version."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    import mlflow
-
-    mlflow.set_tracking_uri(settings.mlflow_url)
-    client = mlflow.MlflowClient()
-    known = client.search_model_versions(f"name='{name}' and tag.`osteon.training` = '{out}'")
+    client = _client(settings)
+    known = _versions_of(client, name, out)
     if known:
         return str(known[0].version)
     version = str(_log(settings, lake, out, lake.get_json(f"{out}/result.json"), name))
     client.set_registered_model_alias(name, CHAMPION, version)
     client.set_model_version_tag(name, version, "osteon.training", out)
     return version
+
+
+def _client(settings: Settings) -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    mlflow.set_tracking_uri(settings.mlflow_url)
+    return mlflow.MlflowClient()
+
+
+def _versions_of(client: Any, name: str, out: str) -> Any:
+    """Versions of model `name` that were registered from the training under `out`: none or one."""
+    return client.search_model_versions(f"name='{name}' and tag.`osteon.training` = '{out}'")
 
 
 def champion_key(name: str) -> str:

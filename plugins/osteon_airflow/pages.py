@@ -13,10 +13,9 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from osteon.errors import LakeError
-from osteon.images.decode import UndecodableError, decode
-from osteon.images.wavelet import letterbox
+from osteon.images.decode import UndecodableError
 from osteon.lake import Lake
-from osteon.quality.pictures import png
+from osteon.quality.pictures import png, scaled
 from osteon.settings import load_settings
 from osteon_airflow.links import PAGES
 
@@ -81,10 +80,10 @@ def thumbnail(sha256: str) -> Response:
     """An image as people look at it who label it: scaled, and without metadata."""
     settings = load_settings()
     try:
-        pixels = decode(Lake.from_settings(settings).get_image(sha256), settings.max_pixels).pixels
+        pixels = scaled(Lake.from_settings(settings), sha256, settings.max_pixels, THUMBNAIL)
     except (LakeError, UndecodableError) as error:
         raise HTTPException(404, str(error)) from None
-    return Response(png(letterbox(pixels, THUMBNAIL)), media_type="image/png", headers=HEADERS)
+    return Response(png(pixels), media_type="image/png", headers=HEADERS)
 
 
 class OsteonPlugin(AirflowPlugin):

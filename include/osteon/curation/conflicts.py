@@ -9,6 +9,7 @@ import pandas as pd
 
 from osteon.curation.review import HUMAN
 from osteon.labels import LabelMap
+from osteon.training.classes import STATES, UNKNOWN
 
 MOST_NAMED = 3
 
@@ -25,8 +26,7 @@ class Statement:
 
     @property
     def label(self) -> str:
-        state = "unknown" if self.fractured is None else "fractured" if self.fractured else "non-fractured"
-        return f"{self.part}/{state}"
+        return f"{self.part}/{UNKNOWN if self.fractured is None else STATES[self.fractured]}"
 
     def contradicts(self, other: Statement) -> bool:
         """Whether both cannot be true; an unknown state contradicts none."""

@@ -15,7 +15,7 @@ from scipy.sparse.csgraph import connected_components
 
 from osteon import catalog as catalogs
 from osteon.images.inspect import read_measurements
-from osteon.images.measure import THUMB, hash_thumbnails
+from osteon.images.measure import THUMB, coarse_thumbnails, hash_thumbnails
 from osteon.lake import Lake, derived_key
 
 VERSION = 3
@@ -57,11 +57,11 @@ def dihedral(thumbs: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 def same_pictures(thumbs: NDArray[np.uint8]) -> set[tuple[int, int]]:
     """Pairs (i, j), i < j, whose hashes are close and whose aligned pixels correlate. Hashing is quadratic in n."""
-    upright, coarse, hashes = _unit(thumbs), _unit(_coarse(thumbs)), hash_thumbnails(thumbs)
+    upright, coarse, hashes = _unit(thumbs), _unit(coarse_thumbnails(thumbs)), hash_thumbnails(thumbs)
     pairs: set[tuple[int, int]] = set()
     for orientation in range(8):
         turned = dihedral(thumbs, orientation)
-        units, turned_coarse, turned_hashes = _unit(turned), _unit(_coarse(turned)), hash_thumbnails(turned)
+        units, turned_coarse, turned_hashes = _unit(turned), _unit(coarse_thumbnails(turned)), hash_thumbnails(turned)
         for start in range(0, len(thumbs), BLOCK):
             distance = np.bitwise_count(hashes[start : start + BLOCK, None] ^ turned_hashes[None, start:])
             left, right = (side + start for side in np.nonzero(distance <= MAX_HAMMING))
@@ -73,11 +73,6 @@ def same_pictures(thumbs: NDArray[np.uint8]) -> set[tuple[int, int]]:
                 same = np.einsum("np,np->n", upright[i], units[j]) >= SAME_PICTURE
                 pairs.update(zip(i[same].tolist(), j[same].tolist(), strict=True))
     return pairs
-
-
-def _coarse(thumbs: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Thumbnails (n, THUMB, THUMB) averaged to (n, 16, 16)."""
-    return thumbs.reshape(len(thumbs), 16, THUMB // 16, 16, THUMB // 16).mean(axis=(2, 4), dtype=np.float32)
 
 
 def _unit(thumbs: NDArray[np.number]) -> NDArray[np.float32]:

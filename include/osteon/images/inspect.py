@@ -69,15 +69,17 @@ def measure_all(lake: Lake, digests: list[str], settings: Settings) -> Iterator[
 
         def batches() -> Iterator[list[tuple[str, bytes]]]:
             batch: list[tuple[str, bytes]] = []
+            size = 0
             for start in range(0, len(digests), BATCH):
                 chunk = digests[start : start + BATCH]
                 for pair in zip(chunk, threads.map(lake.get_image, chunk), strict=True):
                     batch.append(pair)
-                    if sum(len(data) for _, data in batch) > BATCH_BYTES:
+                    size += len(pair[1])
+                    if len(batch) == BATCH or size > BATCH_BYTES:
                         yield batch
-                        batch = []
+                        batch, size = [], 0
+            if batch:
                 yield batch
-                batch = []
 
         processes = joblib.cpu_count() if len(digests) >= PROCESSES_FROM else 1
         parallel = joblib.Parallel(n_jobs=processes, return_as="generator")

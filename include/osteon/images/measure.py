@@ -14,6 +14,8 @@ from osteon.images.sanity import examine
 
 THUMB = 64
 """Side in pixels of the thumbnail that near-duplicates are verified on."""
+COARSE = 16
+"""Side in pixels of the thumbnail that is looked at where a glance will do."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,12 @@ def measure_batch(images: list[tuple[str, bytes]], max_pixels: int) -> list[Meas
 def thumbnail(grey: Image.Image) -> NDArray[np.uint8]:
     """The image squeezed to (THUMB, THUMB) by area averaging."""
     return np.asarray(grey.resize((THUMB, THUMB), Image.Resampling.BOX))
+
+
+def coarse_thumbnails(thumbs: NDArray[np.number]) -> NDArray[np.float32]:
+    """Thumbnails (n, THUMB, THUMB) averaged to (n, COARSE, COARSE)."""
+    cell = THUMB // COARSE
+    return thumbs.reshape(len(thumbs), COARSE, cell, COARSE, cell).mean(axis=(2, 4), dtype=np.float32)
 
 
 def hash_thumbnails(thumbs: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -32,6 +32,11 @@ class Picture:
     caption: str = ""
 
 
+def scaled(lake: Lake, sha256: str, max_pixels: int, side: int = SIDE) -> NDArray[np.uint8]:
+    """An image of the lake letterboxed to (side, side), as people are shown it. Raises `UndecodableError`."""
+    return letterbox(decode(lake.get_image(sha256), max_pixels).pixels, side)
+
+
 def thumbnails(
     lake: Lake, findings: list[Finding], max_pixels: int, most: int = MOST_THUMBNAILS
 ) -> dict[str, list[Picture]]:
@@ -46,10 +51,10 @@ def thumbnails(
         for name in [name for name, queue in queues.items() if queue][:left]:
             item = queues[name].pop(0)
             try:
-                pixels = decode(lake.get_image(item["sha256"]), max_pixels).pixels
+                pixels = scaled(lake, item["sha256"], max_pixels)
             except UndecodableError:
                 continue
-            shown[name].append(Picture(f"{name}-{len(shown[name])}", png(letterbox(pixels, SIDE)), item["name"]))
+            shown[name].append(Picture(f"{name}-{len(shown[name])}", png(pixels), item["name"]))
             left -= 1
     return shown
 
@@ -64,7 +69,7 @@ def before_and_after(
         marked = np.stack([found.pixels] * 3, axis=-1)
         marked[found.decoded_rows :] = MISSING
         before = np.stack([letterbox(np.ascontiguousarray(marked[..., band]), SIDE) for band in range(3)], axis=-1)
-        after = letterbox(decode(lake.get_image(item["repaired"]), max_pixels).pixels, SIDE)
+        after = scaled(lake, item["repaired"], max_pixels)
         pair = (("before", before), ("after", after))
         before_picture, after_picture = (
             Picture(f"repair-{number}-{when}", png(pixels), f"{item['name']}, {when}") for when, pixels in pair

@@ -9,7 +9,7 @@ import pandas as pd
 
 from osteon.curation.conflicts import conflicts
 from osteon.curation.review import HUMAN
-from osteon.images.measure import THUMB
+from osteon.images.measure import THUMB, coarse_thumbnails
 from osteon.ingest import dropped
 from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap
 from osteon.lake import Lake
@@ -199,8 +199,7 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
     gradients = np.stack(
         [hog(image, orientations=8, pixels_per_cell=(8, 8), cells_per_block=(1, 1)) for image in pixels]
     )
-    cell = THUMB // 16
-    small = pixels.reshape(-1, 16, cell, 16, cell).mean(axis=(2, 4)).reshape(len(rows), -1)
+    small = coarse_thumbnails(pixels).reshape(len(rows), -1)
     small = (small - small.mean(axis=1, keepdims=True)) / (small.std(axis=1, keepdims=True) + 1)
     features = np.hstack([np.sqrt(gradients), small])
     components = min(60, len(rows) * (FOLDS - 1) // FOLDS - 1)

@@ -35,7 +35,8 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
     found = tables(lake, run)
     summary = summarise(lake, run, found)
     key = summary["report"]
-    validation = read_validation(lake, run.stages()["validate"]["validation"]) if "validate" in run.stages() else None
+    stages = run.stages()
+    validation = read_validation(lake, stages["validate"]["validation"]) if "validate" in stages else None
     findings = validation.findings if validation else []
     page = (
         environment()
@@ -55,9 +56,10 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
     )
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
     if found is not None:
-        _write_inventory(lake, run, published_files(*found), key.removesuffix("index.html"))
-        if "relabel" in run.stages():
-            write_relabel_report(settings, lake, run.stages()["relabel"], found[1], key.removesuffix("index.html"))
+        folder = key.removesuffix("index.html")
+        _write_inventory(lake, run, published_files(*found), folder)
+        if "relabel" in stages:
+            write_relabel_report(settings, lake, stages["relabel"], found[1], folder)
     lake.put_json(f"{run.prefix}/summary.json", summary)
     return key
 

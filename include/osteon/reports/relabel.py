@@ -9,11 +9,9 @@ import pandas as pd
 from PIL import Image, ImageDraw
 
 from osteon.curation.relabel import ACCEPTED, LEFT_OUT, MERGED, REVIEW, verdicts_key
-from osteon.images.decode import decode
-from osteon.images.wavelet import letterbox
 from osteon.lake import Lake
 from osteon.quality.alert import environment
-from osteon.quality.pictures import SIDE, data_url, png
+from osteon.quality.pictures import SIDE, data_url, png, scaled
 from osteon.settings import Settings
 
 SAMPLE, COLUMNS = 48, 8
@@ -29,7 +27,6 @@ def write_relabel_report(
     """Write `relabel.html` and `relabel.csv` below `folder`; `numbers` is what the stage left."""
     table = lake.get_table(numbers["table"])
     table = table.merge(catalog[["sha256", "split"]], on="sha256", how="left", validate="one_to_one")
-    csv = table.rename(columns={"path": "file"})
     answers = [name for name in table.columns if name.startswith("p_")]
     columns = [
         "file",
@@ -43,7 +40,7 @@ def write_relabel_report(
         *answers,
         "sha256",
     ]
-    csv = csv[columns]
+    csv = table.rename(columns={"path": "file"})[columns]
     lake.put_bytes(f"{folder}relabel.csv", csv.to_csv(index=False).encode(), "text/csv; charset=utf-8")
     decided = table[table["decision"].isin((ACCEPTED, MERGED))]
     sample = decided.sample(min(SAMPLE, len(decided)), random_state=0)
@@ -75,7 +72,7 @@ def counts(table: pd.DataFrame) -> list[dict[str, Any]]:
 def likeliest(table: pd.DataFrame) -> pd.Series:
     """The answer that is more likely than not and likeliest, or `other`."""
     chances = table[[name for name in table.columns if name.startswith("p_")]].astype(float)
-    if chances.empty or not len(chances.columns):
+    if chances.empty:
         return pd.Series("not asked", index=table.index)
     best = chances.idxmax(axis=1).str.removeprefix("p_")
     return best.where(chances.max(axis=1) > 0.5, "other")
@@ -88,8 +85,7 @@ def contact_sheet(settings: Settings, lake: Lake, digests: list[str]) -> bytes:
     draw = ImageDraw.Draw(sheet)
     for place, digest in enumerate(digests):
         corner = (place % COLUMNS * (SIDE + 4), place // COLUMNS * (SIDE + 4))
-        pixels = letterbox(decode(lake.get_image(digest), settings.max_pixels).pixels, SIDE)
-        sheet.paste(Image.fromarray(pixels), corner)
+        sheet.paste(Image.fromarray(scaled(lake, digest, settings.max_pixels)), corner)
         draw.rectangle((*corner, corner[0] + 20, corner[1] + 13), fill=255)
         draw.text((corner[0] + 3, corner[1] + 1), str(place + 1), fill=0)
     return png(np.asarray(sheet))
@@ -101,7 +97,7 @@ def _examples(settings: Settings, lake: Lake, table: pd.DataFrame) -> list[tuple
     for (answer, decision), part in table.groupby([likeliest(table), "decision"]):
         pictures = []
         for row in part.sample(min(EXAMPLES, len(part)), random_state=0).itertuples():
-            pixels = letterbox(decode(lake.get_image(row.sha256), settings.max_pixels).pixels, SIDE)
-            pictures.append((data_url(png(pixels)), f"{row.source}:{row.path}", str(row.why)))
+            picture = data_url(png(scaled(lake, row.sha256, settings.max_pixels)))
+            pictures.append((picture, f"{row.source}:{row.path}", str(row.why)))
         told.append((f"{answer}, {decision}: {len(part)}", pictures))
     return told

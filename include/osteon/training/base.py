@@ -27,7 +27,7 @@ from osteon.models.space import BASE_BUDGETS, BASE_START, base_space
 from osteon.settings import Settings
 from osteon.training.augment import of_planes
 from osteon.training.classes import ClassList
-from osteon.training.evaluate import auroc, calibration, calibration_error, resamples
+from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_error
 from osteon.training.fit import fit, logits, temperature
 from osteon.training.predictor import Predictor
 from osteon.training.sampling import sample_groups, tell_devices
@@ -155,7 +155,9 @@ def train_base(
         "trials": trials,
         "images": {name: len(part) for name, part in rows.items()},
         "metrics": measure(truth[rows["test"]], chance),
-        "intervals": intervals(test, truth[rows["test"]], chance, settings.bootstrap_rounds),
+        "intervals": bootstrap(
+            test["group"], lambda some: measure(truth[rows["test"]][some], chance[some]), settings.bootstrap_rounds
+        ),
         "calibration": calibration(truth[rows["test"]], chance),
         "by_source": by_source(test, chance),
         "unseen_sources": _unseen_sources(
@@ -165,9 +167,7 @@ def train_base(
         else None,
         "seconds": round(time.monotonic() - start, 1),
     }
-    with tempfile.TemporaryDirectory() as folder:
-        predictor.save(Path(folder))
-        lake.put_folder(out, Path(folder))
+    predictor.to_lake(lake, out)
     lake.put_json(f"{out}/result.json", result)
     return result
 
@@ -181,15 +181,6 @@ def measure(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> dict[str,
         "auroc": auroc(truth, chance),
         "ece": calibration_error(confidence, right),
     }
-
-
-def intervals(
-    images: pd.DataFrame, truth: NDArray[np.bool_], chance: NDArray[np.floating], rounds: int
-) -> dict[str, list[float]]:
-    """95 % percentile intervals of `measure` over leakage groups."""
-    samples = [measure(truth[rows], chance[rows]) for rows in resamples(images["group"], rounds)]
-    table = pd.DataFrame(samples).astype(float)
-    return {name: [float(bound) for bound in table[name].quantile([0.025, 0.975])] for name in table}
 
 
 def by_source(images: pd.DataFrame, chance: NDArray[np.floating]) -> list[dict[str, Any]]:

@@ -88,8 +88,15 @@ def resamples(groups: pd.Series, rounds: int, seed: int = 0) -> list[NDArray[np.
 def intervals(
     images: pd.DataFrame, probabilities: NDArray[np.floating], classes: ClassList, rounds: int
 ) -> dict[str, list[float] | None]:
-    """95 % percentile intervals of `measure`'s figures; None where most samples leave a figure undefined."""
-    samples = [measure(images.iloc[rows], probabilities[rows], classes) for rows in resamples(images["group"], rounds)]
+    """95 % intervals of `measure`'s figures."""
+    return bootstrap(images["group"], lambda rows: measure(images.iloc[rows], probabilities[rows], classes), rounds)
+
+
+def bootstrap(
+    groups: pd.Series, figures: Callable[[NDArray[np.intp]], Metrics], rounds: int
+) -> dict[str, list[float] | None]:
+    """95 % percentile intervals of `figures(rows)` over leakage groups; None where most samples leave one undefined."""
+    samples = [figures(rows) for rows in resamples(groups, rounds)]
     result: dict[str, list[float] | None] = {}
     for name in samples[0]:
         values = [value for sample in samples if (value := sample[name]) is not None]

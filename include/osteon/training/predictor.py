@@ -59,6 +59,12 @@ class Predictor:
         recipe = RECIPES[stored["kind"]](**stored["recipe"])
         return cls(model, recipe, ClassList(tuple(stored["classes"])), stored["temperature"])
 
+    def to_lake(self, lake: Lake, out: str) -> None:
+        """Leave the predictor under `out`, where `from_lake` finds it."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(Path(folder))
+            lake.put_folder(out, Path(folder))
+
     @classmethod
     def from_lake(cls, lake: Lake, out: str) -> Predictor:
         """The predictor that a training left under `out`."""

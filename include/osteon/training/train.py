@@ -125,9 +125,7 @@ def train(
         "intervals": evaluate.intervals(test, probabilities, classes, settings.bootstrap_rounds),
         "shortcut_floor": evaluate.shortcut_floor(images.iloc[rows["train"]], test),
     }
-    with tempfile.TemporaryDirectory() as folder:
-        predictor.save(Path(folder))
-        lake.put_folder(out, Path(folder))
+    predictor.to_lake(lake, out)
     table = pd.DataFrame(probabilities, columns=list(classes.names))
     table.insert(0, "sha256", test["sha256"])
     lake.put_table(f"{out}/predictions.parquet", table)
