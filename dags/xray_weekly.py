@@ -11,7 +11,7 @@ from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, tas
 from osteon.models.space import BUDGETS
 from osteon.pipeline import STAGES
 from osteon.settings import load_settings
-from osteon_airflow.mail import FailureMail, send_quality_mail
+from osteon_airflow.mail import FailureMail, merge_teller, quality_teller
 from osteon_airflow.questions import ask
 from osteon_airflow.stages import RETRY_POLICY, credentials, pipeline
 from osteon_airflow.training import training_task
@@ -90,9 +90,8 @@ def xray_weekly() -> None:
 
     @task(on_failure_callback=None)  # the alert is the mail about it
     def quality_gate(validation: str) -> None:
-        line, context = pipeline("validate"), get_current_context()
-        run = (context["dag"].dag_id, context["run_id"])
-        line.gate(validation, _sources_file(), lambda alert: send_quality_mail(line.settings, alert, *run))
+        line = pipeline("validate")
+        line.gate(validation, _sources_file(), quality_teller(line.settings))
 
     @task
     def base_models(catalog: str) -> list[str]:
@@ -100,7 +99,8 @@ def xray_weekly() -> None:
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def relabel(catalog: str, trainings: list[str]) -> str:
-        return pipeline("relabel").relabel(catalog, trainings[:], _sources_file())
+        line = pipeline("relabel")
+        return line.relabel(catalog, trainings[:], _sources_file(), merge_teller(line.settings))
 
     @task
     def register_base(trainings: list[str]) -> None:

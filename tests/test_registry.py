@@ -11,10 +11,11 @@ import pytest
 
 from osteon import catalog as catalogs
 from osteon.embedded.stack import Stack
+from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import cnn_bilstm
-from osteon.registry import CHAMPION, PREVIOUS, champion_key, register
+from osteon.registry import CHAMPION, PREVIOUS, champion_key, register, register_base
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc_by_part, measure
@@ -133,3 +134,28 @@ def test_registering_serving_and_promoting(
     np.testing.assert_allclose(table[list(CLASSES.names)].to_numpy(), offline, atol=1e-5)
     assert list(table.columns[:2]) == ["body_part", "fracture_probability"]
     assert table["fracture_probability"].between(0, 1).all()
+
+
+def test_a_base_model_is_registered_once_and_carries_its_class_names(
+    registry: Settings, lake: Lake, snapshot: tuple[str, pd.DataFrame, dict[str, bytes]]
+) -> None:
+    import mlflow
+
+    key, _, data = snapshot
+    name, recipe, classes = f"{registry.model_name}-hand_base", FourierRecipe(16, "pixels"), ("other", "hand")
+    trained = {}
+    for out in ("models/hand_base/a", "models/hand_base/b"):
+        trained[out] = Predictor(cnn_bilstm.build(ARCHITECTURE, recipe.shape, 2), recipe, ClassList(classes), 1.1)
+        trained[out].to_lake(lake, out)
+        result = {"model": "hand_base", "snapshot": out[-1], "snapshot_key": key, "budget": "smoke", "seed": 0,
+                  "classes": list(classes), "architecture": ARCHITECTURE, "metrics": {"auroc": 0.9}}  # fmt: skip
+        lake.put_json(f"{out}/result.json", result)
+    versions = [register_base(registry, lake, f"models/hand_base/{which}", name) for which in "aba"]
+    assert versions == ["1", "2", "1"], "the same training is not registered again"
+
+    served = mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}")
+    assert served.metadata.metadata["classes"] == list(classes)
+    table = served.predict(pd.DataFrame({"image": list(data.values())[:3]}))
+    offline = trained["models/hand_base/b"].from_bytes(list(data.values())[:3], 10**7)
+    np.testing.assert_allclose(table[list(classes)].to_numpy(), offline, atol=1e-5)
+    assert set(table["body_part"]) <= set(classes) and table["fracture_probability"].isna().all()

@@ -218,8 +218,11 @@ class Pipeline:
                 numbers[name] = register_base(self.settings, self.lake, training, name)
         return numbers
 
-    def relabel(self, catalog: str, trainings: list[str], sources_file: str) -> str:
-        """Give ambiguous images a body part where the base models and the rules say so; returns the catalog's key."""
+    def relabel(self, catalog: str, trainings: list[str], sources_file: str, tell: Callable[[list[str]], str]) -> str:
+        """Give ambiguous images a body part where the base models and the rules say so; returns the catalog's key.
+
+        Sources that are merged and were not in the run before, or the other way round, are told through `tell`.
+        """
         from osteon.curation.relabel import changes, relabel, verdicts_key
 
         with self.run.stage("relabel") as numbers:
@@ -239,6 +242,8 @@ class Pipeline:
             told = changes(before, verdicts)
             for text in told:
                 log.warning("%s", text)
+            if told:
+                numbers["mail"] = tell(told)
             merged = {item["source"]: item["into"] for item in verdicts if item["merged"]}
             self.lake.put_json(place, {"run": self.run.run_id, "merged": merged, "before": before})
             counts = self.lake.get_table(decisions, columns=["decision"])["decision"].value_counts()

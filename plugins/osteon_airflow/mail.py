@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import smtplib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.message import EmailMessage
 from typing import Any
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
+from airflow.sdk import get_current_context
 from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from osteon.quality.alert import Alert, Mail, failure_mail, quality_mail
+from osteon.quality.alert import Alert, Mail, notice_mail, quality_mail
 from osteon.settings import Settings, load_settings
 from osteon_airflow.links import page_url, run_url
 
@@ -44,14 +45,39 @@ def send(settings: Settings, mail: Mail) -> None:
         raise MailNotSentError(f"the mail server behind {CONNECTION!r} did not take it: {error}") from error
 
 
-def send_quality_mail(settings: Settings, alert: Alert, dag_id: str, run_id: str) -> str:
-    """Send the alert. Returns `sent`, or why it was not: a mail that fails never loses a finding or ends a run."""
-    docs = page_url(settings, f"{alert.validation.docs}/index.html")
-    links = {"DAG run": run_url(settings, dag_id, run_id), "Data Docs": docs}
+def quality_teller(settings: Settings) -> Callable[[Alert], str]:
+    """What mails an alert of the current DAG run. It returns `sent`, or why it was not."""
+
+    def tell(alert: Alert) -> str:
+        run_id, links = _current_run(settings)
+        docs = page_url(settings, f"{alert.validation.docs}/index.html")
+        return _try_to_send(settings, quality_mail(alert, run_id, {**links, "Data Docs": docs}))
+
+    return tell
+
+
+def merge_teller(settings: Settings) -> Callable[[list[str]], str]:
+    """What mails that sources of the current DAG run were merged, or are no more. It returns `sent`, or why not."""
+
+    def tell(changes: list[str]) -> str:
+        return _try_to_send(
+            settings, notice_mail("Merged sources changed", "\n".join(changes), *_current_run(settings))
+        )
+
+    return tell
+
+
+def _current_run(settings: Settings) -> tuple[str, dict[str, str]]:
+    context = get_current_context()
+    return context["run_id"], {"DAG run": run_url(settings, context["dag"].dag_id, context["run_id"])}
+
+
+def _try_to_send(settings: Settings, mail: Mail) -> str:
+    """A mail that fails never loses what it tells, which the lake keeps, or ends a run."""
     try:
-        send(settings, quality_mail(alert, run_id, links))
+        send(settings, mail)
     except MailNotSentError as error:
-        log.error("the data-quality alert was not mailed: %s", error)
+        log.error("%s was not mailed: %s", mail.subject, error)
         return str(error)
     return "sent"
 
@@ -63,4 +89,5 @@ class FailureMail(BaseNotifier):
         settings, instance = load_settings(), context["ti"]
         links = {"DAG run": run_url(settings, instance.dag_id, instance.run_id)}
         error = str(context.get("exception") or "The task gave no error; see its log.")
-        send(settings, failure_mail(instance.dag_id, instance.task_id, instance.run_id, error, links))
+        title = f"Task {instance.task_id} of {instance.dag_id} failed"
+        send(settings, notice_mail(title, error, instance.run_id, links))

@@ -97,12 +97,14 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
     assert line.training_key(catalog, "hand_base", "smoke", 0) == out, "the same images are not learnt again"
 
     may = {"may": "merge", "into": "hand", "like": ["labelled"], "agreement": 0.8}
+    changes: list[str] = []
     for wrists, merged in ((may, True), ({"may": "nothing"}, False)):
         rules = yaml.safe_load(line.settings.relabel_file.read_text()) | {"sources": {"wrists": wrists, "spines": may}}
         (tmp_path / "relabel.yaml").write_text(yaml.safe_dump(rules))
         monkeypatch.setenv("OSTEON_RELABEL_FILE", str(tmp_path / "relabel.yaml"))
-        again = Pipeline("base")
-        relabelled = catalogs.read(lake, again.relabel(catalog, [out], str(tmp_path / "sources.yaml")))
+        again = Pipeline(f"merged {merged}")
+        key = again.relabel(catalog, [out], str(tmp_path / "sources.yaml"), lambda told: str(changes.extend(told)))
+        relabelled = catalogs.read(lake, key)
         parts = relabelled[relabelled["source"] == "wrists"]["body_part"]
         assert (parts == "hand").all() if merged else parts.isna().all()
         assert not (relabelled[relabelled["source"] == "spines"]["body_part"] == "hand").any()
@@ -111,6 +113,8 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
         assert not spines["merged"] and "look like hand, 80% are needed" in spines["why"]
         assert verdict["merged"] == merged
         assert {item["image"] for item in again.questions()} <= set(relabelled["sha256"])
+    came, went = changes
+    assert came.startswith("wrists is now merged into hand") and went.startswith("wrists is no longer merged into hand")
 
 
 def test_a_base_model_without_images_says_what_it_lacks(reviewed: Any, lake: Lake) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -134,12 +133,11 @@ def quality_mail(alert: Alert, run_id: str, links: dict[str, str]) -> Mail:
     return Mail(subject, _text(alert, worst, run_id, links), html, [*pictures, *([alert.chart] if alert.chart else [])])
 
 
-def failure_mail(dag_id: str, task_id: str, run_id: str, error: str, links: dict[str, str]) -> Mail:
-    """The mail about a task that failed."""
-    values: dict[str, Any] = {"dag_id": dag_id, "task_id": task_id, "run_id": run_id, "error": error, "links": links}
-    html = environment().get_template("failure_mail.html").render(values)
-    text = [f"Task {task_id} of {dag_id} failed in run {run_id}.", "", error, "", *_links(links)]
-    return Mail(f"[Osteon] failed: {task_id} of {dag_id}", "\n".join(text), html)
+def notice_mail(title: str, text: str, run_id: str, links: dict[str, str]) -> Mail:
+    """A mail of one title, as `Task inspect of xray_weekly failed`, and a text in lines."""
+    values = {"title": title, "text": text, "run_id": run_id, "links": links}
+    html = environment().get_template("notice_mail.html").render(values)
+    return Mail(f"[Osteon] {title}", "\n".join([f"{title}, run {run_id}.", "", text, "", *_links(links)]), html)
 
 
 def _text(alert: Alert, worst: str, run_id: str, links: dict[str, str]) -> str:
