@@ -90,6 +90,8 @@ BASE_BUDGETS = {
         widest=32,
         unseen=False,
     ),
-    "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=20, patience=5),
+    "standard": Budget(
+        search_epochs=5, factor=3, search_images=600, fit_epochs=16, patience=4, batch=16, trials=4, widest=32
+    ),
     "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=50, patience=8),
 }
