@@ -12,12 +12,16 @@ import requests
 import yaml
 from playwright.sync_api import Page, sync_playwright
 
+from osteon import catalog as catalogs
+from osteon.curation.review import HUMAN, decisions
 from osteon.embedded.ports import HOST
 from osteon.embedded.stack import Stack
+from osteon.lake import Lake
 from tests.conftest import fresh_settings
 from tests.embedded.test_stack import listening
 
 CHROMIUM = Path("/usr/bin/chromium")
+DEFECTS = {"truncated": 3, "ambiguous_label": 2}
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 
@@ -47,13 +51,29 @@ def page() -> Iterator[Page]:
         browser.close()
 
 
+def answer_questions(page: Page, url: str, answers: list[str]) -> None:
+    """Look at each radiograph that curators are asked about, and say what it shows."""
+    page.goto(url)
+    while not page.get_by_text(f"Pending required actions ({len(answers)})").is_visible():
+        page.wait_for_timeout(3000)
+        page.reload()
+    for count, answer in enumerate(answers, start=1):
+        question = page.get_by_role("dialog").last
+        question.get_by_alt_text("radiograph").evaluate("image => image.decode()")
+        question.get_by_role("combobox").last.click()
+        page.get_by_role("option", name=answer, exact=True).click()
+        question.get_by_role("button", name="Respond").click()
+        left = len(answers) - count
+        page.get_by_text(f"Pending required actions ({left})").wait_for() if left else page.wait_for_timeout(2000)
+
+
 def test_a_run_triggered_from_the_form_succeeds_and_is_seen(page: Page, everything: Stack, tmp_path: Path) -> None:
     supervisor = psutil.Process(int((everything.home / "supervisord.pid").read_text()))
     assert listening({supervisor.pid, *(child.pid for child in supervisor.children(recursive=True))}) == {HOST}
 
     sources = tmp_path / "sources.yaml"
     entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": 200, "longer_side": [90, 120]}
-    sources.write_text(yaml.safe_dump({"model": "from-the-form", "sources": [{**entry, "defects": {"truncated": 3}}]}))
+    sources.write_text(yaml.safe_dump({"model": "from-the-form", "sources": [{**entry, "defects": DEFECTS}]}))
     urls, (user, password) = everything.urls(), everything.login()
     page.goto(urls["airflow"])
     page.fill("input[name=username]", user)
@@ -67,8 +87,16 @@ def test_a_run_triggered_from_the_form_succeeds_and_is_seen(page: Page, everythi
     form.get_by_role("button", name="Trigger", exact=True).click()
     page.wait_for_url("**/runs/manual*")
     run = page.url
+    answer_questions(page, f"{run}/required_actions", ["leg", "leave out"])
     page.goto(f"{urls['airflow']}/dags/xray_weekly/runs")
     page.get_by_role("row").filter(has_text="admin").get_by_text("Success").wait_for(timeout=400_000)
+
+    lake = Lake.from_settings(everything.applied_settings())
+    made = decisions(lake)
+    assert sorted(item.action for item in made) == ["drop", "label"] and {item.who for item in made} == {user}
+    catalog = catalogs.read(lake, next(key for key in lake.keys("split/") if key.endswith(".parquet")))
+    asked = catalog[catalog["raw_label"].str.contains("+", regex=False, na=False)]
+    assert sorted(asked["body_part"].fillna("none")) == ["leg", "none"] and (asked["label_origin"] == HUMAN).sum() == 1
 
     page.goto(f"{run}/tasks/inspect")
     page.get_by_text("inspect: 200 of 200 done").wait_for()

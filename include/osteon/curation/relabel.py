@@ -219,7 +219,7 @@ def relabel(
     chances = predict(images) if len(images) and trainings else pd.DataFrame(index=images.index)
     if chances.empty:
         decided = pd.DataFrame(index=images.index, columns=["body_part", "probability", "decision", "why"])
-        decided["decision"], decided["why"] = REVIEW, "no base model was trained: see the report"
+        decided["decision"], decided["why"] = REVIEW, "no base model was trained, see the report"
     else:
         decided = judge_images(images, chances, rules, labels)
     verdicts = []
