@@ -6,32 +6,18 @@ from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import Asset, Param, TriggerRule, dag, get_current_context, task
+from airflow.sdk import Asset, TriggerRule, dag, get_current_context, task
 
-from osteon.models.space import BUDGETS
-from osteon.pipeline import STAGES
+from osteon.models.space import MAIN
 from osteon.settings import load_settings
+from osteon_airflow.form import params
 from osteon_airflow.mail import FailureMail, merge_teller, quality_teller
-from osteon_airflow.questions import ask
-from osteon_airflow.stages import RETRY_POLICY, credentials, pipeline
+from osteon_airflow.questions import approve, ask
+from osteon_airflow.stages import RETRY_POLICY, credentials, param, pipeline
 from osteon_airflow.training import training_task
 
 SETTINGS = load_settings()
 MANIFESTS = Asset("osteon_manifests")  # its state store remembers the last good manifest of each source
-PARAMS = {
-    "sources": Param(
-        str(SETTINGS.sources_file),
-        type="string",
-        minLength=1,
-        title="Sources file",
-        description="YAML file that names the data sets; the default is what OSTEON_SOURCES_FILE names",
-    ),
-    "budget": Param("smoke", enum=list(BUDGETS), title="Budget", description="how long architectures are searched"),
-    "stop_after": Param("report", enum=list(STAGES), title="Stop after", description="the last stage to run"),
-    "force_retrain": Param(False, type="boolean", title="Force retrain", description="train although nothing changed"),
-    "ask": Param(True, type="boolean", title="Ask", description="wait for curators where the base models are unsure"),
-    "seed": Param(0, type="integer", minimum=0, title="Seed", description="of the split and the training"),
-}
 
 
 @dag(
@@ -39,7 +25,7 @@ PARAMS = {
     start_date=SETTINGS.scheduled_from,
     catchup=False,
     max_active_runs=1,
-    params=PARAMS,
+    params=params(SETTINGS),
     default_args={
         "retries": 2,
         "retry_policy": RETRY_POLICY,
@@ -52,12 +38,12 @@ PARAMS = {
 def xray_weekly() -> None:
     @task
     def list_sources() -> list[str]:
-        return pipeline("ingest").source_names(_sources_file())
+        return pipeline("ingest").source_names(param("sources"))
 
     @task(outlets=[MANIFESTS])
     def ingest(name: str) -> str:
         line = pipeline("ingest", **credentials())
-        return line.ingest(_sources_file(), name, get_current_context()["asset_state_store"][MANIFESTS])
+        return line.ingest(param("sources"), name, get_current_context()["asset_state_store"][MANIFESTS])
 
     # A source that fails does not stop the others.
     @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
@@ -86,30 +72,29 @@ def xray_weekly() -> None:
 
     @task
     def validate(catalog: str, manifests: list[str]) -> str:
-        return pipeline("validate").validate(catalog, manifests, _sources_file())
+        return pipeline("validate").validate(catalog, manifests, param("sources"))
 
     @task(on_failure_callback=None)  # the alert is the mail about it
     def quality_gate(validation: str) -> None:
         line = pipeline("validate")
-        line.gate(validation, _sources_file(), quality_teller(line.settings))
+        line.gate(validation, param("sources"), quality_teller(line.settings))
 
     @task
     def base_models(catalog: str) -> list[str]:
-        return pipeline("relabel").base_models(catalog, get_current_context()["params"]["seed"])
+        return pipeline("relabel").base_models(catalog, param("seed"))
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def relabel(catalog: str, trainings: list[str]) -> str:
         line = pipeline("relabel")
-        return line.relabel(catalog, trainings[:], _sources_file(), merge_teller(line.settings))
+        return line.relabel(catalog, trainings[:], param("sources"), merge_teller(line.settings))
 
     @task
     def register_base(trainings: list[str]) -> None:
-        pipeline("relabel").register_base(trainings[:], _sources_file())
+        pipeline("relabel").register_base(trainings[:], param("sources"))
 
     @task
     def questions(catalog: str) -> list[dict[str, str]]:
-        asking = get_current_context()["params"]["ask"]
-        return pipeline("relabel").questions() if asking else []
+        return pipeline("relabel").questions() if param("ask") else []
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def answers(catalog: str, answers: list[dict[str, Any]]) -> str:
@@ -117,11 +102,24 @@ def xray_weekly() -> None:
 
     @task
     def split(catalog: str) -> str:
-        return pipeline("split").split(catalog, get_current_context()["params"]["seed"])
+        return pipeline("split").split(catalog, param("seed"))
 
     @task
-    def register(trainings: list[str]) -> None:
-        pipeline("register").register(next(iter(trainings)), _sources_file())
+    def models() -> dict[str, list[str]]:
+        return pipeline("train").models(param("budget"))
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def compare(main: list[str], rivals: list[str], ablations: list[str]) -> str:
+        return pipeline("compare").compare([*main[:], *rivals[:], *ablations[:]])
+
+    @task
+    def approvals(main: list[str], comparison: str) -> list[dict[str, str]]:
+        asking = param("require_approval")
+        return pipeline("register").approvals(main[0], comparison, param("sources")) if asking else []
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def register(main: list[str], comparison: str, answers: list[dict[str, Any]]) -> None:
+        pipeline("register").register(main[0], comparison, param("sources"), answers[:])
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def report() -> str:
@@ -135,15 +133,17 @@ def xray_weekly() -> None:
     trained = training_task(reviewed, taught, stage="relabel", task_id="train_base")
     relabelled = relabel(reviewed, trained)
     snapshot = split(answers(relabelled, ask(questions(relabelled)).output))
-    registered = [register(training_task(snapshot, models=["cnn_bilstm"])), register_base(trained)]
+    others: Any = models()
+    snapshot >> others
+    main = training_task(snapshot, [MAIN])
+    rivals = training_task(snapshot, others["rivals"], task_id="train_rivals")
+    ablations = training_task(snapshot, others["ablations"], task_id="train_ablations", winner=main)
+    compared = compare(main, rivals, ablations)
+    registered = [register(main, compared, approve(approvals(main, compared)).output), register_base(trained)]
     # The report tells of a stopped run as well; `finished` is what a failure on either side of it fails.
     reported = report()
     registered >> reported
     [*registered, reported] >> EmptyOperator(task_id="finished", trigger_rule=TriggerRule.NONE_FAILED)
-
-
-def _sources_file() -> str:
-    return str(get_current_context()["params"]["sources"])
 
 
 xray_weekly()

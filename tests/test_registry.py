@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,17 +13,18 @@ from osteon.embedded.stack import Stack
 from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
-from osteon.models import cnn_bilstm
+from osteon.models import network
 from osteon.registry import CHAMPION, PREVIOUS, champion_key, register, register_base
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
-from osteon.training.evaluate import auroc_by_part, measure
+from osteon.training.evaluate import Scored, evaluate
 from osteon.training.predictor import Predictor
 from tests.pictures import encode, radiograph
 
 CLASSES = ClassList(("forearm/non-fractured", "forearm/fractured", "spine/non-fractured", "spine/fractured"))
 ARCHITECTURE = {
-    "blocks": 2, "filters": 4, "growth": 2, "kernel": 3, "residual": False, "lstm_units": 4, "dropout": 0.2,
+    "blocks": 2, "filters": 4, "growth": 2, "kernel": 3, "block": "plain", "norm": "batch", "lstm_layers": 1,
+    "lstm_units": 4, "dropout": 0.2,
     "learning_rate": 3e-3,
 }  # fmt: skip
 
@@ -61,16 +61,16 @@ def leave_training(
 
     keras.utils.set_random_seed(1)
     recipe = WaveletRecipe(side=32)
-    model = cnn_bilstm.build(ARCHITECTURE, recipe.shape, len(CLASSES.names))
+    model = network.build(ARCHITECTURE, recipe.shape, len(CLASSES.names))
     features = np.stack([transform(data[digest], recipe, 10**7) for digest in images["sha256"]])
     if epochs:
         model.fit(features.astype(np.float32), CLASSES.allowed(images), epochs=epochs, batch_size=12, verbose=0)
     predictor = Predictor(model, recipe, CLASSES, 1.3)
     probabilities = predictor.from_features(features)
-    metrics: dict[str, Any] = {**measure(images, probabilities, CLASSES), "seconds": 1.0}
-    metrics["fracture_auroc_by_part"] = auroc_by_part(images, probabilities, CLASSES)
+    figures = evaluate(Scored(images, probabilities, CLASSES), 20)
     result = {"model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": key, "budget": "smoke", "seed": 0,
-              "classes": list(CLASSES.names), "architecture": ARCHITECTURE, "metrics": metrics,
+              "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9, "epochs": epochs,
+              "shortcut_floor": {}, **figures,
               "images_by_class": {"spine/fractured": int(epochs)}}  # fmt: skip
     lake.put_json(f"{out}/result.json", result)
     return predictor
@@ -145,10 +145,10 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(
     name, recipe, classes = f"{registry.model_name}-hand_base", FourierRecipe(16, "pixels"), ("other", "hand")
     trained = {}
     for out in ("models/hand_base/a", "models/hand_base/b"):
-        trained[out] = Predictor(cnn_bilstm.build(ARCHITECTURE, recipe.shape, 2), recipe, ClassList(classes), 1.1)
+        trained[out] = Predictor(network.build(ARCHITECTURE, recipe.shape, 2), recipe, ClassList(classes), 1.1)
         trained[out].to_lake(lake, out)
         result = {"model": "hand_base", "snapshot": out[-1], "snapshot_key": key, "budget": "smoke", "seed": 0,
-                  "classes": list(classes), "architecture": ARCHITECTURE, "metrics": {"auroc": 0.9}}  # fmt: skip
+                  "classes": list(classes), "design": ARCHITECTURE, "metrics": {"auroc": 0.9}}  # fmt: skip
         lake.put_json(f"{out}/result.json", result)
     versions = [register_base(registry, lake, f"models/hand_base/{which}", name) for which in "aba"]
     assert versions == ["1", "2", "1"], "the same training is not registered again"

@@ -58,6 +58,9 @@ def run_command(
     stop_after: Annotated[str, typer.Option(help="the last stage to run")] = "report",
     force_retrain: Annotated[bool, typer.Option("--force-retrain")] = False,
     ask: Annotated[bool, typer.Option("--ask", help="wait for curators where the base models are unsure")] = False,
+    require_approval: Annotated[
+        bool, typer.Option("--require-approval", help="wait for a person before a better model becomes champion")
+    ] = False,
     seed: Seed = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the summary to this file")] = None,
 ) -> None:
@@ -75,6 +78,7 @@ def run_command(
         "stop_after": stop_after,
         "force_retrain": force_retrain,
         "ask": ask,
+        "require_approval": require_approval,
         "seed": seed,
     }
     outcome = run_dag(settings, conf)
@@ -192,24 +196,51 @@ def train(
     out: Annotated[str, typer.Option(help="where in the lake the model and its result go")],
     budget: Annotated[str, typer.Option(help="smoke, standard or full")] = "smoke",
     seed: Seed = 0,
+    winner: Annotated[str, typer.Option(help="key of the training whose design is changed, or searched from")] = "",
 ) -> None:
     """Search, fit and evaluate a model on a snapshot."""
     from osteon.lake import Lake
     from osteon.training.train import train as train_model
 
     settings = load_settings()
-    result = train_model(settings, Lake.from_settings(settings), snapshot, model, budget, seed, out)
+    result = train_model(settings, Lake.from_settings(settings), snapshot, model, budget, seed, out, winner)
     typer.echo(json.dumps(result["metrics"]))
+
+
+@app.command()
+def compare(
+    trainings: Annotated[list[str], typer.Option("--training", help="key of a training; repeat it")],
+    run: Run = "command-line",
+) -> None:
+    """Compare the main model with what else was trained on its snapshot; prints the comparison's key."""
+    _stage(run, "compare", trainings)
 
 
 @app.command()
 def register(
     training: Annotated[str, typer.Option(help="key of the training")],
+    comparison: Annotated[str, typer.Option(help="key of its comparison")],
     sources: Sources = None,
     run: Run = "command-line",
 ) -> None:
     """Put a trained model into the registry."""
-    _stage(run, "register", training, str(sources or load_settings().sources_file))
+    _stage(run, "register", training, comparison, str(sources or load_settings().sources_file))
+
+
+@app.command()
+def rollback(
+    who: Annotated[str, typer.Option(help="who decides")],
+    why: Annotated[str, typer.Option(help="for what reason")],
+    model: Annotated[str, typer.Option(help="name in the registry [default: OSTEON_MODEL_NAME]")] = "",
+) -> None:
+    """Make the previous champion the champion again."""
+    from osteon.lake import Lake
+    from osteon.registry import rollback as roll_back
+
+    settings = load_settings()
+    name = model or settings.model_name
+    now, before = roll_back(settings, Lake.from_settings(settings), name, who, why)
+    typer.echo(f"version {now} of {name} is champion again, version {before} is previous")
 
 
 @app.command()

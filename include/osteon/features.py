@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tempfile
 from dataclasses import asdict
 
 import numpy as np
@@ -17,7 +18,7 @@ from osteon.lake import Lake, derived_key
 from osteon.progress import parallel
 from osteon.settings import Settings
 
-VERSION = 1
+VERSION = 2
 Recipe = WaveletRecipe | FourierRecipe
 SHARD = 512
 """Images in one shard."""
@@ -35,8 +36,10 @@ def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe
     """
     prefix = derived_key("features", VERSION, asdict(recipe), suffix="")
     digests = snapshot["repaired_sha256"].fillna(snapshot["sha256"]).tolist()
-    row = {digest: index for index, digest in enumerate(dict.fromkeys(digests))}
-    features = np.empty((len(row), *recipe.shape), np.float16)
+    rows: dict[str, list[int]] = {}  # two broken files may have one mended copy
+    for row, digest in enumerate(digests):
+        rows.setdefault(digest, []).append(row)
+    features = _room(settings, (len(digests), *recipe.shape))
     missing = set(digests)
     for key in lake.keys(f"{prefix}/"):
         with np.load(io.BytesIO(lake.get_bytes(key))) as shard:
@@ -45,7 +48,7 @@ def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe
             if wanted:
                 values = shard["features"]
                 for index in wanted:
-                    features[row[str(names[index])]] = values[index]
+                    features[rows[str(names[index])]] = values[index]
                     missing.discard(str(names[index]))
     fresh = sorted(missing)
     for start in range(0, len(fresh), SHARD):
@@ -61,5 +64,14 @@ def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe
         name = hashlib.sha256("".join(part).encode()).hexdigest()[:20]
         lake.put_bytes(f"{prefix}/{name}.npz", buffer.getvalue())
         for digest, value in zip(part, values, strict=True):
-            features[row[digest]] = value
-    return features[[row[digest] for digest in digests]]  # two broken files may have one mended copy
+            features[rows[digest]] = value
+    return features
+
+
+def _room(settings: Settings, shape: tuple[int, ...]) -> NDArray[np.float16]:
+    """An array in memory, or, where it would be too large, in a file that is gone with it."""
+    if np.prod(shape) * np.dtype(np.float16).itemsize <= settings.feature_memory:
+        return np.empty(shape, np.float16)
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=settings.state_dir) as file:
+        return np.memmap(file, np.float16, "w+", shape=shape)

@@ -13,7 +13,7 @@ from osteon.ingest import LakeMemory, Memory, recall, remember
 from osteon.ingest import ingest as ingest_source
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
-from osteon.models.space import BUDGETS
+from osteon.models.space import ABLATIONS, BUDGETS, MAIN, RIVALS
 from osteon.runs import Run
 from osteon.settings import load_settings
 
@@ -36,6 +36,7 @@ STAGES = (
     "relabel",
     "split",
     "train",
+    "compare",
     "register",
     "report",
 )
@@ -258,7 +259,7 @@ class Pipeline:
         table = self.lake.get_table(self.run.stages()["relabel"]["table"])
         waiting = table[table["decision"] == REVIEW].sort_values("probability", ascending=False)
         return [
-            {"image": row.sha256, "name": f"{row.source}:{row.path}", "why": f"Published as {row.raw_label}. {row.why}"}
+            {"image": row.sha256, "name": f"{row.source}:{row.path}", "why": f"Published as {row.raw_label}: {row.why}"}
             for row in waiting.head(self.settings.ask_most).itertuples()
         ]
 
@@ -316,8 +317,23 @@ class Pipeline:
             numbers |= {**counts, "catalog": key}
         return key
 
-    def training_key(self, catalog: str, model: str, budget: str, seed: int, salt: str = "") -> str:
-        """Where the training of `model` on this snapshot goes: set by its inputs; another `salt` forces another."""
+    def models(self, budget: str) -> dict[str, list[str]]:
+        """What is trained on a snapshot: the `rivals` of the main model, and its `ablations`."""
+        return {"rivals": list(RIVALS), "ablations": list(ABLATIONS) if BUDGETS[budget].ablations else []}
+
+    def start_from(self, sources_file: str) -> str:
+        """The training of the champion, whose design a search starts with; empty while there is none."""
+        from osteon.registry import champion_key
+
+        place = champion_key(self.model_name(sources_file))
+        return str(self.lake.get_json(place)["training"]) if self.lake.exists(place) else ""
+
+    def training_key(self, catalog: str, model: str, budget: str, seed: int, salt: str = "", winner: str = "") -> str:
+        """Where the training of `model` on this snapshot goes: set by its inputs; another `salt` forces another.
+
+        Of an ablation, the main model's training, `winner`, is an input. The champion that a search starts with is
+        none: the same data are not learnt again because of it.
+        """
         from dataclasses import asdict
 
         from osteon import catalog as catalogs
@@ -331,18 +347,48 @@ class Pipeline:
             return base.training_key(images, model, rules.base_models[model], budget, seed, salt)
         snapshot = catalogs.snapshot_id(images, self.labels)
         inputs = [snapshot, asdict(BUDGETS[budget]), seed, self.settings.unknown_fracture, salt]
+        if model != MAIN:
+            inputs += [self.settings.rival_share, self.settings.rival_least]
+        if model in ABLATIONS:
+            inputs.append(winner)
         return derived_key(f"models/{model}", VERSION, *inputs, suffix="")
 
-    def register(self, training: str, sources_file: str) -> dict[str, Any]:
-        """Put the trained model into the registry, under the name that its sources file gives; returns where it is."""
+    def compare(self, trainings: list[str]) -> str:
+        """Compare the main model with what else was trained on the snapshot; returns the comparison's key."""
+        from osteon.training.compare import compare
+
+        with self.run.stage("compare") as numbers:
+            numbers["comparison"] = compare(self.lake, trainings, self.settings.bootstrap_rounds)
+        return str(numbers["comparison"])
+
+    def approvals(self, training: str, comparison: str, sources_file: str) -> list[dict[str, str]]:
+        """What a person is asked before a model is promoted: `training, name, why`; nothing where the gate refuses."""
+        from osteon.registry import propose
+
+        name, rows = self.model_name(sources_file), self.lake.get_json(comparison)
+        decision = propose(self.settings, self.lake, training, name, rows)
+        if decision is None or not decision.promoted:
+            return []
+        return [{"training": training, "name": name, "why": f"The gate says: {decision.reason}."}]
+
+    def register(
+        self, training: str, comparison: str, sources_file: str, answers: list[dict[str, Any]] | None = None
+    ) -> dict[str, Any]:
+        """Put the trained model into the registry, under the name that its sources file gives; returns where it is.
+
+        `answers` are those of `approvals`' question: `about, answer, by`; who asked in vain gives None.
+        """
         from dataclasses import asdict
 
-        from osteon.registry import register
+        from osteon.registry import PROMOTE, register
 
         with self.run.stage("register") as numbers:
-            name = self.model_name(sources_file)
+            name, rows = self.model_name(sources_file), self.lake.get_json(comparison)
             catalog = self.run.stages().get("review", {}).get("catalog", "")
-            numbers |= {**asdict(register(self.settings, self.lake, training, name, catalog)), "training": training}
+            refused = [answer["by"] for answer in answers or [] if answer["answer"] != PROMOTE]
+            refusal = f"not approved by {refused[0] or 'anybody in time'}" if refused else ""
+            registered = register(self.settings, self.lake, training, name, catalog, rows, refusal)
+            numbers |= {**asdict(registered), "training": training, "comparison": comparison}
         return numbers
 
     def report(self) -> str:

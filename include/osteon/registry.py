@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -10,13 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from osteon import catalog as catalogs
+from osteon.errors import ConfigurationError
 from osteon.features import load_features
+from osteon.labels import load_labels
 from osteon.lake import Lake
+from osteon.reports.model_card import model_card
 from osteon.settings import Settings
-from osteon.training.gate import Decision, Scored, comparable, judge
-from osteon.training.predictor import Predictor
+from osteon.training.compare import beaten_by
+from osteon.training.evaluate import Scored
+from osteon.training.gate import Decision, comparable, judge
+from osteon.training.predictor import RECIPE, Predictor
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+PROMOTE, KEEP = "promote", "keep the champion"
+"""What a person may answer who is asked for approval."""
 REQUIREMENTS = (
     "keras",
     "tensorflow",
@@ -46,31 +54,29 @@ class Registration:
     """Version of the champion after this."""
 
 
-def register(settings: Settings, lake: Lake, out: str, name: str, catalog: str = "") -> Registration:
+def register(
+    settings: Settings,
+    lake: Lake,
+    out: str,
+    name: str,
+    catalog: str = "",
+    rows: list[dict[str, Any]] | None = None,
+    refusal: str = "",
+) -> Registration:
     """Register the training under `out` as a version of model `name`; none gets a second version.
 
-    `catalog` is the key of the catalog that its snapshot was split from.
+    `catalog` is the key of the catalog that its snapshot was split from, `rows` its comparison with its rivals.
 
-    It becomes `champion` when there is none or when it is better (`osteon.training.gate`); the old champion is then
+    It becomes `champion` where `propose` says so and no `refusal` of a person is given; the old champion is then
     `previous`. Otherwise it is `challenger`, with the reason as a tag.
     """
-    from mlflow.exceptions import MlflowException
-
-    client = _client(settings)
-
-    def alias_version(alias: str) -> Any:
-        try:
-            return client.get_model_version_by_alias(name, alias)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise
+    client, rows = _client(settings), rows or []
 
     def tag(version: str, **tags: str) -> None:
         for key, value in tags.items():
             client.set_model_version_tag(name, version, f"osteon.{key}", value)
 
-    champion = alias_version(CHAMPION)
+    champion = _by_alias(client, name, CHAMPION)
     known = _versions_of(client, name, out)
     if known and "osteon.registered" in known[0].tags:
         now = client.get_model_version(name, known[0].version)
@@ -84,23 +90,54 @@ def register(settings: Settings, lake: Lake, out: str, name: str, catalog: str =
         )
     result = lake.get_json(f"{out}/result.json")
     # a registration that broke off is taken up where it stopped: `osteon.registered` comes last
-    version = str(known[0].version if known else _log(settings, lake, out, result, name))
-    tag(version, training=out, snapshot=result["snapshot"])
+    version = str(known[0].version if known else _log(settings, lake, out, result, name, rows))
+    tag(version, training=out, snapshot=result["snapshot"], catalog=catalog)
     if champion is not None and str(champion.version) == version:
         decision = Decision(True, known[0].tags["osteon.reason"])
     else:
-        decision = _decide(settings, lake, out, champion)
+        decision = _decide(settings, lake, out, champion, rows)
+        if decision.promoted and refusal:
+            decision = Decision(False, f"{refusal}; the gate had said: {decision.reason}")
         tag(version, reason=decision.reason)
         if decision.promoted and champion is not None:
             client.set_registered_model_alias(name, PREVIOUS, champion.version)
         client.set_registered_model_alias(name, CHAMPION if decision.promoted else CHALLENGER, version)
     if decision.promoted:
-        learnt = {key: result[key] for key in ("snapshot", "images_by_class")}
-        lake.put_json(champion_key(name), {"version": version, "catalog": catalog, **learnt})
+        _tell_champion(lake, name, version, out, catalog)
     tag(version, registered="yes")
     alias = CHAMPION if decision.promoted else CHALLENGER
     held = version if decision.promoted else str(champion.version)
     return Registration(name, version, alias, decision.promoted, decision.reason, held)
+
+
+def propose(
+    settings: Settings, lake: Lake, out: str, name: str, rows: list[dict[str, Any]] | None = None
+) -> Decision | None:
+    """What the gate says about a training that is not registered yet; None about one that is."""
+    client = _client(settings)
+    known = _versions_of(client, name, out)
+    if known and "osteon.registered" in known[0].tags:
+        return None
+    return _decide(settings, lake, out, _by_alias(client, name, CHAMPION), rows or [])
+
+
+def rollback(settings: Settings, lake: Lake, name: str, who: str, why: str) -> tuple[str, str]:
+    """Make `previous` the champion again, and the champion `previous`. Returns the versions now and before.
+
+    Raises `ConfigurationError` where there is no previous champion, or one that Osteon did not register.
+    """
+    client = _client(settings)
+    now, before = (_by_alias(client, name, alias) for alias in (CHAMPION, PREVIOUS))
+    if now is None or before is None:
+        raise ConfigurationError(f"{name} has no alias {CHAMPION if now is None else PREVIOUS!r}: there is no way back")
+    if "osteon.training" not in before.tags:
+        raise ConfigurationError(f"version {before.version} of {name} is not Osteon's: set the aliases by hand")
+    client.set_registered_model_alias(name, CHAMPION, before.version)
+    client.set_registered_model_alias(name, PREVIOUS, now.version)
+    client.set_model_version_tag(name, now.version, "osteon.rolled_back", f"by {who}: {why}")
+    tags = before.tags
+    _tell_champion(lake, name, str(before.version), tags["osteon.training"], tags.get("osteon.catalog", ""))
+    return str(before.version), str(now.version)
 
 
 def register_base(settings: Settings, lake: Lake, out: str, name: str) -> str:
@@ -128,12 +165,32 @@ def _versions_of(client: Any, name: str, out: str) -> Any:
     return client.search_model_versions(f"name='{name}' and tag.`osteon.training` = '{out}'")
 
 
+def _by_alias(client: Any, name: str, alias: str) -> Any:
+    """The version that an alias names; None where none does."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _tell_champion(lake: Lake, name: str, version: str, out: str, catalog: str) -> None:
+    result = lake.get_json(f"{out}/result.json")
+    learnt = {key: result[key] for key in ("snapshot", "images_by_class")}
+    lake.put_json(champion_key(name), {"version": version, "training": out, "catalog": catalog, **learnt})
+
+
 def champion_key(name: str) -> str:
-    """Where the lake tells what the champion of a model learnt from: `version, catalog, snapshot, images_by_class`."""
+    """Where the lake tells what the champion of a model learnt from: `version, training, catalog, ...`."""
     return f"champions/{name}.json"
 
 
-def _decide(settings: Settings, lake: Lake, out: str, champion: Any) -> Decision:
+def _decide(settings: Settings, lake: Lake, out: str, champion: Any, rows: list[dict[str, Any]]) -> Decision:
+    if better := beaten_by(rows):
+        return Decision(False, f"simpler and better with confidence on the same test images: {', '.join(better)}")
     if champion is None:
         return Decision(True, "there was no champion")
     if "osteon.training" not in champion.tags:
@@ -151,11 +208,19 @@ def _decide(settings: Settings, lake: Lake, out: str, champion: Any) -> Decision
     for place in places:
         predictor = Predictor.from_lake(lake, place)
         features = load_features(settings, lake, test, predictor.recipe)
-        scored.append(Scored(predictor.classes, predictor.from_features(features)))
-    return judge(test, scored[0], scored[1], settings.bootstrap_rounds)
+        scored.append(Scored(test, predictor.from_features(features), predictor.classes))
+    return judge(scored[0], scored[1], settings.bootstrap_rounds)
 
 
-def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], name: str) -> int:
+def _log(
+    settings: Settings,
+    lake: Lake,
+    out: str,
+    result: dict[str, Any],
+    name: str,
+    rows: list[dict[str, Any]] | None = None,
+) -> int:
+    """Log the training as a run, and its model as a version of `name`, with a model card where `rows` are given."""
     import mlflow
     import pandas as pd
     from mlflow.data.pandas_dataset import from_pandas
@@ -164,7 +229,7 @@ def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], name:
 
     snapshot = result["snapshot"]
     mlflow.set_experiment(settings.mlflow_experiment)
-    images = lake.get_table(result["snapshot_key"], columns=["sha256", "source", "body_part", "split"])
+    images = lake.get_table(result["snapshot_key"], columns=["sha256", "source", "licence", "body_part", "split"])
     columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "body_part")]
     columns += [ColSpec(DataType.double, name) for name in ("fracture_probability", *result["classes"])]
     signature = ModelSignature(inputs=Schema([ColSpec(DataType.binary, "image")]), outputs=Schema(columns))
@@ -173,13 +238,19 @@ def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], name:
         place.mkdir()
         Predictor.from_lake(lake, out).save(place)
         mlflow.log_params(
-            {**result["architecture"], "budget": result["budget"], "seed": result["seed"], "snapshot": snapshot}
+            {**result["design"], "budget": result["budget"], "seed": result["seed"], "snapshot": snapshot}
         )
         figures = {name: value for name, value in result["metrics"].items() if isinstance(value, int | float)}
         by_part = result["metrics"].get("fracture_auroc_by_part", {})
         figures |= {f"fracture_auroc_{part}": value for part, value in by_part.items() if value is not None}
         mlflow.log_metrics(figures)
         mlflow.log_dict(result, "result.json")
+        mlflow.log_dict(load_labels(settings.labels_file).model_dump(mode="json"), "label_map.json")
+        if rows is not None:
+            recipe = json.loads((place / RECIPE).read_text())["recipe"]
+            card = model_card(name, result, recipe, images, rows)
+            mlflow.log_text(card, "model_card.md")
+            mlflow.log_dict({"rows": rows}, "comparison.json")
         used = images[images["split"].notna()].astype(object)
         data = from_pandas(
             pd.DataFrame(used),
@@ -198,4 +269,7 @@ def _log(settings: Settings, lake: Lake, out: str, result: dict[str, Any], name:
             registered_model_name=name,
             metadata={"classes": result["classes"]},
         )
-    return int(info.registered_model_version)
+    version = int(info.registered_model_version)
+    if rows is not None:
+        mlflow.MlflowClient().update_model_version(name, str(version), card)
+    return version

@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     # Training.
     unknown_fracture: str = Field("marginal", pattern="^(marginal|leave-out)$")
     min_completed_trials: int = Field(2, ge=1, description="a search with fewer completed trials fails")
+    rival_share: float = Field(0.1, gt=0, le=1, description="share of the training images that rivals learn from")
+    rival_least: int = Field(200, ge=1, description="training images that rivals learn from at least, where there are")
+    feature_memory: int = Field(1 << 30, ge=0, description="bytes; larger features are read from a file, not memory")
     bootstrap_rounds: int = Field(200, ge=20, description="resamples of leakage groups behind each interval")
 
     # The embedded services (loopback only).

@@ -1,4 +1,4 @@
-"""Asking curators in Airflow which body part an image shows."""
+"""Asking people in Airflow: which body part an image shows, and whether a model may be promoted."""
 
 from __future__ import annotations
 
@@ -9,38 +9,52 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 
 from osteon.curation.review import LEAVE_OUT
 from osteon.labels import REQUIRED_PARTS
+from osteon.registry import KEEP, PROMOTE
 from osteon.settings import load_settings
 from osteon_airflow.links import thumbnail_path
 
 
-class LabelQuestion(HITLOperator):
-    """One image, one question. Gives `image, label, by`; `by` is None where nobody answered in time."""
+class Question(HITLOperator):
+    """One question. Gives `about, answer, by`; `by` is None where nobody answered in time."""
 
     template_fields = ()  # subjects and bodies hold file names, which must not be read as Jinja
 
-    def __init__(self, *, image: str, **kwargs: Any) -> None:
+    def __init__(self, *, about: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.image = image
+        self.about = about
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         answer = super().execute_complete(context, event)
         user = answer["responded_by_user"]
-        return {"image": self.image, "label": answer["chosen_options"][0], "by": user["name"] if user else None}
+        return {"about": self.about, "answer": answer["chosen_options"][0], "by": user["name"] if user else None}
 
 
 def ask(questions: Any) -> Any:
     """A task mapped over questions (`image, name, why`), each of which waits for a curator without holding a slot."""
-    return LabelQuestion.partial(
-        task_id="ask",
-        options=[LEAVE_OUT, *REQUIRED_PARTS],
-        defaults=LEAVE_OUT,
+    return _mapped("ask", [LEAVE_OUT, *REQUIRED_PARTS], LEAVE_OUT).expand_kwargs(questions.map(_which_part))
+
+
+def approve(questions: Any) -> Any:
+    """A task mapped over models that the gate lets pass (`training, name, why`): none or one."""
+    return _mapped("approve", [PROMOTE, KEEP], KEEP).expand_kwargs(questions.map(_promote))
+
+
+def _mapped(task_id: str, options: list[str], default: str) -> Any:
+    return Question.partial(
+        task_id=task_id,
+        options=options,
+        defaults=default,
         response_timeout=timedelta(hours=load_settings().ask_hours),
         on_failure_callback=None,
         map_index_template="{{ task.subject }}",
-    ).expand_kwargs(questions.map(_worded))
+    )
 
 
-def _worded(question: dict[str, str]) -> dict[str, str]:
-    name = question["name"].replace("`", "'")
-    body = f"![radiograph]({thumbnail_path(question['image'])})\n\n`{name}`\n\n{question['why']}"
-    return {"image": question["image"], "subject": f"Which body part? {name}", "body": body}
+def _which_part(question: dict[str, str]) -> dict[str, str]:
+    body = f"![radiograph]({thumbnail_path(question['image'])})\n\n{question['why']}"
+    return {"about": question["image"], "subject": f"Which body part? {question['name']}", "body": body}
+
+
+def _promote(question: dict[str, str]) -> dict[str, str]:
+    subject = f"Promote the new version of {question['name']}?"
+    return {"about": question["training"], "subject": subject, "body": question["why"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Connection, get_current_context
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
@@ -30,11 +30,15 @@ def pipeline(stage: str, **settings: object) -> Pipeline:
     """The pipeline of the current DAG run. Skips the task when the run's `stop_after` names an earlier stage."""
     from osteon.pipeline import Pipeline
 
-    context = get_current_context()
-    stop_after = context["params"]["stop_after"]
+    stop_after = param("stop_after")
     if STAGES.index(stage) > STAGES.index(stop_after):
         raise AirflowSkipException(f"the run stops after `{stop_after}`")
-    return Pipeline(context["run_id"], **settings)
+    return Pipeline(get_current_context()["run_id"], **settings)
+
+
+def param(name: str) -> Any:
+    """What the form of the current DAG run says."""
+    return get_current_context()["params"][name]
 
 
 def credentials() -> dict[str, str]:

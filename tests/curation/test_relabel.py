@@ -174,7 +174,7 @@ def test_answers_become_human_labels_and_silence_decides_nothing(lake: Lake, lab
     digests = frame["sha256"].tolist()
     said = ["wrist", LEAVE_OUT, "hand", LEAVE_OUT]
     by = ["ann", "ann", None, None]
-    answers = [{"image": i, "label": label, "by": who} for i, label, who in zip(digests, said, by, strict=True)]
+    answers = [{"about": i, "answer": label, "by": who} for i, label, who in zip(digests, said, by, strict=True)]
     assert record(lake, labels, frame, answers) == 2
     assert record(lake, labels, frame, answers) == 0, "a task that is tried again decides nothing twice"
     after, idle = apply(frame, decisions(lake), labels)

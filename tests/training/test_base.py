@@ -17,7 +17,7 @@ from osteon.errors import TrainingError
 from osteon.images.fourier import FourierRecipe
 from osteon.labels import load_labels
 from osteon.lake import Lake
-from osteon.models import cnn_bilstm, space
+from osteon.models import network, space
 from osteon.pipeline import Pipeline
 from osteon.training.base import by_source, lacking, teaching_images, train_base
 from osteon.training.classes import ClassList
@@ -45,13 +45,13 @@ def test_planes_are_standardised_and_fourier_magnitudes_forget_where_things_are(
 
 def test_the_order_of_a_models_classes_decides_nothing() -> None:
     recipe = FourierRecipe(16, "pixels")
-    network = cnn_bilstm.build(space.BASE_START | {"blocks": 1}, recipe.shape, 2)
-    turned = cnn_bilstm.build(space.BASE_START | {"blocks": 1}, recipe.shape, 2)
-    turned.set_weights([*network.get_weights()[:-2], *(w[..., ::-1] for w in network.get_weights()[-2:])])
+    straight = network.build(space.BASE_START | {"blocks": 1}, recipe.shape, 2)
+    turned = network.build(space.BASE_START | {"blocks": 1}, recipe.shape, 2)
+    turned.set_weights([*straight.get_weights()[:-2], *(w[..., ::-1] for w in straight.get_weights()[-2:])])
     features = np.random.default_rng(0).normal(size=(9, *recipe.shape)).astype(np.float16)
     chances = [
         Predictor(model, recipe, ClassList(names), 1.3).chance("hand", features)
-        for model, names in ((network, ("hand", "other")), (turned, ("other", "hand")))
+        for model, names in ((straight, ("hand", "other")), (turned, ("other", "hand")))
     ]
     np.testing.assert_allclose(*chances, atol=1e-6)
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from osteon.training.classes import ClassList
-from osteon.training.evaluate import auroc_by_part, intervals, measure, resamples, sensitivity, shortcut_floor
-from osteon.training.gate import Scored, comparable, judge
+from osteon.training.evaluate import Scored, evaluate, resamples, sensitivity, shortcut_floor
+from osteon.training.gate import comparable, judge
 
 CLASSES = ClassList(("hand/non-fractured", "hand/fractured", "leg/non-fractured", "leg/fractured"))
 
@@ -17,7 +17,12 @@ def images(count: int = 200, seed: int = 0) -> pd.DataFrame:
     part = rng.choice(["hand", "leg"], count)
     fractured = rng.random(count) < np.where(part == "leg", 0.6, 0.2)
     return pd.DataFrame(
-        {"body_part": part, "fractured": pd.array(fractured, "boolean"), "group": [f"g{i // 2}" for i in range(count)]}
+        {
+            "body_part": part,
+            "fractured": pd.array(fractured, "boolean"),
+            "group": [f"g{i // 2}" for i in range(count)],
+            "source": np.where(np.arange(count) % 4 == 0, "a", "b"),
+        }
     )
 
 
@@ -31,7 +36,7 @@ def blurred(frame: pd.DataFrame, noise: float, seed: int = 1) -> np.ndarray:
 
 
 def test_a_perfect_model_gets_perfect_figures() -> None:
-    found = measure(images(), truth(images()), CLASSES)
+    found = Scored(images(), truth(images()), CLASSES).measure()
     assert found.pop("ece") == pytest.approx(0)
     assert set(found.values()) == {1.0}
 
@@ -41,11 +46,12 @@ def test_knowing_the_part_only_earns_nothing_within_a_part() -> None:
     part = truth(frame) @ np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]], float)
     rates = np.array([0.8, 0.2, 0.4, 0.6])
     found = part * rates
-    assert measure(frame, found, CLASSES)["part_accuracy"] == 1
-    assert auroc_by_part(frame, found, CLASSES) == {"hand": 0.5, "leg": 0.5}
+    figures = evaluate(Scored(frame, found, CLASSES), 20)["metrics"]
+    assert figures["part_accuracy"] == 1 and figures["fracture_auroc_within_part"] == 0.5
+    assert figures["fracture_auroc_by_part"] == {"hand": 0.5, "leg": 0.5}
     floor = shortcut_floor(frame.assign(bytes=1, width=1, height=1, mode="L"),
                            frame.assign(bytes=1, width=1, height=1, mode="L"))  # fmt: skip
-    assert measure(frame, found, CLASSES)["fracture_auroc"] == pytest.approx(floor["body part"])
+    assert figures["fracture_auroc"] == pytest.approx(floor["body part"])
     assert floor["body part"] > 0.6 and floor["file size, dimensions, mode"] == 0.5
 
 
@@ -57,7 +63,7 @@ def test_the_floor_sees_a_shortcut_in_the_file() -> None:
 
 def test_an_unknown_state_counts_for_the_part_only() -> None:
     frame = images(40).assign(fractured=pd.array([None] * 40, "boolean"))
-    found = measure(frame, np.tile([0.4, 0.3, 0.2, 0.1], (40, 1)), CLASSES)
+    found = Scored(frame, np.tile([0.4, 0.3, 0.2, 0.1], (40, 1)), CLASSES).measure()
     assert found["part_accuracy"] == pytest.approx((frame["body_part"] == "hand").mean())
     assert {name for name, value in found.items() if value is not None} == {"part_accuracy"}
 
@@ -76,10 +82,11 @@ def test_resamples_draw_whole_groups() -> None:
 
 def test_intervals_hold_the_figure_and_narrow_with_more_images() -> None:
     wide, narrow = (
-        intervals(images(count), blurred(images(count), 2.0), CLASSES, 60)["joint_accuracy"] for count in (60, 1500)
+        Scored(images(count), blurred(images(count), 2.0), CLASSES).intervals(60)["joint_accuracy"]
+        for count in (60, 1500)
     )
     assert wide is not None and narrow is not None
-    figure = measure(images(1500), blurred(images(1500), 2.0), CLASSES)["joint_accuracy"]
+    figure = Scored(images(1500), blurred(images(1500), 2.0), CLASSES).measure()["joint_accuracy"]
     assert narrow[0] < figure < narrow[1]
     assert narrow[1] - narrow[0] < 0.5 * (wide[1] - wide[0])
 
@@ -95,21 +102,43 @@ def test_the_gate_compares_on_images_of_which_the_champion_learnt_no_copy() -> N
 
 def test_the_gate_promotes_only_what_is_better_with_confidence() -> None:
     frame = images(400)
-    good, bad = Scored(CLASSES, blurred(frame, 0.8)), Scored(CLASSES, blurred(frame, 3.0))
-    assert judge(frame, good, bad, 60).promoted
-    refused = judge(frame, bad, good, 60)
+    good, bad = (Scored(frame, blurred(frame, noise), CLASSES) for noise in (0.8, 3.0))
+    assert judge(good, bad, 60).promoted
+    refused = judge(bad, good, 60)
     assert not refused.promoted and "not better with confidence" in refused.reason
-    assert not judge(frame, good, good, 60).promoted
+    assert not judge(good, good, 60).promoted
 
 
 def test_the_gate_refuses_a_model_that_misses_more_fractures() -> None:
     """Its joint figures are better, but fractured legs look whole to it."""
     frame = images(600)
-    champion = Scored(CLASSES, blurred(frame, 1.6))
+    champion = Scored(frame, blurred(frame, 1.6), CLASSES)
     probabilities = truth(frame) * 0.9 + 0.02
     missed = ((frame["body_part"] == "leg") & frame["fractured"]).to_numpy(bool) & (np.arange(600) % 3 == 0)
     probabilities[missed] = [0.02, 0.02, 0.94, 0.02]
-    decision = judge(frame, Scored(CLASSES, probabilities), champion, 60)
-    before = champion.measure(frame, np.arange(600))["sensitivity_at_90_specificity"]
+    decision = judge(Scored(frame, probabilities, CLASSES), champion, 60)
+    before = champion.measure()["sensitivity_at_90_specificity"]
     assert before is not None and before > 0.9, "the champion of this test finds fractures"
     assert not decision.promoted and "sensitivity" in decision.reason
+
+
+def test_an_evaluation_tells_of_every_part_and_source_and_counts_all_images() -> None:
+    frame = images(300)
+    frame.loc[:4, "fractured"] = pd.NA
+    found = evaluate(Scored(frame, blurred(frame, 1.5), CLASSES), 30)
+    rows = {row["slice"]: row for row in found["slices"]}
+    assert set(rows) == {"part hand", "part leg", "source a", "source b", "without a", "without b"}
+    assert rows["part hand"]["images"] + rows["part leg"]["images"] == 300 == sum(
+        rows[f"source {name}"]["images"] for name in "ab"
+    )  # fmt: skip
+    assert rows["without a"]["metrics"] == rows["source b"]["metrics"] and rows["source a"]["unknown"] == 2
+    low, high = rows["part leg"]["intervals"]["fracture_auroc"]
+    assert low < found["metrics"]["fracture_auroc_by_part"]["leg"] < high
+    assert sum(map(sum, found["confusion"]["part"]["counts"])) == 300
+    assert sum(map(sum, found["confusion"]["joint"]["counts"])) == 295 == sum(
+        row["count"] for row in found["calibration"]
+    )  # fmt: skip
+    assert set(found["curves"]) == {"all", "hand", "leg"}
+    few = frame.assign(source=np.where(np.arange(300) < 7, "a", "b"))
+    (small,) = (row for row in evaluate(Scored(few, truth(few), CLASSES), 20)["slices"] if row["slice"] == "source a")
+    assert small["images"] == 7 and small["metrics"] is None

@@ -117,7 +117,7 @@ def apply(catalog: pd.DataFrame, made: list[Decision], labels: LabelMap) -> tupl
 
 
 def record(lake: Lake, labels: LabelMap, catalog: pd.DataFrame, answers: list[dict[str, Any]]) -> int:
-    """Keep what curators answered (`image, label, by`) as decisions; returns how many are new.
+    """Keep what curators answered (`about, answer, by`: image, part) as decisions; returns how many are new.
 
     Who did not answer has decided nothing. The fracture state stays as it was published.
     """
@@ -127,7 +127,7 @@ def record(lake: Lake, labels: LabelMap, catalog: pd.DataFrame, answers: list[di
     for answer in answers:
         if answer["by"] is None:
             continue
-        image, part = answer["image"], answer["label"]
+        image, part = answer["about"], answer["answer"]
         what: dict[str, Any] = {"action": "drop"}
         if part != LEAVE_OUT:
             what = {"action": "label", "label": f"{part}/{states[image]}"}

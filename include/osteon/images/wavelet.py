@@ -9,40 +9,76 @@ import pywt
 from numpy.typing import NDArray
 from PIL import Image
 
+LAZY = "lazy"
+"""The lazy wavelet (W. Sweldens 1996) only sorts pixels into even and odd ones: an input without wavelets."""
+MODE = "periodization"
+"""Keeps as many coefficients as there are pixels."""
+
 
 @dataclass(frozen=True)
 class WaveletRecipe:
-    """How an image becomes the model's input. Equal recipes give equal features; a model carries its own."""
+    """How an image becomes a model's input. Equal recipes give equal features; a model carries its own."""
 
     side: int = 128
-    """Pixels of the square that the image is letterboxed into."""
+    """Pixels of the square that the image is letterboxed into; a multiple of 2**level."""
     wavelet: str = "haar"
+    """A family member that PyWavelets knows, or `lazy`."""
+    level: int = 1
+    """How many times the approximation is taken apart; at 0 the features are the pixels."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(rows, columns, bands) of the features."""
-        coefficients = pywt.dwt_coeff_len(self.side, pywt.Wavelet(self.wavelet).dec_len, "periodization")
-        return coefficients, coefficients, 4
+        """(rows, columns, planes) of the features: as many numbers as the square has pixels."""
+        return self.side >> self.level, self.side >> self.level, 4**self.level
 
     def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        """Grey levels (height, width) to features: approximation, horizontal, vertical and diagonal detail.
+        """Grey levels (height, width) to features (rows, columns, planes).
 
-        Grey levels are standardised by the image's own mean and deviation first, so that exposure does not count;
-        details are doubled, for they are small beside the approximation.
+        Grey levels are standardised by the image's own mean and deviation first, so that exposure does not count. The
+        planes are the approximation, then from the coarsest level to the finest horizontal, vertical and diagonal
+        details. Finer details have more rows and columns: every f-th goes to a plane of its own.
         """
         square = letterbox(pixels, self.side).astype(np.float32)
         square = (square - square.mean()) / (square.std() + 1.0)
-        approximation, details = pywt.dwt2(square, self.wavelet, mode="periodization")
-        return np.stack([approximation / 2, *(2 * band for band in details)], axis=-1).astype(np.float16)
+        approximation, *details = pywt.wavedec2(square, filters(self.wavelet), MODE, self.level)
+        planes = [approximation / self.gain(self.level, approximation=True)]
+        for level, bands in zip(range(self.level, 0, -1), details, strict=True):
+            fold = 2 ** (self.level - level)
+            for band in bands:
+                scaled = band / self.gain(level)
+                planes += [scaled[row::fold, column::fold] for row in range(fold) for column in range(fold)]
+        return np.stack(planes, axis=-1).astype(np.float16)
+
+    def gain(self, level: int, approximation: bool = False) -> float:
+        """What the coefficients of a level are divided by: details are small beside the approximation."""
+        if self.wavelet == LAZY:
+            return 1.0
+        return 2.0**level if approximation else 2.0 ** (level - 2)
+
+
+def filters(wavelet: str) -> pywt.Wavelet:
+    """The filter bank by its name. Raises `ValueError` for a name that PyWavelets does not know."""
+    if wavelet == LAZY:
+        return pywt.Wavelet(LAZY, filter_bank=([0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]))
+    return pywt.Wavelet(wavelet)
+
+
+def analysis(wavelet: str, length: int) -> NDArray[np.float32]:
+    """(length, length): the matrix that takes a column apart into its approximation and, below, its details."""
+    return np.concatenate(pywt.dwt(np.eye(length), filters(wavelet), MODE, axis=0)).astype(np.float32)
 
 
 def letterbox(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Scale (height, width) to fit a square of `side`, keep the aspect, and pad with black."""
-    height, width = pixels.shape
-    scale = side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
     square = np.zeros((side, side), np.uint8)
-    top, left = (side - size[1]) // 2, (side - size[0]) // 2
-    square[top : top + size[1], left : left + size[0]] = small
+    top, left, height, width = place(pixels.shape, side)
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    square[top : top + height, left : left + width] = np.asarray(small)
     return square
+
+
+def place(shape: tuple[int, ...], side: int) -> tuple[int, int, int, int]:
+    """Where `letterbox` puts an image of (height, width): `top, left, height, width` in the square."""
+    scale = side / max(shape)
+    height, width = (max(1, round(length * scale)) for length in shape)
+    return (side - height) // 2, (side - width) // 2, height, width

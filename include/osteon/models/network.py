@@ -1,4 +1,4 @@
-"""The main model, and the base models: a CNN whose feature map a bidirectional LSTM reads row by row."""
+"""The networks: a CNN whose feature map a bidirectional LSTM reads row by row, or that is pooled as it is."""
 
 from __future__ import annotations
 
@@ -6,41 +6,67 @@ from typing import Any
 
 from osteon.errors import TrainingError
 
+FEATURE_MAP = "feature_map"
+"""Name of the layer whose output the head reads."""
 
-def build(architecture: dict[str, Any], shape: tuple[int, int, int], classes: int) -> Any:
+
+def build(design: dict[str, Any], shape: tuple[int, int, int], classes: int) -> Any:
     """A compiled `keras.Model` from features (rows, columns, planes) to logits (classes).
 
-    Each row of the last feature map is one time step, so the sequence's length is the number of rows. Raises
-    `TrainingError` when that is below 2: a recurrent layer has nothing to read then.
+    Each row of the last feature map is one time step of `lstm_layers` bidirectional LSTMs, so the sequence's length is
+    the number of rows. Raises `TrainingError` when that is below 2: a recurrent layer has nothing to read then. With no
+    LSTM layer the feature map is pooled, or, where the design has `dense` units, flattened into a dense layer.
     """
     import keras
 
     layers = keras.layers
     inputs = keras.Input(shape, name="features")
     x = inputs
-    for block in range(architecture["blocks"]):
-        filters = architecture["filters"] * architecture["growth"] ** block
-        before = x
-        x = layers.Conv2D(filters, architecture["kernel"], padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)
-        x = layers.Activation("relu")(x)
-        if architecture["residual"]:
-            x = layers.Add()([x, layers.Conv2D(filters, 1, padding="same")(before)])
+    for block in range(design["blocks"]):
+        x = _block(x, design["filters"] * design["growth"] ** block, design)
         x = layers.MaxPooling2D(2)(x)
-    rows, columns, channels = x.shape[1:]
-    if rows < 2:
-        raise TrainingError(
-            f"the feature map has {rows} row: a sequence needs at least 2; use fewer blocks or a larger image"
-        )
-    x = layers.Reshape((rows, columns * channels), name="rows_as_time_steps")(x)
-    x = layers.TimeDistributed(layers.Dense(2 * architecture["lstm_units"], activation="relu"))(x)
-    x = layers.Bidirectional(layers.LSTM(architecture["lstm_units"], return_sequences=True))(x)
-    x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
-    x = layers.Dropout(architecture["dropout"])(x)
+    x = layers.Activation("linear", name=FEATURE_MAP)(x)
+    if design["lstm_layers"]:
+        rows, columns, channels = x.shape[1:]
+        if rows < 2:
+            raise TrainingError(
+                f"the feature map has {rows} row: a sequence needs at least 2; use fewer blocks or a larger image"
+            )
+        x = layers.Reshape((rows, columns * channels), name="rows_as_time_steps")(x)
+        x = layers.TimeDistributed(layers.Dense(2 * design["lstm_units"], activation="relu"))(x)
+        for _ in range(design["lstm_layers"]):
+            x = layers.Bidirectional(layers.LSTM(design["lstm_units"], return_sequences=True))(x)
+        x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
+    elif design.get("dense"):
+        x = layers.Dense(design["dense"], activation="relu")(layers.Flatten()(x))
+    else:
+        x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)])
+    x = layers.Dropout(design["dropout"])(x)
     outputs = layers.Dense(classes, name="logits", dtype="float32")(x)
-    model = keras.Model(inputs, outputs, name="cnn_bilstm")
-    model.compile(keras.optimizers.Adam(architecture["learning_rate"]), loss=marginal_cross_entropy)
+    model = keras.Model(inputs, outputs)
+    model.compile(keras.optimizers.Adam(design["learning_rate"]), loss=marginal_cross_entropy)
     return model
+
+
+def _block(x: Any, filters: int, design: dict[str, Any]) -> Any:
+    import keras
+
+    layers = keras.layers
+
+    def normalise(x: Any) -> Any:
+        if design["norm"] == "group":
+            return layers.GroupNormalization(groups=8)(x)
+        return layers.BatchNormalization(momentum=0.9)(x)
+
+    def convolve(x: Any) -> Any:
+        kind = layers.SeparableConv2D if design["block"] == "separable" else layers.Conv2D
+        return normalise(kind(filters, design["kernel"], padding="same", use_bias=False)(x))
+
+    if design["block"] != "residual":
+        return layers.Activation("relu")(convolve(x))
+    first = layers.Activation("relu")(convolve(x))
+    shortcut = layers.Conv2D(filters, 1, padding="same", use_bias=False)(x)
+    return layers.Activation("relu")(layers.Add()([convolve(first), shortcut]))
 
 
 def marginal_cross_entropy(allowed: Any, logits: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the architecture search may choose from, and how long it may look."""
+"""What the architecture searches may choose from, and how long they may look."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-SPACE_VERSION = 2
+from osteon.images.wavelet import LAZY
+
+MAIN = "cnn_bilstm"
+RIVALS = ("cnn_searched", "cnn_plain", "forest")
+ABLATIONS = ("no_wavelets", "no_recurrence", "same_data")
+"""The main model's design again: on pixels, without the LSTM, and on the images that the rivals learn from."""
 Choose = Callable[[Any], dict[str, Any]]
-"""Draws one architecture of a space from a `keras_tuner.HyperParameters`."""
+"""Draws one design of a space from a `keras_tuner.HyperParameters`: its names are the design's, but for fixed ones."""
 
 
 @dataclass(frozen=True)
@@ -23,58 +28,92 @@ class Budget:
     patience: int
     side: int = 128
     """Pixels of the letterboxed square."""
+    search_side: int | None = None
+    """Pixels of the square while searching, where that is not `side`; `bench/proxy.py` measures how far ranks agree."""
     batch: int = 32
     trials: int | None = None
     """Architectures drawn at random, each for `search_epochs`, instead of a Hyperband."""
     widest: int = 128
     """Filters or units of a base model's layer."""
+    ablations: bool = True
+    """Whether the main model's design is trained again without its parts, to see what they are worth."""
     unseen: bool = True
     """Whether a base model is trained without each source in turn, too, and measured on that one."""
 
 
 BUDGETS = {
-    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=60, patience=12, side=64),
-    "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=30, patience=7),
-    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=80, patience=12),
+    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=60, patience=12, side=64, ablations=False),
+    "standard": Budget(
+        search_epochs=9, factor=3, search_images=1500, fit_epochs=60, patience=12, side=128, search_side=64
+    ),
+    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=120, patience=20, side=192),
 }
 
 
-def choose(hp: Any) -> dict[str, Any]:
-    """The main model's space."""
+def _cnn(hp: Any) -> dict[str, Any]:
     return {
-        "growth": 2,
         "blocks": hp.Int("blocks", 2, 3),
         "filters": hp.Choice("filters", [16, 24, 32]),
+        "growth": 2,
         "kernel": hp.Choice("kernel", [3, 5]),
-        "residual": hp.Boolean("residual"),
-        "lstm_units": hp.Choice("lstm_units", [24, 32, 48]),
+        "block": hp.Choice("block", ["plain", "residual", "separable"]),
+        "norm": hp.Choice("norm", ["batch", "group"]),
         "dropout": hp.Choice("dropout", [0.2, 0.4]),
         "learning_rate": hp.Choice("learning_rate", [3e-3, 1e-3]),
     }
+
+
+def cnn_bilstm(hp: Any) -> dict[str, Any]:
+    """The main model's space. At level 2 a convolution sees four times fewer places with four times more planes.
+
+    Class imbalance is no part of it: a class weighs by the inverse square root of its frequency
+    (`training.fit.sample_weights`), and the augmentation is that of `training.augment`.
+    """
+    return {
+        "wavelet": hp.Choice("wavelet", ["haar", "bior1.3", "db2"]),
+        "level": hp.Int("level", 1, 2),
+        **_cnn(hp),
+        "lstm_layers": hp.Int("lstm_layers", 1, 2),
+        "lstm_units": hp.Choice("lstm_units", [24, 32, 48]),
+    }
+
+
+def cnn_searched(hp: Any) -> dict[str, Any]:
+    """The first rival's space: the same without wavelets and without the recurrent part."""
+    return {"wavelet": LAZY, "level": hp.Int("level", 1, 2), **_cnn(hp), "lstm_layers": 0}
+
+
+PLAIN = {
+    "wavelet": LAZY, "level": 0, "blocks": 3, "filters": 16, "growth": 2, "kernel": 3, "block": "plain",
+    "norm": "batch", "dropout": 0.4, "learning_rate": 1e-3, "lstm_layers": 0, "dense": 64,
+}  # fmt: skip
+"""The second rival: convolution, normalisation, pooling, three times, then dropout and dense layers, on pixels."""
 
 
 def base_space(widest: int) -> Choose:
     """The base models' space, of layers with at most `widest` filters or units."""
     sizes = [size for size in (32, 64, 128) if size <= widest]
 
-    def choose_base(hp: Any) -> dict[str, Any]:
+    def base(hp: Any) -> dict[str, Any]:
         return {
             "blocks": hp.Int("blocks", 1, 3),
             "filters": hp.Choice("filters", sizes),
             "growth": 1,
             "kernel": hp.Choice("kernel", [3, 5]),
-            "residual": hp.Boolean("residual"),
+            "block": hp.Choice("block", ["plain", "residual"]),
+            "norm": "batch",
+            "lstm_layers": 1,
             "lstm_units": hp.Choice("lstm_units", sizes),
             "dropout": hp.Choice("dropout", [0.2, 0.4]),
             "learning_rate": hp.Choice("learning_rate", [1e-3, 1e-4]),
         }
 
-    return choose_base
+    return base
 
 
 BASE_START = {
-    "blocks": 3, "filters": 32, "growth": 1, "kernel": 3, "residual": False, "lstm_units": 32, "dropout": 0.2,
-    "learning_rate": 1e-3,
+    "blocks": 3, "filters": 32, "growth": 1, "kernel": 3, "block": "plain", "norm": "batch", "lstm_layers": 1,
+    "lstm_units": 32, "dropout": 0.2, "learning_rate": 1e-3,
 }  # fmt: skip
 """The architecture that inputs are compared with, before a search."""
 BASE_BUDGETS = {
@@ -91,7 +130,7 @@ BASE_BUDGETS = {
         unseen=False,
     ),
     "standard": Budget(
-        search_epochs=5, factor=3, search_images=600, fit_epochs=16, patience=4, batch=16, trials=4, widest=32
+        search_epochs=5, factor=3, search_images=600, fit_epochs=16, patience=4, side=64, batch=16, trials=6, widest=64
     ),
     "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=50, patience=8),
 }

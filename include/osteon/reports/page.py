@@ -12,6 +12,7 @@ from osteon.quality.alert import by_source, environment, lines
 from osteon.quality.pictures import before_and_after, class_chart, data_url, thumbnails
 from osteon.quality.validate import read_validation
 from osteon.reports.inventory import head_count, published_files, sankey
+from osteon.reports.model_card import interval, number
 from osteon.reports.relabel import write_relabel_report
 from osteon.reports.summary import summarise, tables
 from osteon.runs import Run
@@ -23,11 +24,15 @@ METRICS = (
     "joint_accuracy",
     "macro_f1",
     "part_accuracy",
+    "fracture_auroc_within_part",
     "fracture_auroc",
     "average_precision",
     "sensitivity_at_90_specificity",
     "ece",
 )
+
+
+COMPARED = ("macro_f1", "part_accuracy", "fracture_auroc_within_part", "fracture_auroc")
 
 
 def write_report(settings: Settings, lake: Lake, run: Run) -> str:
@@ -50,6 +55,8 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
             repairs=before_and_after(lake, validation, settings.max_pixels, THUMBNAILS_EACH) if validation else [],
             data_url=data_url,
             metrics=METRICS,
+            number=number,
+            interval=interval,
             chart=data_url(class_chart(summary["classes"])) if summary["classes"] else None,
             registry=f"{settings.mlflow_url}/#/models",
         )
@@ -103,15 +110,30 @@ def table_lines(summary: dict[str, Any]) -> list[Any]:
     for name, result in summary["models"].items():
         metrics = Table("measure", "test", "95 % interval", title=f"{name} on the test split")
         for metric in METRICS:
-            low_high = (result.get("intervals") or {}).get(metric)
-            metrics.add_row(
-                metric, _number(result["metrics"].get(metric)), " to ".join(map(_number, low_high)) if low_high else ""
-            )
-        for floor, value in (result.get("shortcut_floor") or {}).items():
-            metrics.add_row(f"floor: AUROC from {floor}", _number(value), "")
-        tables.append(metrics)
+            metrics.add_row(metric, number(result["metrics"][metric]), interval(result["intervals"][metric]))
+        for floor, value in result["shortcut_floor"].items():
+            metrics.add_row(f"floor: AUROC from {floor}", number(value), "")
+        parts = Table("images", "of", "fractured", "fracture AUROC", "95 % interval", title="By body part and source")
+        for row in result["slices"]:
+            told = ("too few", "")
+            if row["metrics"]:
+                told = number(row["metrics"]["fracture_auroc"]), interval(row["intervals"]["fracture_auroc"])
+            parts.add_row(row["slice"], str(row["images"]), str(row["fractured"]), *told)
+        tables += [metrics, parts]
+    if summary["comparison"]:
+        tables.append(_comparison(summary["comparison"]))
     return tables
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _comparison(rows: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    main = rows[0]["model"]
+    table = Table("model", "learnt from", *COMPARED, f"{main} is", title="On the same test images")
+    for row in rows:
+        figures = [number(row["metrics"][metric]) for metric in COMPARED]
+        verdict = row.get("verdict", "")
+        if "same_data" in row:
+            verdict += f"; from as many images {row['same_data']['verdict']}"
+        table.add_row(row["model"], f"{row['learnt_from']} of {row['of']}", *figures, verdict)
+    return table

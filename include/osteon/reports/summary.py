@@ -49,6 +49,7 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
         "split": {},
         "relabel": None,
         "models": {},
+        "comparison": [],
         "champion": None,
         "registered": None,
         "alerts": [],
@@ -81,6 +82,7 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
         numbers = stages["register"]
         result = lake.get_json(f"{numbers['training']}/result.json")
         summary["models"] = {result["model"]: result}
+        summary["comparison"] = lake.get_json(numbers["comparison"])
         summary["registered"] = {name: numbers[name] for name in ("model", "version", "alias", "promoted", "reason")}
         summary["champion"] = numbers["champion"]
     return summary

@@ -1,34 +1,104 @@
-"""Augmentation of features in a `tf.data` pipeline: what an image could have been, worked out on its features."""
+"""Augmentation in a `tf.data` pipeline: what an image could have been, worked out on its features."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+
+from osteon.images.wavelet import WaveletRecipe, analysis
 
 Augment = Callable[[Any], Any]
 """From a batch of features (n, rows, columns, planes) to another."""
 TURN = 0.07
-"""Share of a full turn, either way."""
+"""Share of a full turn, either way, by which base models' images are rotated."""
+DEGREES, ZOOM, SHIFT, GAIN = 10.0, 0.1, 0.06, 0.2
+"""How far an image is turned, scaled, moved (share of its side) and its contrast changed, either way."""
 
 
-def of_wavelets(seed: int) -> Augment:
-    """Mirror, shift and gain. A wavelet transform commutes with a mirror (columns reversed, horizontal differences
-    change sign) and with gain, so these are exact on sub-bands."""
+def of_wavelets(recipe: WaveletRecipe, seed: int) -> Augment:
+    """Mirror, rotation, zoom, shift and gain of the pixels that the features stand for: the transform is undone and
+    done again, so that a rotated image's sub-bands are those of a rotated image."""
     import tensorflow as tf
 
-    # PyWavelets orders the details horizontal, vertical, diagonal; the last two are differences along columns
-    signs = tf.constant([1.0, 1.0, -1.0, -1.0])
     random = tf.random.Generator.from_seed(seed)
+    forward, backward = transforms(recipe)
 
     def augment(x: Any) -> Any:
         count = tf.shape(x)[0]
-        flip = random.uniform((count, 1, 1, 1)) < 0.5
-        x = tf.where(flip, tf.reverse(x, [2]) * signs, x)
-        shift = tf.cast(random.uniform((2,), -3, 4, dtype=tf.int32), tf.int32)
-        x = tf.roll(x, shift, axis=[1, 2])
-        return x * random.uniform((count, 1, 1, 1), 0.9, 1.1)
+
+        def draw(most: float) -> Any:
+            return random.uniform((count,), -most, most)
+
+        angle, scale = draw(math.radians(DEGREES)), 1 + draw(ZOOM)
+        mirror = tf.sign(draw(1.0))
+        middle = (recipe.side - 1) / 2
+        cos, sin = tf.cos(angle) / scale, tf.sin(angle) / scale
+        shift = [middle + draw(SHIFT * recipe.side) for _ in range(2)]
+        none = tf.zeros((count,))
+        # where in the image each pixel of the new one is found (TensorFlow's order: a0 a1 a2 b0 b1 b2 c0 c1)
+        rows = [mirror * cos, -sin, shift[0] - middle * (mirror * cos - sin)]
+        rows += [mirror * sin, cos, shift[1] - middle * (mirror * sin + cos), none, none]
+        pixels = backward(x)
+        darkest = tf.reduce_min(pixels, axis=(1, 2), keepdims=True)
+        moved = tf.raw_ops.ImageProjectiveTransformV3(
+            images=(pixels - darkest)[..., None], transforms=tf.stack(rows, axis=1), fill_value=0.0,
+            output_shape=(recipe.side, recipe.side), interpolation="BILINEAR", fill_mode="CONSTANT",
+        )[..., 0]  # fmt: skip
+        return forward(moved + darkest) * (1 + draw(GAIN))[:, None, None, None]
 
     return augment
+
+
+def transforms(recipe: WaveletRecipe) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """The recipe's transform of standardised squares (n, side, side) into features, and back, in TensorFlow."""
+    import tensorflow as tf
+
+    levels = range(1, recipe.level + 1)
+    matrix = {level: analysis(recipe.wavelet, recipe.side >> (level - 1)) for level in levels}
+    inverse = {level: np.linalg.inv(matrix[level]) for level in levels}
+
+    def both_ways(a: Any, x: Any) -> Any:
+        return tf.einsum("ij,njk,lk->nil", a, x, a)
+
+    def forward(x: Any) -> Any:
+        details: list[Any] = []
+        for level in levels:
+            y, half = both_ways(matrix[level], x), recipe.side >> level
+            fold = 2 ** (recipe.level - level)
+            bands = [y[:, half:, :half], y[:, :half, half:], y[:, half:, half:]]
+            details = [_folded(band[..., None] / recipe.gain(level), fold) for band in bands] + details
+            x = y[:, :half, :half]
+        return tf.concat([x[..., None] / recipe.gain(recipe.level, approximation=True), *details], axis=-1)
+
+    def backward(features: Any) -> Any:
+        x, start = features[..., 0] * recipe.gain(recipe.level, approximation=True), 1
+        for level in reversed(levels):
+            fold = 2 ** (recipe.level - level)
+            bands = []
+            for _ in range(3):
+                planes = features[..., start : start + fold**2]
+                bands.append(_unfolded(planes, fold)[..., 0] * recipe.gain(level))
+                start += fold**2
+            top, bottom = tf.concat([x, bands[1]], axis=2), tf.concat([bands[0], bands[2]], axis=2)
+            x = both_ways(inverse[level], tf.concat([top, bottom], axis=1))
+        return x
+
+    return forward, backward
+
+
+def _folded(x: Any, fold: int) -> Any:
+    import tensorflow as tf
+
+    return x if fold == 1 else tf.nn.space_to_depth(x, fold)
+
+
+def _unfolded(x: Any, fold: int) -> Any:
+    import tensorflow as tf
+
+    return x if fold == 1 else tf.nn.depth_to_space(x, fold)
 
 
 def of_planes(seed: int) -> Augment:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,18 +20,17 @@ from osteon.features import Recipe, load_features
 from osteon.images.fourier import FourierRecipe, Planes
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake, derived_key
-from osteon.models import cnn_bilstm
+from osteon.models import network
 from osteon.models.space import BASE_BUDGETS, BASE_START, base_space
 from osteon.settings import Settings
 from osteon.training.augment import of_planes
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_error
-from osteon.training.fit import fit, logits, temperature
+from osteon.training.fit import Lesson, fit, logits, temperature
 from osteon.training.predictor import Predictor
-from osteon.training.sampling import sample_groups, tell_devices
-from osteon.training.search import search
+from osteon.training.sampling import prepare_devices, sample_groups
 
-VERSION = 1
+VERSION = 2
 OTHER = "other"
 INPUTS: tuple[Planes, ...] = ("fourier", "pixels", "both")
 LEAST = 8
@@ -88,7 +85,9 @@ def train_base(
     start = time.monotonic()
     import keras
 
-    tell_devices()
+    from osteon.training.search import search
+
+    prepare_devices()
     labels = load_labels(settings.labels_file)
     rule = load_rules(settings.relabel_file, labels).base_models[model]
     catalog = catalogs.read(lake, catalog_key)
@@ -104,11 +103,10 @@ def train_base(
 
     def learn(recipe: Recipe, x: NDArray[np.float16], design: dict[str, Any], rows: dict[str, Any]) -> Predictor:
         keras.utils.set_random_seed(seed)
-        network = cnn_bilstm.build(design, recipe.shape, 2)
-        train, val = ((x[rows[name]], allowed[rows[name]]) for name in ("train", "val"))
-        limits = {"epochs": plan.fit_epochs, "patience": plan.patience, "batch": plan.batch, "seed": seed}
-        fit(network, train, val, augment=of_planes(seed), **limits)
-        return Predictor(network, recipe, ClassList((rule.answer, OTHER)), temperature(logits(network, val[0]), val[1]))
+        model = network.build(design, recipe.shape, 2)
+        fit(model, Lesson(x, allowed, rows["train"], rows["val"]), budget=plan, seed=seed, augment=of_planes(seed))
+        warmth = temperature(logits(model, x[rows["val"]]), allowed[rows["val"]])
+        return Predictor(model, recipe, ClassList((rule.answer, OTHER)), warmth)
 
     few = sample_groups(images["group"].iloc[rows["train"]], plan.search_images, seed)
     sample = {**rows, "train": rows["train"][few]}
@@ -123,21 +121,20 @@ def train_base(
         log.info("%s from %s: AUROC %.3f on validation", model, planes, ablation[planes]["val_auroc"])
     planes = max(INPUTS, key=lambda name: ablation[name]["val_auroc"] or 0.0)
     recipe, x = every.only(planes, features)
-    with tempfile.TemporaryDirectory(prefix="osteon-search-") as folder:
-        design, trials = search(
-            (x[sample["train"]], allowed[sample["train"]]),
-            (x[rows["val"]], allowed[rows["val"]]),
-            choose=base_space(plan.widest),
-            augment=of_planes(seed),
-            budget=plan,
-            seed=seed,
-            snapshot=out,
-            folder=Path(folder),
-            min_completed=settings.min_completed_trials,
-        )
+    lesson = Lesson(x, allowed, sample["train"], rows["val"])
+    design, trials = search(
+        lake,
+        lambda design: lesson,
+        choose=base_space(plan.widest),
+        augment=lambda design, seed: of_planes(seed),
+        budget=plan,
+        seed=seed,
+        data=out,
+        min_completed=settings.min_completed_trials,
+    )
     predictor = learn(recipe, x, design, rows)
     test, chance = images.iloc[rows["test"]], predictor.chance(rule.answer, x[rows["test"]])
-    lake.put_table(f"{out}/images.parquet", images[["sha256", "source", "body_part", "split", "target"]])
+    lake.put_table(f"{out}/images.parquet", images[["sha256", "source", "licence", "body_part", "split", "target"]])
     result = {
         "key": out,
         "snapshot": out.rsplit("/", 1)[-1],
@@ -150,7 +147,7 @@ def train_base(
         "ablation": ablation,
         "budget": budget,
         "seed": seed,
-        "architecture": design,
+        "design": design,
         "parameters": int(predictor.model.count_params()),
         "trials": trials,
         "images": {name: len(part) for name, part in rows.items()},

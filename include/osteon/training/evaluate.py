@@ -9,65 +9,168 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score, roc_curve
+from sklearn.metrics import (
+    average_precision_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 from sklearn.preprocessing import OrdinalEncoder
 
 from osteon.training.classes import STATES, ClassList
 
 BINS = 10
+CURVE_POINTS = 200
+SLICE = 20
+"""Fewer images of a slice are counted, but not measured."""
 Metrics = dict[str, float | None]
+Rows = NDArray[np.intp]
 
 
-def measure(images: pd.DataFrame, probabilities: NDArray[np.floating], classes: ClassList) -> Metrics:
-    """All single-number measures; None where undefined (no such images, or one state only).
+class Scored:
+    """A model's calibrated probabilities on images, ready to be measured on any of them.
 
-    `images` has `body_part, fractured`; `probabilities` is (n, classes). Images of unknown state count for
-    `part_accuracy` only. The fracture measures use P(fractured | the true part), pooled over parts: parts differ in how
-    often they are fractured, so read them beside `shortcut_floor` and `auroc_by_part`. `ece` is the expected
-    calibration error of the joint class over 10 equal bins (Guo et al., ICML 2017).
+    `images` has `body_part, fractured, group, source`; `probabilities` is (n, classes).
     """
-    parts = images["body_part"].tolist()
-    part_names = np.array(classes.parts)
-    result: Metrics = {
-        "part_accuracy": _mean(part_names[classes.part_probability(probabilities).argmax(axis=1)] == np.array(parts))
+
+    def __init__(self, images: pd.DataFrame, probabilities: NDArray[np.floating], classes: ClassList) -> None:
+        self.images, self.probabilities, self.classes = images, probabilities, classes
+        self.parts = images["body_part"].to_numpy(object)
+        self.known = images["fractured"].notna().to_numpy(bool)
+        self.fractured = images["fractured"].fillna(False).to_numpy(bool)
+        self.truth = (images["body_part"] + "/" + images["fractured"].fillna(False).map(STATES)).to_numpy(object)
+        self.guess = np.array(classes.names, object)[probabilities.argmax(axis=1)]
+        self.part_guess = np.array(classes.parts, object)[classes.part_probability(probabilities).argmax(axis=1)]
+        self.fracture = classes.fracture_probability(probabilities, self.parts.tolist())
+        self.judged = self.known & np.isfinite(self.fracture)
+
+    @property
+    def every(self) -> Rows:
+        return np.arange(len(self.images))
+
+    def measure(self, rows: Rows | None = None) -> Metrics:
+        """All single-number measures; None where undefined (no such images, or one state only).
+
+        Images of unknown state count for `part_accuracy` only. The fracture measures use P(fractured | the true part).
+        Pooled over parts they also tell how often each part is fractured: read them beside `shortcut_floor`.
+        `fracture_auroc_within_part` compares fractured and whole images of the same part only: the parts' AUROCs,
+        weighted by their pairs. `ece` is the expected calibration error of the joint class over 10 equal bins (Guo et
+        al., ICML 2017).
+        """
+        rows = self.every if rows is None else rows
+        known, judged = rows[self.known[rows]], rows[self.judged[rows]]
+        right = self.truth[known] == self.guess[known]
+        yes, score = self.fractured[judged], self.fracture[judged]
+        both = 0 < yes.sum() < len(yes)
+        present = sorted(set(self.truth[known]))
+        f1 = None
+        if present:
+            guess = self.guess[known]
+            f1 = float(f1_score(self.truth[known], guess, labels=present, average="macro", zero_division=0))
+        return {
+            "part_accuracy": _mean(self.part_guess[rows] == self.parts[rows]),
+            "joint_accuracy": _mean(right),
+            "macro_f1": f1,
+            "fracture_auroc": auroc(yes, score),
+            "fracture_auroc_within_part": self._within_part(judged),
+            "average_precision": float(average_precision_score(yes, score)) if both else None,
+            "sensitivity_at_90_specificity": sensitivity(yes, score),
+            "ece": calibration_error(self.probabilities[known].max(axis=1), right) if len(known) else None,
+        }
+
+    def _within_part(self, judged: Rows) -> float | None:
+        pairs, concordant = 0, 0.0
+        for part in set(self.parts[judged]):
+            rows = judged[self.parts[judged] == part]
+            yes = int(self.fractured[rows].sum())
+            area = auroc(self.fractured[rows], self.fracture[rows])
+            if area is not None:
+                pairs += yes * (len(rows) - yes)
+                concordant += area * yes * (len(rows) - yes)
+        return concordant / pairs if pairs else None
+
+    def intervals(self, rounds: int, rows: Rows | None = None) -> dict[str, list[float] | None]:
+        """95 % intervals of `measure`'s figures."""
+        rows = self.every if rows is None else rows
+        return bootstrap(self.images["group"].iloc[rows], lambda some: self.measure(rows[some]), rounds)
+
+
+def evaluate(scored: Scored, rounds: int) -> dict[str, Any]:
+    """`metrics, intervals, slices, curves, confusion, calibration` of a model on the test split, fit for JSON."""
+    part_fractures = {name: scored.judged & (scored.parts == name) for name in scored.classes.parts}
+    curves = {"all": _curves(scored, scored.judged)}
+    curves |= {name: _curves(scored, rows) for name, rows in part_fractures.items()}
+    known = scored.known
+    calls = np.where(scored.fracture >= 0.5, STATES[True], STATES[False])
+    truth = np.where(scored.fractured, STATES[True], STATES[False])
+    return {
+        "metrics": {**scored.measure(), "fracture_auroc_by_part": _by_part(scored)},
+        "intervals": scored.intervals(rounds),
+        "slices": [_slice(scored, name, rows, rounds) for name, rows in slices(scored.images).items()],
+        "curves": {name: curve for name, curve in curves.items() if curve is not None},
+        "confusion": {
+            "part": confusion(scored.parts, scored.part_guess),
+            "fracture": confusion(truth[scored.judged], calls[scored.judged]),
+            "joint": confusion(scored.truth[known], scored.guess[known]),
+        },
+        "calibration": calibration(scored.fractured[scored.judged], scored.fracture[scored.judged]),
     }
-    known = images["fractured"].notna().to_numpy(bool)
-    states = images["fractured"].fillna(False).to_numpy(bool)
-    truth = np.array([f"{part}/{STATES[state]}" for part, state in zip(parts, states, strict=True)])
-    guess = np.array(classes.names)[probabilities.argmax(axis=1)]
-    right = truth == guess
-    result["joint_accuracy"] = _mean(right[known])
-    present = sorted(set(truth[known]))
-    result["macro_f1"] = (
-        float(f1_score(truth[known], guess[known], labels=present, average="macro", zero_division=0))
-        if present
-        else None
-    )
-    fracture = classes.fracture_probability(probabilities, parts)
-    judged = known & np.isfinite(fracture)
-    yes, score = states[judged], fracture[judged]
-    result["fracture_auroc"] = auroc(yes, score)
-    result["average_precision"] = float(average_precision_score(yes, score)) if 0 < yes.sum() < len(yes) else None
-    result["sensitivity_at_90_specificity"] = sensitivity(yes, score)
-    confidence = probabilities.max(axis=1)[known]
-    result["ece"] = calibration_error(confidence, right[known]) if known.any() else None
-    return result
+
+
+def slices(images: pd.DataFrame) -> dict[str, Rows]:
+    """Rows of each body part, of each source, and, where there are several, of all but each source."""
+    found = {f"part {name}": images["body_part"] == name for name in sorted(images["body_part"].unique())}
+    sources = sorted(images["source"].unique())
+    found |= {f"source {name}": images["source"] == name for name in sources}
+    if len(sources) > 1:
+        found |= {f"without {name}": images["source"] != name for name in sources}
+    return {name: np.flatnonzero(rows) for name, rows in found.items()}
+
+
+def _slice(scored: Scored, name: str, rows: Rows, rounds: int) -> dict[str, Any]:
+    counts = {"images": len(rows), "fractured": int(scored.fractured[rows].sum())}
+    counts["unknown"] = int((~scored.known[rows]).sum())
+    if len(rows) < SLICE:
+        return {"slice": name, **counts, "metrics": None, "intervals": None}
+    return {
+        "slice": name,
+        **counts,
+        "metrics": scored.measure(rows),
+        "intervals": scored.intervals(rounds, rows),
+    }
+
+
+def _by_part(scored: Scored) -> Metrics:
+    within = {part: scored.judged & (scored.parts == part) for part in scored.classes.parts}
+    return {part: auroc(scored.fractured[rows], scored.fracture[rows]) for part, rows in within.items()}
+
+
+def _curves(scored: Scored, rows: NDArray[np.bool_]) -> dict[str, list[list[float]]] | None:
+    """ROC (false and true positive rate) and precision-recall curve (recall, precision); None with one state only."""
+    truth, score = scored.fractured[rows], scored.fracture[rows]
+    if not 0 < truth.sum() < len(truth):
+        return None
+    false_positive, true_positive, _ = roc_curve(truth, score)
+    precision, recall, _ = precision_recall_curve(truth, score)
+    return {"roc": _thinned(false_positive, true_positive), "precision_recall": _thinned(recall, precision)}
+
+
+def _thinned(x: NDArray[np.floating], y: NDArray[np.floating]) -> list[list[float]]:
+    some = np.unique(np.linspace(0, len(x) - 1, CURVE_POINTS).round().astype(int))
+    return [x[some].round(4).tolist(), y[some].round(4).tolist()]
+
+
+def confusion(truth: NDArray[Any], guess: NDArray[Any]) -> dict[str, Any]:
+    """`labels` and `counts`, a list of rows: true label by predicted label."""
+    labels = sorted(set(truth) | set(guess))
+    return {"labels": labels, "counts": confusion_matrix(truth, guess, labels=labels).tolist() if labels else []}
 
 
 def auroc(truth: NDArray[np.bool_], score: NDArray[np.floating]) -> float | None:
     """Area under the ROC curve; None with one state only."""
     return float(roc_auc_score(truth, score)) if 0 < truth.sum() < len(truth) else None
-
-
-def auroc_by_part(images: pd.DataFrame, probabilities: NDArray[np.floating], classes: ClassList) -> Metrics:
-    """Fracture AUROC within each body part of the test split."""
-    result: Metrics = {}
-    for part in classes.parts:
-        rows = ((images["body_part"] == part) & images["fractured"].notna()).to_numpy(bool)
-        score = classes.fracture_probability(probabilities[rows], [part] * int(rows.sum()))
-        finite = np.isfinite(score)
-        result[part] = auroc(images.loc[rows, "fractured"].to_numpy(bool)[finite], score[finite])
-    return result
 
 
 def sensitivity(truth: NDArray[np.bool_], score: NDArray[np.floating], specificity: float = 0.9) -> float | None:
@@ -78,23 +181,14 @@ def sensitivity(truth: NDArray[np.bool_], score: NDArray[np.floating], specifici
     return float(true_positive[false_positive <= 1 - specificity + 1e-9].max())
 
 
-def resamples(groups: pd.Series, rounds: int, seed: int = 0) -> list[NDArray[np.intp]]:
+def resamples(groups: pd.Series, rounds: int, seed: int = 0) -> list[Rows]:
     """Row numbers of bootstrap samples that draw whole leakage groups with replacement."""
     rng = np.random.default_rng(seed)
     rows = [np.asarray(index) for index in groups.reset_index(drop=True).groupby(groups.to_numpy()).indices.values()]
     return [np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))]) for _ in range(rounds)]
 
 
-def intervals(
-    images: pd.DataFrame, probabilities: NDArray[np.floating], classes: ClassList, rounds: int
-) -> dict[str, list[float] | None]:
-    """95 % intervals of `measure`'s figures."""
-    return bootstrap(images["group"], lambda rows: measure(images.iloc[rows], probabilities[rows], classes), rounds)
-
-
-def bootstrap(
-    groups: pd.Series, figures: Callable[[NDArray[np.intp]], Metrics], rounds: int
-) -> dict[str, list[float] | None]:
+def bootstrap(groups: pd.Series, figures: Callable[[Rows], Metrics], rounds: int) -> dict[str, list[float] | None]:
     """95 % percentile intervals of `figures(rows)` over leakage groups; None where most samples leave one undefined."""
     samples = [figures(rows) for rows in resamples(groups, rounds)]
     result: dict[str, list[float] | None] = {}
@@ -124,23 +218,14 @@ def shortcut_floor(train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
     return result
 
 
-def paired_difference(
-    images: pd.DataFrame,
-    ours: Callable[[NDArray[np.intp]], Metrics],
-    theirs: Callable[[NDArray[np.intp]], Metrics],
-    metric: str,
-    rounds: int,
-) -> tuple[float, float] | None:
-    """95 % interval of ours - theirs of a metric, over the same bootstrap samples; None when mostly undefined."""
-    differences = []
-    for rows in resamples(images["group"], rounds):
-        a, b = ours(rows)[metric], theirs(rows)[metric]
-        if a is not None and b is not None:
-            differences.append(a - b)
-    if len(differences) <= rounds / 2:
-        return None
-    low, high = np.percentile(differences, [2.5, 97.5])
-    return float(low), float(high)
+def paired_differences(ours: Scored, theirs: Scored, rounds: int) -> dict[str, list[float] | None]:
+    """95 % intervals of ours - theirs, for each measure, over the same bootstrap samples of the same images."""
+
+    def difference(rows: Rows) -> Metrics:
+        a, b = ours.measure(rows), theirs.measure(rows)
+        return {name: None if a[name] is None or b[name] is None else a[name] - b[name] for name in a}  # type: ignore[operator]
+
+    return bootstrap(ours.images["group"], difference, rounds)
 
 
 def calibration(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> list[dict[str, float]]:

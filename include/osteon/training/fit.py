@@ -1,7 +1,9 @@
-"""Fit a model: class weights, light augmentation, early stopping, temperature."""
+"""Fit a network: class weights, augmentation, early stopping, temperature."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,30 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
+from osteon.models.space import Budget
 from osteon.training.augment import Augment
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a network learns from. Only batches of the features are ever copied: they may lie in a file."""
+
+    features: NDArray[np.float16]
+    """(n, rows, columns, planes)"""
+    allowed: NDArray[np.float32]
+    """(n, classes)"""
+    train: Rows
+    val: Rows
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.features.shape[1:]
+
+    @property
+    def classes(self) -> int:
+        return self.allowed.shape[1]
 
 
 def sample_weights(allowed: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -19,45 +44,36 @@ def sample_weights(allowed: NDArray[np.float32]) -> NDArray[np.float32]:
     return (weight / weight.mean()).astype(np.float32)
 
 
-def dataset(
-    features: NDArray[np.float16],
-    allowed: NDArray[np.float32],
-    batch: int,
-    seed: int | None = None,
-    augment: Augment | None = None,
-) -> Any:
+def dataset(lesson: Lesson, rows: Rows, batch: int, seed: int | None = None, augment: Augment | None = None) -> Any:
     """`tf.data` of (features, allowed, weight) in batches; with a seed shuffled, with `augment` augmented."""
     import tensorflow as tf
 
-    weights = sample_weights(allowed)
-    data = tf.data.Dataset.from_tensor_slices((features, allowed, weights))
+    allowed = lesson.allowed[rows]
+    data = tf.data.Dataset.from_tensor_slices((rows, allowed, sample_weights(allowed)))
     if seed is not None:
-        data = data.shuffle(len(features), seed=seed)
-    data = data.batch(batch).map(lambda x, y, w: (tf.cast(x, tf.float32), y, w))
+        data = data.shuffle(len(rows), seed=seed)
+
+    def read(rows: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
+        x = tf.numpy_function(lambda some: lesson.features[some].astype(np.float32), [rows], tf.float32, stateful=False)
+        return tf.ensure_shape(x, (None, *lesson.shape)), y, weight
+
+    data = data.batch(batch).map(read)
     if augment is not None:
-        data = data.map(lambda x, y, w: (augment(x), y, w))
+        data = data.map(lambda x, y, weight: (augment(x), y, weight))
     return data.prefetch(2)
 
 
-def fit(
-    model: Any,
-    train: tuple[NDArray[np.float16], NDArray[np.float32]],
-    val: tuple[NDArray[np.float16], NDArray[np.float32]],
-    *,
-    epochs: int,
-    patience: int,
-    batch: int,
-    seed: int,
-    augment: Augment,
-) -> int:
-    """Train with early stopping on the validation loss; the best weights stay. Returns the number of epochs run."""
+def fit(model: Any, lesson: Lesson, *, budget: Budget, seed: int, augment: Augment) -> int:
+    """Train while the learning rate falls along a cosine (Loshchilov and Hutter, ICLR 2017), with early stopping on the
+    validation loss; the best weights stay. Returns the number of epochs run."""
     import keras
 
-    stop = keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
-    slower = keras.callbacks.ReduceLROnPlateau("val_loss", factor=0.4, patience=max(2, patience // 3))
+    first, epochs = float(model.optimizer.learning_rate), budget.fit_epochs
+    stop = keras.callbacks.EarlyStopping("val_loss", patience=budget.patience, restore_best_weights=True)
+    slower = keras.callbacks.LearningRateScheduler(lambda epoch: first * (1 + math.cos(math.pi * epoch / epochs)) / 2)
     history = model.fit(
-        dataset(*train, batch, seed, augment),
-        validation_data=dataset(*val, 128),
+        dataset(lesson, lesson.train, budget.batch, seed, augment),
+        validation_data=dataset(lesson, lesson.val, 128),
         epochs=epochs,
         callbacks=[stop, slower],
         verbose=2,

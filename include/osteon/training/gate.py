@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from osteon.training.classes import ClassList
-from osteon.training.evaluate import measure, paired_difference
+from osteon.training.evaluate import Scored, paired_differences
 
 METRIC = "macro_f1"
 SENSITIVITY_MARGIN = 0.02
@@ -22,17 +19,6 @@ class Decision:
     reason: str
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A model's calibrated probabilities (n, classes) on the test images, with its own class list."""
-
-    classes: ClassList
-    probabilities: NDArray[np.floating]
-
-    def measure(self, images: pd.DataFrame, rows: NDArray[np.intp]) -> dict[str, float | None]:
-        return measure(images.iloc[rows], self.probabilities[rows], self.classes)
-
-
 def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame) -> pd.DataFrame:
     """Test images of `snapshot` with no copy among those that the champion learnt from, in its snapshot `champions`.
 
@@ -43,20 +29,13 @@ def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame) -> pd.DataFrame:
     return snapshot[(snapshot["split"] == "test") & ~snapshot["group"].isin(known)].reset_index(drop=True)
 
 
-def judge(images: pd.DataFrame, challenger: Scored, champion: Scored, rounds: int) -> Decision:
+def judge(challenger: Scored, champion: Scored, rounds: int) -> Decision:
     """Promote only if the 95 % interval of the paired difference in macro-F1 lies above 0 and sensitivity holds.
 
-    `images` is the current test split (`body_part, fractured, group`), the same for both.
+    Both were scored on the same images of the current test split.
     """
-    every = np.arange(len(images))
-    ours, theirs = challenger.measure(images, every), champion.measure(images, every)
-    interval = paired_difference(
-        images,
-        lambda rows: challenger.measure(images, rows),
-        lambda rows: champion.measure(images, rows),
-        METRIC,
-        rounds,
-    )
+    ours, theirs = challenger.measure(), champion.measure()
+    interval = paired_differences(challenger, champion, rounds)[METRIC]
     if interval is None:
         return Decision(False, f"{METRIC} cannot be compared: the test split has too few images of known state")
     told = f"{METRIC} {ours[METRIC]:.3f} against the champion's {theirs[METRIC]:.3f}"

@@ -28,6 +28,7 @@ class Predictor:
     """Model, input recipe, class list and temperature belong together."""
 
     model: Any
+    """A `keras.Model`, or what is called like one: from features (n, rows, columns, planes) to logits (n, classes)."""
     recipe: Recipe
     classes: ClassList
     temperature: float

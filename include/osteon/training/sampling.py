@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -22,11 +23,15 @@ def sample_groups(groups: pd.Series, most: int, seed: int) -> NDArray[np.intp]:
     return np.flatnonzero([value in taken for value in values])
 
 
-def tell_devices() -> None:
-    """Log what the training runs on, and let a GPU's memory grow as needed."""
+@cache
+def prepare_devices() -> None:
+    """Log what the training runs on. A GPU's memory grows as needed, and it computes in half precision."""
+    import keras
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
+    if gpus:
+        keras.mixed_precision.set_global_policy("mixed_float16")
     log.info("training on %s", ", ".join(gpu.name for gpu in gpus) if gpus else "the CPU: TensorFlow sees no GPU")

@@ -1,54 +1,55 @@
-"""`osteon train`: search, fit, calibrate and measure one model on one snapshot."""
+"""`osteon train`: one model on one snapshot, from the search to its figures on the test split."""
 
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from osteon import catalog as catalogs
 from osteon.curation.relabel import load_rules
 from osteon.errors import ConfigurationError, TrainingError
-from osteon.features import load_features
-from osteon.images.wavelet import WaveletRecipe
+from osteon.features import Recipe, load_features
+from osteon.images.wavelet import LAZY, WaveletRecipe
 from osteon.labels import load_labels
 from osteon.lake import Lake
-from osteon.models import cnn_bilstm
-from osteon.models.space import BUDGETS, choose
+from osteon.models import forest, network, space
+from osteon.models.space import ABLATIONS, BUDGETS, MAIN, PLAIN, RIVALS
 from osteon.settings import Settings
-from osteon.training import evaluate
 from osteon.training.augment import of_wavelets
 from osteon.training.base import train_base
 from osteon.training.classes import ClassList, class_names
-from osteon.training.fit import fit, logits, temperature
+from osteon.training.evaluate import Scored, evaluate, shortcut_floor
+from osteon.training.fit import Lesson, Rows, fit, logits, temperature
 from osteon.training.predictor import Predictor
-from osteon.training.sampling import sample_groups, tell_devices
-from osteon.training.search import search
+from osteon.training.sampling import prepare_devices, sample_groups
 
-VERSION = 2
-MODELS = ("cnn_bilstm",)
+VERSION = 3
 log = logging.getLogger(__name__)
 
 
 def train(
-    settings: Settings, lake: Lake, snapshot_key: str, model: str, budget: str, seed: int, out: str
+    settings: Settings, lake: Lake, snapshot_key: str, model: str, budget: str, seed: int, out: str, winner: str = ""
 ) -> dict[str, Any]:
     """Train `model` and leave it under `out` in the lake; `result.json` is written last.
 
-    A base model learns from a catalog that needs no splits, every other from a snapshot.
-
-    Where `result.json` exists it is returned and nothing is done. The test split is used once, at the end. Raises
-    `ConfigurationError` for an unknown model or budget, `TrainingError` when the data cannot carry a model.
+    A base model learns from a catalog that needs no splits, every other from a snapshot. An ablation changes the design
+    of the main model that was trained under `winner`; for the main model itself, `winner` is the champion, whose design
+    the search starts with. Where `result.json` exists it is returned and nothing is done. The test split is used once,
+    at the end. Raises `ConfigurationError` for an unknown model or budget, `TrainingError` when the data cannot carry a
+    model.
     """
     base_models = tuple(load_rules(settings.relabel_file, load_labels(settings.labels_file)).base_models)
-    if model not in MODELS + base_models or budget not in BUDGETS:
+    known = (MAIN, *RIVALS, *ABLATIONS, *base_models)
+    if model not in known or budget not in BUDGETS:
         raise ConfigurationError(
-            f"no model {model!r} with budget {budget!r}: models are {MODELS + base_models}, budgets {tuple(BUDGETS)}"
+            f"no model {model!r} with budget {budget!r}: models are {known}, budgets {tuple(BUDGETS)}"
         )
     if lake.exists(f"{out}/result.json"):
         stored: dict[str, Any] = lake.get_json(f"{out}/result.json")
@@ -56,80 +57,156 @@ def train(
     if model in base_models:
         return train_base(settings, lake, snapshot_key, model, budget, seed, out)
     start = time.monotonic()
+    course = Course(settings, lake, snapshot_key, budget, seed)
+    before = lake.get_json(f"{winner}/result.json")["design"] if winner else None
+    rows = course.sample if model in (*RIVALS, "same_data") else course.learn
+    if model == "forest":
+        taught = _forest(course, rows)
+    elif model == MAIN:
+        taught = _searched(course, rows, space.cnn_bilstm, before)
+    elif model == "cnn_searched":
+        taught = _searched(course, rows, space.cnn_searched, None)
+    elif model == "cnn_plain":
+        taught = _network(course, rows, PLAIN)
+    elif before is None:
+        raise ConfigurationError(f"{model} changes another training's design: name that with --winner")
+    else:
+        changes: dict[str, dict[str, Any]] = {"no_wavelets": {"wavelet": LAZY}, "no_recurrence": {"lstm_layers": 0}}
+        taught = _network(course, rows, before | changes.get(model, {}))
+    return _finish(course, model, taught, rows, out, start)
+
+
+class Course:
+    """What the models of a snapshot learn from and are measured on: its images, their splits and their classes."""
+
+    def __init__(self, settings: Settings, lake: Lake, snapshot_key: str, budget: str, seed: int) -> None:
+        self.settings, self.lake, self.snapshot_key, self.seed = settings, lake, snapshot_key, seed
+        self.budget, self.plan = budget, BUDGETS[budget]
+        catalog = catalogs.read(lake, snapshot_key)
+        self.snapshot = catalogs.snapshot_id(catalog, load_labels(settings.labels_file))
+        self.images = catalog[catalog["split"].notna()].reset_index(drop=True)
+        self.rows = {name: np.flatnonzero(self.images["split"] == name) for name in catalogs.SPLITS}
+        if any(len(part) == 0 for part in self.rows.values()):
+            sizes = {name: len(part) for name, part in self.rows.items()}
+            raise TrainingError(f"a split is empty ({sizes}): add images")
+        self.classes = ClassList.of(self.images.iloc[self.rows["train"]])
+        self.allowed = self.classes.allowed(self.images)
+        # an image of a class that training does not hold can be measured, but teaches nothing
+        self.learn, self.check = (
+            self.rows[name][self.allowed[self.rows[name]].any(axis=1)] for name in ("train", "val")
+        )
+        self._features: dict[Recipe, NDArray[np.float16]] = {}
+
+    def features(self, recipe: Recipe) -> NDArray[np.float16]:
+        """Features of all images, read or transformed once."""
+        if recipe not in self._features:
+            self._features[recipe] = load_features(self.settings, self.lake, self.images, recipe)
+        return self._features[recipe]
+
+    @cached_property
+    def sample(self) -> Rows:
+        """The training images that rivals learn from: whole groups."""
+        most = max(self.settings.rival_least, round(self.settings.rival_share * len(self.learn)))
+        return self.learn[sample_groups(self.images["group"].iloc[self.learn], most, self.seed)]
+
+    @property
+    def test(self) -> pd.DataFrame:
+        return self.images.iloc[self.rows["test"]].reset_index(drop=True)
+
+    def recipe(self, design: dict[str, Any], side: int | None = None) -> WaveletRecipe:
+        return WaveletRecipe(side or self.plan.side, design["wavelet"], design["level"])
+
+    def lesson(self, design: dict[str, Any], rows: Rows, side: int | None = None) -> Lesson:
+        return Lesson(self.features(self.recipe(design, side)), self.allowed, rows, self.check)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A model that has learnt."""
+
+    predictor: Predictor
+    design: dict[str, Any]
+    parameters: int | None = None
+    epochs: int | None = None
+    trials: list[dict[str, Any]] | None = None
+    start: dict[str, Any] | None = None
+    """The design that its search started with."""
+
+
+def _searched(course: Course, rows: Rows, choose: space.Choose, start: dict[str, Any] | None) -> Taught:
+    from osteon.training.search import search
+
+    prepare_devices()
+    plan, seed = course.plan, course.seed
+    few = rows[sample_groups(course.images["group"].iloc[rows], plan.search_images, seed)]
+    side = plan.search_side or plan.side
+    design, trials = search(
+        course.lake,
+        lambda design: course.lesson(design, few, side),
+        choose=choose,
+        augment=lambda design, seed: of_wavelets(course.recipe(design, side), seed),
+        budget=plan,
+        seed=seed,
+        data=f"{course.snapshot} {len(few)} of {len(course.learn)}",
+        start=start,
+        min_completed=course.settings.min_completed_trials,
+    )
+    return _network(course, rows, design, trials=trials, start=start)
+
+
+def _network(course: Course, rows: Rows, design: dict[str, Any], **search: Any) -> Taught:
     import keras
 
-    tell_devices()
-    keras.utils.set_random_seed(seed)
-    catalog = catalogs.read(lake, snapshot_key)
-    snapshot = catalogs.snapshot_id(catalog, load_labels(settings.labels_file))
-    images = catalog[catalog["split"].notna()].reset_index(drop=True)
-    rows = {name: np.flatnonzero(images["split"] == name) for name in catalogs.SPLITS}
-    if any(len(part) == 0 for part in rows.values()):
-        sizes = {name: len(part) for name, part in rows.items()}
-        raise TrainingError(f"a split is empty ({sizes}): add images")
-    classes = ClassList.of(images.iloc[rows["train"]])
-    plan = BUDGETS[budget]
-    recipe = WaveletRecipe(side=plan.side)
-    features, allowed = load_features(settings, lake, images, recipe), classes.allowed(images)
-    # an image of a class that training does not hold can be measured, but teaches nothing
-    learn, check = (rows[name][allowed[rows[name]].any(axis=1)] for name in ("train", "val"))
-    log.info("%d training images, %d classes: %s", len(learn), len(classes.names), ", ".join(classes.names))
+    prepare_devices()
+    keras.utils.set_random_seed(course.seed)
+    recipe, lesson = course.recipe(design), course.lesson(design, rows)
+    model = network.build(design, recipe.shape, lesson.classes)
+    epochs = fit(model, lesson, budget=course.plan, seed=course.seed, augment=of_wavelets(recipe, course.seed))
+    warmth = temperature(logits(model, lesson.features[course.check]), course.allowed[course.check])
+    predictor = Predictor(model, recipe, course.classes, warmth)
+    return Taught(predictor, design, int(model.count_params()), epochs, **search)
 
-    augment = of_wavelets(seed)
-    few = sample_groups(images["group"].iloc[learn], plan.search_images, seed)
-    with tempfile.TemporaryDirectory(prefix="osteon-search-") as folder:
-        architecture, trials = search(
-            (features[learn][few], allowed[learn][few]),
-            (features[check], allowed[check]),
-            choose=choose,
-            augment=augment,
-            budget=plan,
-            seed=seed,
-            snapshot=snapshot,
-            folder=Path(folder),
-            min_completed=settings.min_completed_trials,
-        )
-    keras.utils.set_random_seed(seed)
-    winner = cnn_bilstm.build(architecture, recipe.shape, len(classes.names))
-    epochs = fit(
-        winner,
-        (features[learn], allowed[learn]),
-        (features[check], allowed[check]),
-        epochs=plan.fit_epochs,
-        patience=plan.patience,
-        batch=plan.batch,
-        seed=seed,
-        augment=augment,
-    )
-    predictor = Predictor(winner, recipe, classes, temperature(logits(winner, features[check]), allowed[check]))
 
-    test = images.iloc[rows["test"]].reset_index(drop=True)
-    probabilities = predictor.from_features(features[rows["test"]])
-    metrics: dict[str, Any] = dict(evaluate.measure(test, probabilities, classes))
-    metrics["fracture_auroc_by_part"] = evaluate.auroc_by_part(test, probabilities, classes)
-    metrics["seconds"] = round(time.monotonic() - start, 1)
+def _forest(course: Course, rows: Rows) -> Taught:
+    recipe = WaveletRecipe(forest.SIDE, LAZY, 0)
+    x = course.features(recipe)
+    groups = course.images["group"].to_numpy()
+    model, design = forest.fit(x[rows], course.allowed[rows], groups[rows], course.seed)
+    warmth = temperature(logits(model, x[course.check]), course.allowed[course.check])
+    return Taught(Predictor(model, recipe, course.classes, warmth), design)
+
+
+def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, start: float) -> dict[str, Any]:
+    test = course.test
+    features = course.features(taught.predictor.recipe)[course.rows["test"]]
+    probabilities = taught.predictor.from_features(features)
+    scored = Scored(test, probabilities, course.classes)
     result = {
+        "key": out,
         "model": model,
-        "snapshot": snapshot,
-        "snapshot_key": snapshot_key,
-        "budget": budget,
-        "seed": seed,
-        "classes": list(classes.names),
-        "architecture": architecture,
-        "parameters": int(winner.count_params()),
-        "epochs": epochs,
-        "trials": trials,
-        "images": {name: len(part) for name, part in rows.items()},
-        "images_by_class": class_counts(images.iloc[rows["train"]]),
-        "metrics": metrics,
-        "intervals": evaluate.intervals(test, probabilities, classes, settings.bootstrap_rounds),
-        "shortcut_floor": evaluate.shortcut_floor(images.iloc[rows["train"]], test),
+        "snapshot": course.snapshot,
+        "snapshot_key": course.snapshot_key,
+        "budget": course.budget,
+        "seed": course.seed,
+        "classes": list(course.classes.names),
+        "design": taught.design,
+        "parameters": taught.parameters,
+        "epochs": taught.epochs,
+        "trials": taught.trials,
+        "search_started_with": taught.start,
+        "images": {name: len(part) for name, part in course.rows.items()},
+        "learnt_from": len(rows),
+        "images_by_class": class_counts(course.images.iloc[rows]),
+        **evaluate(scored, course.settings.bootstrap_rounds),
+        "shortcut_floor": shortcut_floor(course.images.iloc[course.rows["train"]], test),
     }
-    predictor.to_lake(lake, out)
-    table = pd.DataFrame(probabilities, columns=list(classes.names))
+    result["metrics"]["seconds"] = round(time.monotonic() - start, 1)
+    if model == MAIN:
+        taught.predictor.to_lake(course.lake, out)
+    table = pd.DataFrame(probabilities, columns=list(course.classes.names))
     table.insert(0, "sha256", test["sha256"])
-    lake.put_table(f"{out}/predictions.parquet", table)
-    lake.put_json(f"{out}/result.json", result)
+    course.lake.put_table(f"{out}/predictions.parquet", table)
+    course.lake.put_json(f"{out}/result.json", result)
     return result
 
 

@@ -1,0 +1,42 @@
+"""The model card: what a registered model learnt from, how good it is and where it is not (Mitchell et al., 2019)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from osteon.catalog import SPLITS
+from osteon.training.classes import UNKNOWN
+
+
+def model_card(
+    name: str, result: dict[str, Any], recipe: dict[str, Any], images: pd.DataFrame, rows: list[dict[str, Any]]
+) -> str:
+    """Markdown. `recipe` are the input recipe's fields, `images` is the snapshot (`source, licence, split`), `rows` a
+    comparison (`training.compare`)."""
+    used = images[images["split"].notna()]
+    sources = []
+    for (source, licence), part in used.groupby([used["source"], used["licence"].fillna("not stated")]):
+        counts = part["split"].value_counts()
+        sources.append({"source": source, "licence": licence, **{split: int(counts.get(split, 0)) for split in SPLITS}})
+    silent = [label.split("/")[0] for label in result["classes"] if label.endswith(f"/{UNKNOWN}")]
+    markdown = Environment(
+        loader=PackageLoader("osteon.reports"), autoescape=False, undefined=StrictUndefined, trim_blocks=True
+    )
+    return markdown.get_template("model_card.md").render(
+        name=name, r=result, recipe=recipe, sources=sources, silent=silent, rows=rows, number=number, interval=interval,
+        version=importlib.metadata.version("osteon"),
+    )  # fmt: skip
+
+
+def number(value: float | None) -> str:
+    """Three decimals, or a dash where a measure is undefined."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def interval(bounds: list[float] | None) -> str:
+    """`0.812 to 0.861`, or nothing."""
+    return "" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"

@@ -1,0 +1,62 @@
+"""The main model beside its rivals and ablations, on the same test images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from osteon import catalog as catalogs
+from osteon.lake import Lake, derived_key
+from osteon.models.space import MAIN
+from osteon.training.classes import ClassList
+from osteon.training.evaluate import Scored, paired_differences
+from osteon.training.gate import METRIC
+
+VERSION = 1
+BETTER, WORSE, OPEN = "better", "worse", "no difference with confidence"
+
+
+def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
+    """Compare what was trained on one snapshot; returns the key of a list of rows, the main model's first.
+
+    A row is `model, learnt_from, of, metrics, intervals`, and, but for the main model, `difference`: the 95 % intervals
+    of main - other by measure, over the same bootstrap samples of leakage groups; `verdict`: how the main model stands
+    to it by macro-F1; and for rivals `same_data`, the same two where the main model's design learnt from their sample.
+    """
+    key = derived_key("comparisons", VERSION, sorted(trainings), rounds, suffix=".json")
+    if lake.exists(key):
+        return key
+    results = {result["model"]: result for result in (lake.get_json(f"{place}/result.json") for place in trainings)}
+    scored = {name: _scored(lake, result) for name, result in results.items()}
+    rows = []
+    for name in sorted(results, key=lambda name: name != MAIN):
+        result = results[name]
+        row = {"model": name, "learnt_from": result["learnt_from"], "of": results[MAIN]["learnt_from"]}
+        row |= {"metrics": result["metrics"], "intervals": result["intervals"]}
+        if name != MAIN:
+            row |= _against(scored[MAIN], scored[name], rounds)
+        if "same_data" in scored and name not in (MAIN, "same_data") and row["learnt_from"] < row["of"]:
+            row["same_data"] = _against(scored["same_data"], scored[name], rounds)
+        rows.append(row)
+    lake.put_json(key, rows)
+    return key
+
+
+def beaten_by(rows: list[dict[str, Any]]) -> list[str]:
+    """Models of a comparison that are better than the main model with confidence."""
+    return [row["model"] for row in rows if row.get("verdict") == WORSE]
+
+
+def _scored(lake: Lake, result: dict[str, Any]) -> Scored:
+    images = catalogs.read(lake, result["snapshot_key"]).set_index("sha256", drop=False)
+    predictions = lake.get_table(f"{result['key']}/predictions.parquet").set_index("sha256")
+    test = images.loc[predictions.index].reset_index(drop=True)
+    return Scored(test, predictions[result["classes"]].to_numpy(), ClassList(tuple(result["classes"])))
+
+
+def _against(ours: Scored, theirs: Scored, rounds: int) -> dict[str, Any]:
+    difference = paired_differences(ours, theirs, rounds)
+    interval = difference[METRIC]
+    verdict = OPEN
+    if interval is not None:
+        verdict = BETTER if interval[0] > 0 else WORSE if interval[1] < 0 else OPEN
+    return {"difference": difference, "verdict": verdict}

@@ -1,0 +1,37 @@
+"""The form that the DAG is triggered with."""
+
+from __future__ import annotations
+
+from airflow.sdk import Param
+
+from osteon.models.space import BUDGETS
+from osteon.pipeline import STAGES
+from osteon.settings import Settings
+
+
+def params(settings: Settings) -> dict[str, Param]:
+    """What the form asks for; every default is valid, for the schedule gives no answers."""
+    return {
+        "sources": Param(
+            str(settings.sources_file),
+            type="string",
+            minLength=1,
+            title="Sources file",
+            description="YAML file that names the data sets; the default is what OSTEON_SOURCES_FILE names",
+        ),
+        "budget": Param("smoke", enum=list(BUDGETS), title="Budget", description="how long architectures are searched"),
+        "stop_after": Param("report", enum=list(STAGES), title="Stop after", description="the last stage to run"),
+        "force_retrain": Param(
+            False, type="boolean", title="Force retrain", description="train although nothing changed"
+        ),
+        "ask": Param(
+            True, type="boolean", title="Ask", description="wait for curators where the base models are unsure"
+        ),
+        "require_approval": Param(
+            False,
+            type="boolean",
+            title="Require approval",
+            description="wait for a person before a better model becomes champion",
+        ),
+        "seed": Param(0, type="integer", minimum=0, title="Seed", description="of the split and the training"),
+    }
