@@ -228,6 +228,39 @@ def register(
 
 
 @app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="image files")],
+    model: Annotated[str, typer.Option(help="name in the registry [default: OSTEON_MODEL_NAME]")] = "",
+    out: Annotated[Path, typer.Option(help="folder for the overlays")] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Ask the champion about radiographs; leaves a Grad-CAM overlay of each. A research tool, not a medical device."""
+    from osteon import predict as ask
+    from osteon.images.decode import UndecodableError
+
+    settings, failed = load_settings(), []
+    version, predictor = ask.champion(settings, model or settings.model_name)
+    out.mkdir(parents=True, exist_ok=True)
+    found = []
+    for file in files:
+        try:
+            said, pixels = ask.predict(predictor, file.read_bytes(), settings.max_pixels)
+        except (OSError, UndecodableError) as error:
+            failed.append(f"{file}: {error}")
+            continue
+        place = out / f"{file.stem}.gradcam.png"
+        ask.overlay(pixels, said.heat).save(place)
+        found.append(ask.as_json(str(file), said, str(place)))
+        if not as_json:
+            chance = "never learnt" if said.fracture_probability is None else f"{said.fracture_probability:.0%}"
+            typer.echo(f"{file}: {said.body_part}, fracture {chance}; {place}")
+    if as_json:
+        typer.echo(json.dumps({"model": model or settings.model_name, "version": version, "predictions": found}))
+    if failed:
+        raise OsteonError("\n".join(failed))
+
+
+@app.command()
 def rollback(
     who: Annotated[str, typer.Option(help="who decides")],
     why: Annotated[str, typer.Option(help="for what reason")],

@@ -165,6 +165,11 @@ def _versions_of(client: Any, name: str, out: str) -> Any:
     return client.search_model_versions(f"name='{name}' and tag.`osteon.training` = '{out}'")
 
 
+def champion_version(settings: Settings, name: str) -> Any:
+    """MLflow's record of the champion's version; None where there is none."""
+    return _by_alias(_client(settings), name, CHAMPION)
+
+
 def _by_alias(client: Any, name: str, alias: str) -> Any:
     """The version that an alias names; None where none does."""
     from mlflow.exceptions import MlflowException

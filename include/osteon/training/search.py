@@ -68,7 +68,10 @@ def search(
         finished = len(tuner.oracle.end_order)
         if finished:
             log.info("the search goes on after %d trials that finished before", finished)
-        tuner.search(epochs=budget.search_epochs, verbose=0)
+        try:
+            tuner.search(epochs=budget.search_epochs, verbose=0)
+        except RuntimeError as error:  # so KerasTuner ends a search whose trials fail one after the other
+            raise TrainingError(f"the search broke off: {error}") from error
         every = tuner.oracle.trials.values()
         done = [trial for trial in every if trial.status == "COMPLETED" and trial.score is not None]
         if len(done) < min_completed:
@@ -138,12 +141,12 @@ class Candidates(keras_tuner.HyperModel):  # type: ignore[misc]
         keras.utils.set_random_seed(self.seed)
         return network.build(design, lesson.shape, lesson.classes)
 
-    def fit(self, hp: Any, model: Any, *, callbacks: list[Any], **epochs: int) -> Any:
+    def fit(self, hp: Any, model: Any, **keywords: Any) -> Any:
         design = self.choose(hp)
         lesson = self.lesson(design)
         train = dataset(lesson, lesson.train, self.budget.batch, self.seed, self.augment(design, self.seed))
         val = dataset(lesson, lesson.val, 128)
-        return model.fit(train, validation_data=val, callbacks=callbacks, verbose=0, **epochs)
+        return model.fit(train, validation_data=val, **keywords)
 
 
 class Kept:

@@ -1,0 +1,115 @@
+"""`osteon predict`: what the champion says of radiographs, and where in them it looks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from osteon.errors import ConfigurationError
+from osteon.images.decode import decode
+from osteon.images.wavelet import place
+from osteon.models.network import FEATURE_MAP
+from osteon.registry import champion_version
+from osteon.settings import Settings
+from osteon.training.predictor import Predictor
+
+LARGEST = 1024
+"""Pixels of an overlay's longer side."""
+STRENGTH = 0.5
+"""Weight of the heat where it is strongest."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one radiograph."""
+
+    body_part: str
+    fracture_probability: float | None
+    """P(fractured | the body part); None where that part's fracture state was never learnt."""
+    classes: dict[str, float]
+    """Calibrated probability of each joint class."""
+    heat: NDArray[np.float32]
+    """(height, width) of the image, 0 to 1: where it looks for a fracture, or for the part."""
+
+
+def champion(settings: Settings, name: str) -> tuple[str, Predictor]:
+    """The champion's version and predictor. Raises `ConfigurationError` where there is none."""
+    import mlflow
+
+    version = champion_version(settings, name)
+    if version is None:
+        raise ConfigurationError(
+            f"{settings.mlflow_url} has no champion of {name!r}: run the DAG, or name another model"
+        )
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}"))
+    return str(version.version), Predictor.load(folder / "artifacts" / "predictor")
+
+
+def predict(predictor: Predictor, data: bytes, max_pixels: int) -> tuple[Prediction, NDArray[np.uint8]]:
+    """The prediction and the image's grey levels. Raises `UndecodableError`."""
+    pixels = decode(data, max_pixels).pixels
+    features = predictor.recipe.transform(pixels)[None]
+    probabilities = predictor.from_features(features)
+    classes = predictor.classes
+    part = classes.parts[int(classes.part_probability(probabilities)[0].argmax())]
+    chance = float(classes.fracture_probability(probabilities, [part])[0])
+    heat = grad_cam(predictor, features, part)
+    top, left, height, width = place(pixels.shape, predictor.recipe.side)
+    square = Image.fromarray(heat).resize((predictor.recipe.side,) * 2, Image.Resampling.BILINEAR)
+    heat = np.asarray(square.crop((left, top, left + width, top + height)).resize(pixels.shape[::-1]))
+    named = dict(zip(classes.names, map(float, probabilities[0]), strict=True))
+    return Prediction(part, None if np.isnan(chance) else chance, named, heat), pixels
+
+
+def grad_cam(predictor: Predictor, features: NDArray[np.float16], part: str) -> NDArray[np.float32]:
+    """(rows, columns) of the feature map, 0 to 1: Grad-CAM (Selvaraju et al., ICCV 2017) of the part's fracture
+    log-odds, or of the part where its fracture state was never learnt."""
+    import keras
+    import tensorflow as tf
+
+    model, names = predictor.model, predictor.classes.names
+    both = keras.Model(model.inputs, [model.get_layer(FEATURE_MAP).output, model.outputs[0]])
+    weight = np.array([_sign(name, part, names) for name in names], np.float32)
+    with tf.GradientTape() as tape:
+        feature_map, logits = both(features.astype(np.float32), training=False)
+        tape.watch(feature_map)
+        score = tf.reduce_sum(logits * weight)
+    gradient = tape.gradient(score, feature_map)
+    heat = tf.nn.relu(tf.reduce_sum(tf.reduce_mean(gradient, axis=(1, 2), keepdims=True) * feature_map, axis=-1))[0]
+    heat = np.asarray(heat, np.float32)
+    return heat / heat.max() if heat.max() > 0 else heat
+
+
+def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:
+    """The radiograph with its heat in red, its longer side `LARGEST` at most."""
+    grey = pixels.astype(np.float32)
+    share = STRENGTH * heat
+    coloured = np.stack([grey * (1 - share) + 255 * share, grey * (1 - share), grey * (1 - share)], axis=-1)
+    image = Image.fromarray(coloured.round().astype(np.uint8))
+    image.thumbnail((LARGEST, LARGEST))
+    return image
+
+
+def _sign(name: str, part: str, names: tuple[str, ...]) -> float:
+    own, state = name.split("/")
+    if own != part:
+        return 0.0
+    if f"{part}/fractured" in names and f"{part}/non-fractured" in names:
+        return 1.0 if state == "fractured" else -1.0
+    return 1.0
+
+
+def as_json(file: str, prediction: Prediction, overlay_path: str) -> dict[str, Any]:
+    """What `osteon predict --json` prints of a file."""
+    return {
+        "file": file,
+        "body_part": prediction.body_part,
+        "fracture_probability": prediction.fracture_probability,
+        "classes": prediction.classes,
+        "overlay": overlay_path,
+    }

@@ -1,0 +1,129 @@
+"""The search: a study that is killed goes on in the lake, and gives what it would have given."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from osteon.errors import TrainingError
+from osteon.images.wavelet import WaveletRecipe
+from osteon.lake import Lake
+from osteon.models.space import Budget
+from osteon.training.augment import of_wavelets
+from osteon.training.fit import Lesson
+from osteon.training.search import Candidates, search
+
+RECIPE = WaveletRecipe(16)
+BUDGET = Budget(search_epochs=2, factor=2, search_images=60, fit_epochs=1, patience=1, side=16, batch=16)
+START = {"filters": 8, "dropout": 0.5}
+
+
+def choose(hp: Any) -> dict[str, Any]:
+    return {
+        "blocks": 1, "growth": 1, "kernel": 3, "block": "plain", "norm": "batch", "lstm_layers": 1, "lstm_units": 4,
+        "learning_rate": 1e-2, "filters": hp.Choice("filters", [4, 6, 8]), "dropout": hp.Choice("dropout", [0.1, 0.5]),
+    }  # fmt: skip
+
+
+def lesson() -> Lesson:
+    """Bright squares on noise, in one corner or the other."""
+    rng = np.random.default_rng(0)
+    kind = np.arange(90) % 2
+    features = rng.normal(size=(90, *RECIPE.shape))
+    features[kind == 0, :4, :4] += 1
+    features[kind == 1, 4:, 4:] += 1
+    return Lesson(features.astype(np.float16), np.eye(2, dtype=np.float32)[kind], np.arange(60), np.arange(60, 90))
+
+
+def look(lake: Lake, data: str, start: dict[str, Any] | None = None, **changes: Any) -> Any:
+    learnt = lesson()
+    keywords: dict[str, Any] = {"choose": choose, "budget": BUDGET, "seed": 0, "min_completed": 2} | changes
+    augment = lambda design, seed: of_wavelets(RECIPE, seed)  # noqa: E731
+    return search(lake, lambda design: learnt, augment=augment, data=data, start=start, **keywords)
+
+
+def test_a_search_that_is_broken_off_three_times_gives_what_it_would_have_given(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    design, trials = look(lake, "whole")
+    assert len({trial["trial"] for trial in trials}) == len(trials) == 5
+    assert design == {name: trials[0][name] for name in design} and trials[0]["score"] == min(
+        t["score"] for t in trials
+    )
+
+    fitted: list[int] = []
+    fit = Candidates.fit
+
+    def breaking(self: Candidates, *arguments: Any, **keywords: Any) -> Any:
+        fitted.append(self.seed)
+        result = fit(self, *arguments, **keywords)
+        if len(fitted) in (1, 3, 6):
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(Candidates, "fit", breaking)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            look(lake, "broken")
+    again, resumed = look(lake, "broken")
+    assert again == design
+    assert [trial["trial"] for trial in resumed] == [trial["trial"] for trial in trials]
+    np.testing.assert_allclose([t["score"] for t in resumed], [t["score"] for t in trials], rtol=1e-3)
+    assert len(fitted) == 5 + 3, "only what was broken off ran again"
+    assert not list(lake.keys("studies/x")) and not [key for key in lake.keys("studies/") if key.endswith(".h5")]
+    assert look(lake, "broken")[1] == resumed and len(fitted) == 8, "a finished search is not run again"
+
+
+def test_a_search_starts_with_the_design_it_is_given_and_another_space_is_another_study(lake: Lake) -> None:
+    one = {"budget": replace(BUDGET, search_epochs=1), "min_completed": 1}
+    _, (trial,) = look(lake, "started", START, **one)
+    assert {name: trial[name] for name in START} == START
+    studies = {key.split("/")[1] for key in lake.keys("studies/")}
+    look(lake, "started", choose=lambda hp: choose(hp) | {"kernel": hp.Choice("kernel", [3, 5])}, **one)
+    assert len({key.split("/")[1] for key in lake.keys("studies/")} - studies) == 1
+
+
+def test_a_search_whose_trials_fail_says_so(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(self: Candidates, *arguments: Any, **keywords: Any) -> Any:
+        raise ValueError("out of memory")
+
+    monkeypatch.setattr(Candidates, "fit", failing)
+    with pytest.raises(TrainingError, match="out of memory"):
+        look(lake, "failing")
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_at_random_moments_runs_no_trial_twice(lake: Lake, environment: dict[str, str]) -> None:
+    code = """
+        import logging
+        from osteon.lake import Lake
+        from osteon.settings import load_settings
+        from tests.training.test_search import look
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        look(Lake.from_settings(load_settings()), "killed")
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    moments = random.Random(os.getpid())
+    ended: list[str] = []
+    for kill in (True, True, True, False):
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+        if kill:
+            time.sleep(moments.uniform(8, 25))
+            process.send_signal(signal.SIGKILL)
+        _, log = process.communicate(timeout=300)
+        ended += [line.split()[1] for line in log.splitlines() if line.startswith("trial ")]
+    assert process.returncode == 0
+    assert len(ended) == len(set(ended)) == 5, ended
+    whole, killed = look(lake, "whole"), look(lake, "killed")
+    assert killed[0] == whole[0]
+    np.testing.assert_allclose([t["score"] for t in killed[1]], [t["score"] for t in whole[1]], rtol=1e-3)
