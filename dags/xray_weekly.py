@@ -8,10 +8,10 @@ from typing import Any
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, TriggerRule, dag, get_current_context, task
 
-from osteon.models.space import MAIN
+from osteon.models.space import MAIN, RIVALS
 from osteon.settings import load_settings
 from osteon_airflow.form import params
-from osteon_airflow.mail import FailureMail, merge_teller, quality_teller
+from osteon_airflow.mail import FailureMail, merge_teller, model_teller, quality_teller
 from osteon_airflow.questions import approve, ask
 from osteon_airflow.stages import RETRY_POLICY, credentials, param, pipeline
 from osteon_airflow.training import training_task
@@ -105,8 +105,8 @@ def xray_weekly() -> None:
         return pipeline("split").split(catalog, param("seed"))
 
     @task
-    def models() -> dict[str, list[str]]:
-        return pipeline("train").models(param("budget"))
+    def list_ablations(main: list[str]) -> list[str]:
+        return pipeline("train").ablations(param("budget"))
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def compare(main: list[str], rivals: list[str], ablations: list[str]) -> str:
@@ -114,12 +114,13 @@ def xray_weekly() -> None:
 
     @task
     def approvals(main: list[str], comparison: str) -> list[dict[str, str]]:
-        asking = param("require_approval")
-        return pipeline("register").approvals(main[0], comparison, param("sources")) if asking else []
+        line = pipeline("register")
+        return line.approvals(main[0], comparison, param("sources")) if param("require_approval") else []
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def register(main: list[str], comparison: str, answers: list[dict[str, Any]]) -> None:
-        pipeline("register").register(main[0], comparison, param("sources"), answers[:])
+        line = pipeline("register")
+        line.register(main[0], comparison, param("sources"), answers[:], model_teller(line.settings))
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def report() -> str:
@@ -133,11 +134,9 @@ def xray_weekly() -> None:
     trained = training_task(reviewed, taught, stage="relabel", task_id="train_base")
     relabelled = relabel(reviewed, trained)
     snapshot = split(answers(relabelled, ask(questions(relabelled)).output))
-    others: Any = models()
-    snapshot >> others
     main = training_task(snapshot, [MAIN])
-    rivals = training_task(snapshot, others["rivals"], task_id="train_rivals")
-    ablations = training_task(snapshot, others["ablations"], task_id="train_ablations", winner=main)
+    rivals = training_task(snapshot, list(RIVALS), task_id="train_rivals")
+    ablations = training_task(snapshot, list_ablations(main), task_id="train_ablations", winner=main)
     compared = compare(main, rivals, ablations)
     registered = [register(main, compared, approve(approvals(main, compared)).output), register_base(trained)]
     # The report tells of a stopped run as well; `finished` is what a failure on either side of it fails.

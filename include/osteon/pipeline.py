@@ -13,7 +13,7 @@ from osteon.ingest import LakeMemory, Memory, recall, remember
 from osteon.ingest import ingest as ingest_source
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
-from osteon.models.space import ABLATIONS, BUDGETS, MAIN, RIVALS
+from osteon.models.space import ABLATIONS, BUDGETS, MAIN
 from osteon.runs import Run
 from osteon.settings import load_settings
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from osteon.curation.relabel import RelabelRules
     from osteon.quality.alert import Alert
+    from osteon.quality.pictures import Picture
 
 log = logging.getLogger(__name__)
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
@@ -317,9 +318,9 @@ class Pipeline:
             numbers |= {**counts, "catalog": key}
         return key
 
-    def models(self, budget: str) -> dict[str, list[str]]:
-        """What is trained on a snapshot: the `rivals` of the main model, and its `ablations`."""
-        return {"rivals": list(RIVALS), "ablations": list(ABLATIONS) if BUDGETS[budget].ablations else []}
+    def ablations(self, budget: str) -> list[str]:
+        """In which ways the main model's design is trained again, to see what its parts are worth."""
+        return list(ABLATIONS) if BUDGETS[budget].ablations else []
 
     def start_from(self, sources_file: str) -> str:
         """The training of the champion, whose design a search starts with; empty while there is none."""
@@ -372,15 +373,23 @@ class Pipeline:
         return [{"training": training, "name": name, "why": f"The gate says: {decision.reason}."}]
 
     def register(
-        self, training: str, comparison: str, sources_file: str, answers: list[dict[str, Any]] | None = None
+        self,
+        training: str,
+        comparison: str,
+        sources_file: str,
+        answers: list[dict[str, Any]] | None = None,
+        tell: Callable[[str, str, Picture], str] | None = None,
     ) -> dict[str, Any]:
         """Put the trained model into the registry, under the name that its sources file gives; returns where it is.
 
-        `answers` are those of `approvals`' question: `about, answer, by`; who asked in vain gives None.
+        `answers` are those of `approvals`' question: `about, answer, by`, which is None where nobody answered. A
+        version that is new is told through `tell`: a title, a text and a picture.
         """
         from dataclasses import asdict
 
+        from osteon.quality.pictures import Picture
         from osteon.registry import PROMOTE, register
+        from osteon.reports.evaluation import evaluation_picture, figure_lines
 
         with self.run.stage("register") as numbers:
             name, rows = self.model_name(sources_file), self.lake.get_json(comparison)
@@ -389,6 +398,13 @@ class Pipeline:
             refusal = f"not approved by {refused[0] or 'anybody in time'}" if refused else ""
             registered = register(self.settings, self.lake, training, name, catalog, rows, refusal)
             numbers |= {**asdict(registered), "training": training, "comparison": comparison}
+            if tell is not None and registered.new:
+                result = self.lake.get_json(f"{training}/result.json")
+                picture = Picture(
+                    "evaluation", evaluation_picture(result), "ROC curves and calibration on the test split"
+                )
+                title = f"Version {registered.version} of {name} is {registered.alias}"
+                numbers["mail"] = tell(title, "\n".join(figure_lines(result, registered.reason)), picture)
         return numbers
 
     def report(self) -> str:

@@ -52,6 +52,8 @@ class Registration:
     reason: str
     champion: str
     """Version of the champion after this."""
+    new: bool
+    """Whether this registered it."""
 
 
 def register(
@@ -87,6 +89,7 @@ def register(
             promoted=False,
             reason=f"registered before: {now.tags['osteon.reason']}",
             champion=str(champion.version) if champion else "",
+            new=False,
         )
     result = lake.get_json(f"{out}/result.json")
     # a registration that broke off is taken up where it stopped: `osteon.registered` comes last
@@ -107,7 +110,7 @@ def register(
     tag(version, registered="yes")
     alias = CHAMPION if decision.promoted else CHALLENGER
     held = version if decision.promoted else str(champion.version)
-    return Registration(name, version, alias, decision.promoted, decision.reason, held)
+    return Registration(name, version, alias, decision.promoted, decision.reason, held, True)
 
 
 def propose(

@@ -14,6 +14,7 @@ from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from osteon.quality.alert import Alert, Mail, notice_mail, quality_mail
+from osteon.quality.pictures import Picture
 from osteon.settings import Settings, load_settings
 from osteon_airflow.links import page_url, run_url
 
@@ -63,6 +64,15 @@ def merge_teller(settings: Settings) -> Callable[[list[str]], str]:
         return _try_to_send(
             settings, notice_mail("Merged sources changed", "\n".join(changes), *_current_run(settings))
         )
+
+    return tell
+
+
+def model_teller(settings: Settings) -> Callable[[str, str, Picture], str]:
+    """What mails that the current DAG run registered a version. It returns `sent`, or why it was not."""
+
+    def tell(title: str, text: str, picture: Picture) -> str:
+        return _try_to_send(settings, notice_mail(title, text, *_current_run(settings), [picture]))
 
     return tell
 

@@ -99,6 +99,11 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
         "answers",
         "split",
         "train",
+        "list_ablations",
+        "train_ablations",
+        "compare",
+        "approvals",
+        "approve",
         "register",
         "report",
     ]
@@ -106,7 +111,7 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
         assert after in dag.get_task(before).downstream_task_ids, (before, after)
     assert dag.get_task("finished").upstream_task_ids == {"register", "register_base", "report"}
     assert dag.max_active_runs == 1 and not dag.catchup
-    assert set(dag.params) == {"sources", "budget", "stop_after", "force_retrain", "ask", "seed"}
+    assert set(dag.params) == {"sources", "budget", "stop_after", "force_retrain", "ask", "require_approval", "seed"}
     assert len((ROOT / "dags" / "xray_weekly.py").read_text().splitlines()) < 150
 
 

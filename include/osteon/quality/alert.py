@@ -133,11 +133,16 @@ def quality_mail(alert: Alert, run_id: str, links: dict[str, str]) -> Mail:
     return Mail(subject, _text(alert, worst, run_id, links), html, [*pictures, *([alert.chart] if alert.chart else [])])
 
 
-def notice_mail(title: str, text: str, run_id: str, links: dict[str, str]) -> Mail:
-    """A mail of one title, as `Task inspect of xray_weekly failed`, and a text in lines."""
-    values = {"title": title, "text": text, "run_id": run_id, "links": links}
+def notice_mail(
+    title: str, text: str, run_id: str, links: dict[str, str], pictures: list[Picture] | None = None
+) -> Mail:
+    """A mail of one title, as `Task inspect of xray_weekly failed`, a text in lines, and pictures."""
+    pictures = pictures or []
+    values = {"title": title, "text": text, "run_id": run_id, "links": links, "pictures": pictures}
     html = environment().get_template("notice_mail.html").render(values)
-    return Mail(f"[Osteon] {title}", "\n".join([f"{title}, run {run_id}.", "", text, "", *_links(links)]), html)
+    return Mail(
+        f"[Osteon] {title}", "\n".join([f"{title}, run {run_id}.", "", text, "", *_links(links)]), html, pictures
+    )
 
 
 def _text(alert: Alert, worst: str, run_id: str, links: dict[str, str]) -> str:

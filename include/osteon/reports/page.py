@@ -11,6 +11,7 @@ from osteon.lake import Lake
 from osteon.quality.alert import by_source, environment, lines
 from osteon.quality.pictures import before_and_after, class_chart, data_url, thumbnails
 from osteon.quality.validate import read_validation
+from osteon.reports.evaluation import write_evaluation
 from osteon.reports.inventory import head_count, published_files, sankey
 from osteon.reports.model_card import interval, number
 from osteon.reports.relabel import write_relabel_report
@@ -67,6 +68,8 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
         _write_inventory(lake, run, published_files(*found), folder)
         if "relabel" in stages:
             write_relabel_report(settings, lake, stages["relabel"], found[1], folder)
+    for result in summary["models"].values():
+        write_evaluation(lake, run.run_id, result, key.removesuffix("index.html"))
     lake.put_json(f"{run.prefix}/summary.json", summary)
     return key
 

@@ -1,0 +1,115 @@
+"""How a model did on the test split, drawn: a page to explore, and a picture for the mail."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from osteon.lake import Lake
+from osteon.quality.alert import environment
+from osteon.reports.model_card import interval, number
+
+KINDS = {
+    "roc": ("False positive rate", "Sensitivity", "ROC curve of fracture detection"),
+    "precision_recall": ("Recall", "Precision", "Precision and recall of fracture detection"),
+}
+
+
+def write_evaluation(lake: Lake, run: str, result: dict[str, Any], folder: str) -> None:
+    """Write `evaluation.html` below `folder`: curves by body part, calibration and confusion."""
+    charts = [_curves(result, kind) for kind in KINDS] + [_reliability(result)]
+    charts += [_confusion(result, name) for name in ("part", "fracture", "joint")]
+    page = environment().get_template("evaluation.html").render(run=run, model=result["model"], charts=_html(charts))
+    lake.put_bytes(f"{folder}evaluation.html", page.encode(), "text/html; charset=utf-8")
+
+
+def evaluation_picture(result: dict[str, Any]) -> bytes:
+    """ROC curves by body part, and calibration, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.5, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, 1], [0, 1], color="#b9c0c8", linewidth=1)
+    for name, curve in result["curves"].items():
+        area = _area(result, name)
+        left.plot(*curve["roc"], label=f"{name} {area:.2f}", linewidth=2 if name == "all" else 1)
+    left.set(xlabel=KINDS["roc"][0], ylabel=KINDS["roc"][1], title="Fracture ROC (AUROC)")
+    left.legend(frameon=False, fontsize=8)
+    right.plot([0, 1], [0, 1], color="#b9c0c8", linewidth=1)
+    bins = result["calibration"]
+    right.plot([row["mean"] for row in bins], [row["share"] for row in bins], marker="o")
+    right.set(xlabel="Fracture probability", ylabel="Share that is fractured", title="Calibration")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def figure_lines(result: dict[str, Any], reason: str) -> list[str]:
+    """What the mail about a new version says: the gate's reason, the measures, the floor."""
+    told = [f"{reason[0].upper()}{reason[1:]}.", ""]
+    for name, bounds in result["intervals"].items():
+        told.append(f"{name}: {number(result['metrics'][name])} ({interval(bounds) or 'no interval'})")
+    told += [f"floor, fracture AUROC from {name}: {number(value)}" for name, value in result["shortcut_floor"].items()]
+    return [*told, "", "A research tool, not a medical device."]
+
+
+def _area(result: dict[str, Any], name: str) -> float:
+    metrics = result["metrics"]
+    return float(metrics["fracture_auroc"] if name == "all" else metrics["fracture_auroc_by_part"][name])
+
+
+def _curves(result: dict[str, Any], kind: str) -> Any:
+    from plotly.graph_objects import Figure, Scatter
+
+    x, y, title = KINDS[kind]
+    figure = Figure(
+        [
+            Scatter(x=curve[kind][0], y=curve[kind][1], name=f"{name} ({_area(result, name):.3f})")
+            for name, curve in result["curves"].items()
+        ]
+    )
+    figure.update_layout(title=title, xaxis_title=x, yaxis_title=y, legend_title="images (AUROC)")
+    return figure
+
+
+def _reliability(result: dict[str, Any]) -> Any:
+    from plotly.graph_objects import Figure, Scatter
+
+    bins = result["calibration"]
+    ideal = Scatter(x=[0, 1], y=[0, 1], mode="lines", name="ideal", line={"color": "#b9c0c8"})
+    said = Scatter(
+        x=[row["mean"] for row in bins],
+        y=[row["share"] for row in bins],
+        text=[f"{row['count']} images" for row in bins],
+        mode="lines+markers",
+        name="said",
+    )
+    figure = Figure([ideal, said])
+    figure.update_layout(
+        title="Calibration of the fracture probability",
+        xaxis_title="Mean probability in a bin",
+        yaxis_title="Share that is fractured",
+    )
+    return figure
+
+
+def _confusion(result: dict[str, Any], name: str) -> Any:
+    from plotly.graph_objects import Figure, Heatmap
+
+    labels, counts = result["confusion"][name]["labels"], result["confusion"][name]["counts"]
+    figure = Figure(Heatmap(x=labels, y=labels, z=counts, text=counts, texttemplate="%{text}", colorscale="Blues"))
+    height = 340 + 24 * len(labels)
+    figure.update_layout(title=f"Confusion: {name}", xaxis_title="Predicted", yaxis_title="True", height=height)
+    figure.update_yaxes(autorange="reversed")
+    return figure
+
+
+def _html(figures: list[Any]) -> list[str]:
+    """Parts of a page; the first brings plotly.js along."""
+    parts = []
+    for place, figure in enumerate(figures):
+        figure.update_layout(margin={"l": 8, "r": 8, "t": 48, "b": 8}, template="simple_white", font={"size": 13})
+        parts.append(str(figure.to_html(full_html=False, include_plotlyjs=place == 0, config={"displaylogo": False})))
+    return parts
