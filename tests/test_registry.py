@@ -10,11 +10,12 @@ import pytest
 
 from osteon import catalog as catalogs
 from osteon.embedded.stack import Stack
+from osteon.errors import ConfigurationError
 from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import network
-from osteon.registry import CHAMPION, PREVIOUS, champion_key, register, register_base
+from osteon.registry import CHAMPION, PREVIOUS, champion_key, propose, register, register_base, rollback
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate
@@ -46,7 +47,7 @@ def snapshot(lake: Lake) -> tuple[str, pd.DataFrame, dict[str, bytes]]:
         digest, _ = lake.put_image(data)
         images[digest] = data
         rows.append({"sha256": digest, "source": "s", "body_part": part, "fractured": fractured, "group": digest,
-                     "split": "test", "published": []})  # fmt: skip
+                     "licence": "CC0-1.0", "split": "test", "published": []})  # fmt: skip
     catalogs.write(lake, "split/s.parquet", pd.DataFrame(rows))
     return "split/s.parquet", catalogs.read(lake, "split/s.parquet"), images
 
@@ -102,6 +103,16 @@ def test_registering_serving_and_promoting(
     client = mlflow.MlflowClient()
     assert client.get_model_version_by_alias(registry.model_name, PREVIOUS).version in (1, "1")
 
+    now, then = rollback(registry, lake, registry.model_name, "ann", "it misses wrists")
+    assert (now, then) == ("1", "2")
+    aliases = {alias: str(client.get_model_version_by_alias(registry.model_name, alias).version)
+               for alias in (CHAMPION, PREVIOUS)}  # fmt: skip
+    assert aliases == {CHAMPION: "1", PREVIOUS: "2"}
+    assert client.get_model_version(registry.model_name, "2").tags["osteon.rolled_back"] == "by ann: it misses wrists"
+    told = lake.get_json(champion_key(registry.model_name))
+    assert (told["version"], told["training"]) == ("1", "models/untrained")
+    rollback(registry, lake, registry.model_name, "ann", "it does not")
+
     before = register(registry, lake, "models/untrained", registry.model_name)
     assert (before.version, before.alias, before.champion) == ("1", PREVIOUS, "2")
 
@@ -123,6 +134,11 @@ def test_registering_serving_and_promoting(
     foreign = register(registry, lake, "models/other", registry.model_name)
     assert not foreign.promoted and "not registered by Osteon" in foreign.reason
 
+    card = client.get_model_version(registry.model_name, "2").description
+    assert (
+        "not a medical device" in card and "| part spine | 30 | 15 |" in card and "| s | CC0-1.0 | 0 | 0 | 60 |" in card
+    )
+
     run = client.get_run(client.get_model_version(registry.model_name, "2").run_id)
     assert run.data.params["snapshot"] == "abc" and run.data.params["blocks"] == "2"
     assert run.data.metrics["fracture_auroc"] > 0.9
@@ -134,6 +150,28 @@ def test_registering_serving_and_promoting(
     np.testing.assert_allclose(table[list(CLASSES.names)].to_numpy(), offline, atol=1e-5)
     assert list(table.columns[:2]) == ["body_part", "fracture_probability"]
     assert table["fracture_probability"].between(0, 1).all()
+
+
+def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
+    registry: Settings, lake: Lake, snapshot: tuple[str, pd.DataFrame, dict[str, bytes]]
+) -> None:
+    key, images, data = snapshot
+    name = registry.model_name
+    leave_training(lake, "models/first", key, images, data, epochs=0).to_lake(lake, "models/first")
+    figures = {"learnt_from": 9, "of": 9, "metrics": {"macro_f1": 0.5, "fracture_auroc_within_part": None}}
+    rows = [{"model": "cnn_bilstm", **figures}, {"model": "forest", **figures, "verdict": "worse"}]
+    decision = propose(registry, lake, "models/first", name, rows)
+    assert decision is not None and not decision.promoted and "forest" in decision.reason
+
+    beaten = register(registry, lake, "models/first", name, "", rows)
+    assert (beaten.alias, beaten.promoted, beaten.champion, beaten.new) == ("challenger", False, "", True)
+    assert propose(registry, lake, "models/first", name, rows) is None, "it is registered"
+    with pytest.raises(ConfigurationError, match="no alias champion"):
+        rollback(registry, lake, name, "ann", "x")
+
+    leave_training(lake, "models/second", key, images, data, epochs=0).to_lake(lake, "models/second")
+    refused = register(registry, lake, "models/second", name, "", rows[:1], "not approved by ann")
+    assert not refused.promoted and refused.reason.startswith("not approved by ann; the gate had said: there was no")
 
 
 def test_a_base_model_is_registered_once_and_carries_its_class_names(

@@ -60,8 +60,9 @@ def predict(predictor: Predictor, data: bytes, max_pixels: int) -> tuple[Predict
     chance = float(classes.fracture_probability(probabilities, [part])[0])
     heat = grad_cam(predictor, features, part)
     top, left, height, width = place(pixels.shape, predictor.recipe.side)
-    square = Image.fromarray(heat).resize((predictor.recipe.side,) * 2, Image.Resampling.BILINEAR)
-    heat = np.asarray(square.crop((left, top, left + width, top + height)).resize(pixels.shape[::-1]))
+    smooth = Image.Resampling.BILINEAR
+    square = Image.fromarray(heat).resize((predictor.recipe.side,) * 2, smooth)
+    heat = np.asarray(square.crop((left, top, left + width, top + height)).resize(pixels.shape[::-1], smooth))
     named = dict(zip(classes.names, map(float, probabilities[0]), strict=True))
     return Prediction(part, None if np.isnan(chance) else chance, named, heat), pixels
 
@@ -73,11 +74,12 @@ def grad_cam(predictor: Predictor, features: NDArray[np.float16], part: str) -> 
     import tensorflow as tf
 
     model, names = predictor.model, predictor.classes.names
-    both = keras.Model(model.inputs, [model.get_layer(FEATURE_MAP).output, model.outputs[0]])
+    both = keras.Model(model.inputs[0], [model.get_layer(FEATURE_MAP).output, model.outputs[0]])
     weight = np.array([_sign(name, part, names) for name in names], np.float32)
+    inputs = tf.constant(features.astype(np.float32))
     with tf.GradientTape() as tape:
-        feature_map, logits = both(features.astype(np.float32), training=False)
-        tape.watch(feature_map)
+        tape.watch(inputs)
+        feature_map, logits = both(inputs, training=False)
         score = tf.reduce_sum(logits * weight)
     gradient = tape.gradient(score, feature_map)
     heat = tf.nn.relu(tf.reduce_sum(tf.reduce_mean(gradient, axis=(1, 2), keepdims=True) * feature_map, axis=-1))[0]

@@ -109,7 +109,7 @@ def register(
         _tell_champion(lake, name, version, out, catalog)
     tag(version, registered="yes")
     alias = CHAMPION if decision.promoted else CHALLENGER
-    held = version if decision.promoted else str(champion.version)
+    held = version if decision.promoted else str(champion.version) if champion else ""
     return Registration(name, version, alias, decision.promoted, decision.reason, held, True)
 
 
@@ -132,7 +132,7 @@ def rollback(settings: Settings, lake: Lake, name: str, who: str, why: str) -> t
     client = _client(settings)
     now, before = (_by_alias(client, name, alias) for alias in (CHAMPION, PREVIOUS))
     if now is None or before is None:
-        raise ConfigurationError(f"{name} has no alias {CHAMPION if now is None else PREVIOUS!r}: there is no way back")
+        raise ConfigurationError(f"{name} has no alias {CHAMPION if now is None else PREVIOUS}: there is no way back")
     if "osteon.training" not in before.tags:
         raise ConfigurationError(f"version {before.version} of {name} is not Osteon's: set the aliases by hand")
     client.set_registered_model_alias(name, CHAMPION, before.version)

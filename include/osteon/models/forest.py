@@ -14,9 +14,9 @@ from osteon.errors import TrainingError
 SIDE = 64
 """Pixels of the square that it reads."""
 SPACE = {
-    "n_estimators": [200, 400],
+    "n_estimators": [100, 200],
     "max_depth": [None, 12, 24],
-    "max_features": ["sqrt", 0.05, 0.1],
+    "max_features": ["sqrt", 0.03],
     "min_samples_leaf": [1, 2, 4],
     "class_weight": [None, "balanced_subsample"],
 }

@@ -42,7 +42,7 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=60, patience=12, side=64, ablations=False),
+    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=40, patience=12, side=64, ablations=False),
     "standard": Budget(
         search_epochs=9, factor=3, search_images=1500, fit_epochs=60, patience=12, side=128, search_side=64
     ),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from osteon.images.wavelet import WaveletRecipe, analysis
 
@@ -57,36 +58,69 @@ def transforms(recipe: WaveletRecipe) -> tuple[Callable[[Any], Any], Callable[[A
     import tensorflow as tf
 
     levels = range(1, recipe.level + 1)
-    matrix = {level: analysis(recipe.wavelet, recipe.side >> (level - 1)) for level in levels}
-    inverse = {level: np.linalg.inv(matrix[level]) for level in levels}
-
-    def both_ways(a: Any, x: Any) -> Any:
-        return tf.einsum("ij,njk,lk->nil", a, x, a)
+    split, join = filter_bank(recipe.wavelet, recipe.side)
 
     def forward(x: Any) -> Any:
         details: list[Any] = []
         for level in levels:
-            y, half = both_ways(matrix[level], x), recipe.side >> level
-            fold = 2 ** (recipe.level - level)
-            bands = [y[:, half:, :half], y[:, :half, half:], y[:, half:, half:]]
+            (x, vertical), (horizontal, diagonal) = (split(half, 2) for half in split(x, 1))
+            bands, fold = (horizontal, vertical, diagonal), 2 ** (recipe.level - level)
             details = [_folded(band[..., None] / recipe.gain(level), fold) for band in bands] + details
-            x = y[:, :half, :half]
         return tf.concat([x[..., None] / recipe.gain(recipe.level, approximation=True), *details], axis=-1)
 
     def backward(features: Any) -> Any:
         x, start = features[..., 0] * recipe.gain(recipe.level, approximation=True), 1
         for level in reversed(levels):
-            fold = 2 ** (recipe.level - level)
-            bands = []
+            fold, bands = 2 ** (recipe.level - level), []
             for _ in range(3):
                 planes = features[..., start : start + fold**2]
                 bands.append(_unfolded(planes, fold)[..., 0] * recipe.gain(level))
                 start += fold**2
-            top, bottom = tf.concat([x, bands[1]], axis=2), tf.concat([bands[0], bands[2]], axis=2)
-            x = both_ways(inverse[level], tf.concat([top, bottom], axis=1))
+            horizontal, vertical, diagonal = bands
+            x = join(join(x, vertical, 2), join(horizontal, diagonal, 2), 1)
         return x
 
     return forward, backward
+
+
+def filter_bank(wavelet: str, length: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`split(x, axis)` gives approximation and details along axis 1 or 2 of (n, rows, columns), `join` undoes it.
+
+    Every second place of the periodic signal is filtered. The taps are read off the transform's matrix for `length`,
+    and serve every even length that is not shorter than the filters.
+    """
+    import tensorflow as tf
+
+    matrix = analysis(wavelet, length)
+    inverse, half = np.linalg.inv(matrix), length // 2
+    down = [_taps(matrix[row]) for row in (0, half)]
+    up = [[_taps(inverse[row, columns]) for columns in (slice(0, half), slice(half, None))] for row in (0, 1)]
+
+    def split(x: Any, axis: int) -> tuple[Any, Any]:
+        def every_second(taps: list[tuple[int, float]]) -> Any:
+            moved = [value * tf.roll(x, -place, axis) for place, value in taps]
+            return tf.add_n(moved)[:, ::2] if axis == 1 else tf.add_n(moved)[:, :, ::2]
+
+        approximation, details = map(every_second, down)
+        return approximation, details
+
+    def join(approximation: Any, details: Any, axis: int) -> Any:
+        def of_row(row: list[list[tuple[int, float]]]) -> Any:
+            from_approximation, from_details = row
+            parts = [(approximation, *tap) for tap in from_approximation] + [(details, *tap) for tap in from_details]
+            return tf.add_n([value * tf.roll(x, -place, axis) for x, place, value in parts])
+
+        even, odd = map(of_row, up)
+        shape = tf.shape(even) * [1, 2 if axis == 1 else 1, 2 if axis == 2 else 1]
+        return tf.reshape(tf.stack([even, odd], axis=axis + 1), shape)
+
+    return split, join
+
+
+def _taps(row: NDArray[np.floating]) -> list[tuple[int, float]]:
+    """Places, around 0 on the circle, and values of a filter that starts at 0."""
+    places = np.flatnonzero(np.abs(row) > 1e-6)
+    return [(int(place if place <= len(row) // 2 else place - len(row)), float(row[place])) for place in places]
 
 
 def _folded(x: Any, fold: int) -> Any:

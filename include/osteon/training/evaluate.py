@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import (
     average_precision_score,
     confusion_matrix,
     f1_score,
     precision_recall_curve,
-    roc_auc_score,
     roc_curve,
 )
 from sklearn.preprocessing import OrdinalEncoder
@@ -42,6 +42,8 @@ class Scored:
         self.fractured = images["fractured"].fillna(False).to_numpy(bool)
         self.truth = (images["body_part"] + "/" + images["fractured"].fillna(False).map(STATES)).to_numpy(object)
         self.guess = np.array(classes.names, object)[probabilities.argmax(axis=1)]
+        codes = pd.factorize(np.concatenate([self.truth, self.guess]))[0]
+        self._codes = codes[: len(images)], codes[len(images) :]
         self.part_guess = np.array(classes.parts, object)[classes.part_probability(probabilities).argmax(axis=1)]
         self.fracture = classes.fracture_probability(probabilities, self.parts.tolist())
         self.judged = self.known & np.isfinite(self.fracture)
@@ -64,11 +66,11 @@ class Scored:
         right = self.truth[known] == self.guess[known]
         yes, score = self.fractured[judged], self.fracture[judged]
         both = 0 < yes.sum() < len(yes)
-        present = sorted(set(self.truth[known]))
+        present = np.unique(self._codes[0][known])
         f1 = None
-        if present:
-            guess = self.guess[known]
-            f1 = float(f1_score(self.truth[known], guess, labels=present, average="macro", zero_division=0))
+        if len(present):
+            truth, guess = (codes[known] for codes in self._codes)
+            f1 = float(f1_score(truth, guess, labels=present, average="macro", zero_division=0))
         return {
             "part_accuracy": _mean(self.part_guess[rows] == self.parts[rows]),
             "joint_accuracy": _mean(right),
@@ -169,8 +171,12 @@ def confusion(truth: NDArray[Any], guess: NDArray[Any]) -> dict[str, Any]:
 
 
 def auroc(truth: NDArray[np.bool_], score: NDArray[np.floating]) -> float | None:
-    """Area under the ROC curve; None with one state only."""
-    return float(roc_auc_score(truth, score)) if 0 < truth.sum() < len(truth) else None
+    """Area under the ROC curve; None with one state only. By ranks (Hanley and McNeil, Radiology 143, 1982), which is
+    many times faster for the small samples of a bootstrap than what draws the curve."""
+    yes, no = int(truth.sum()), int((~truth).sum())
+    if yes == 0 or no == 0:
+        return None
+    return float((rankdata(score)[truth].sum() - yes * (yes + 1) / 2) / (yes * no))
 
 
 def sensitivity(truth: NDArray[np.bool_], score: NDArray[np.floating], specificity: float = 0.9) -> float | None:

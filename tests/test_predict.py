@@ -1,0 +1,61 @@
+"""Asking a model about one file, and where it looks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from osteon.images.wavelet import LAZY, WaveletRecipe
+from osteon.models.network import FEATURE_MAP
+from osteon.predict import grad_cam, overlay, predict
+from osteon.training.classes import ClassList
+from osteon.training.predictor import Predictor
+from tests.pictures import encode
+
+CLASSES = ClassList(("hand/non-fractured", "hand/fractured", "spine/unknown"))
+
+
+@pytest.fixture
+def predictor() -> Predictor:
+    """Calls a hand fractured where something bright is seen anywhere."""
+    import keras
+
+    inputs = keras.Input((16, 16, 1))
+    seen = keras.layers.Activation("relu", name=FEATURE_MAP)(inputs)
+    outputs = keras.layers.Dense(3)(keras.layers.GlobalMaxPooling2D()(seen))
+    model = keras.Model(inputs, outputs)
+    model.layers[-1].set_weights([np.array([[0.0, 1.0, 0.0]]), np.array([2.0, 0.0, 0.0])])
+    return Predictor(model, WaveletRecipe(16, LAZY, 0), CLASSES, 1.0)
+
+
+def film(row: int, column: int) -> np.ndarray:
+    """A wide dark film, (40, 80), with a bright square."""
+    pixels = np.full((40, 80), 30, np.uint8)
+    pixels[row : row + 8, column : column + 8] = 250
+    return pixels
+
+
+def test_the_heat_lies_where_the_model_looks_also_on_a_letterboxed_image(predictor: Predictor) -> None:
+    for row, column in ((5, 10), (25, 60)):
+        said, pixels = predict(predictor, encode(film(row, column), "PNG"), 10**6)
+        assert said.body_part == "hand" and said.fracture_probability is not None
+        assert sum(said.classes.values()) == pytest.approx(1)
+        assert said.heat.shape == pixels.shape == (40, 80) and 0 <= said.heat.min() <= said.heat.max() <= 1
+        hottest = np.unravel_index(said.heat.argmax(), said.heat.shape)
+        assert abs(hottest[0] - row - 4) <= 5 and abs(hottest[1] - column - 4) <= 5
+        picture = np.asarray(overlay(pixels, said.heat)).astype(int)
+        red = picture[..., 0] - picture[..., 1]
+        assert red[hottest] > 80 and np.median(red) < 80
+
+
+def test_a_part_whose_fracture_state_was_never_learnt_gets_no_probability(predictor: Predictor) -> None:
+    predictor.model.layers[-1].set_weights([np.array([[0.0, 0.0, 1.0]]), np.array([0.0, 0.0, 5.0])])
+    said, _ = predict(predictor, encode(film(5, 10), "PNG"), 10**6)
+    assert (said.body_part, said.fracture_probability) == ("spine", None)
+    assert grad_cam(predictor, predictor.recipe.transform(film(5, 10))[None], "spine").max() == 1
+
+
+def test_an_overlay_of_a_large_film_is_made_smaller() -> None:
+    assert overlay(np.zeros((3000, 1500), np.uint8), np.zeros((3000, 1500), np.float32)).size == (512, 1024)
+    assert isinstance(overlay(np.zeros((9, 9), np.uint8), np.ones((9, 9), np.float32)), Image.Image)

@@ -1,0 +1,87 @@
+"""Training on a snapshot of phantoms: the main model, rivals, ablations, and their comparison."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from osteon import catalog as catalogs
+from osteon.errors import ConfigurationError
+from osteon.images.wavelet import LAZY
+from osteon.lake import Lake
+from osteon.models import forest, space
+from osteon.pipeline import Pipeline
+from osteon.training.compare import beaten_by, compare
+from osteon.training.train import train
+
+TINY = replace(space.BUDGETS["smoke"], search_epochs=1, search_images=40, fit_epochs=2, side=32)
+
+
+@pytest.fixture
+def snapshot(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pipeline, str]:
+    monkeypatch.setitem(space.BUDGETS, "smoke", TINY)
+    monkeypatch.setattr(forest, "SPACE", {"n_estimators": [5, 10]})
+    monkeypatch.setattr(forest, "ITERATIONS", 2)
+    entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": 150, "longer_side": [60, 80]}
+    sources = tmp_path / "sources.yaml"
+    sources.write_text(yaml.safe_dump({"sources": [{**entry, "parts": ["hand", "spine", "hip"]}]}))
+    line = Pipeline("x", min_completed_trials=1, bootstrap_rounds=20, rival_least=40, rival_share=0.1)
+    catalog = line.catalogue([line.ingest(str(sources), "clinic")])
+    return line, line.split(line.review(line.group(line.repair(line.inspect(catalog)))), 0)
+
+
+def test_rivals_learn_from_a_sample_ablations_change_the_winner_and_all_are_compared_on_the_same_images(
+    snapshot: tuple[Pipeline, str], lake: Lake
+) -> None:
+    line, key = snapshot
+    trained: dict[str, dict[str, Any]] = {}
+
+    def learn(model: str, winner: str = "") -> dict[str, Any]:
+        out = line.training_key(key, model, "smoke", 0, winner=winner)
+        trained[model] = train(line.settings, lake, key, model, "smoke", 0, out, winner)
+        return trained[model]
+
+    main = learn(space.MAIN)
+    for model in ("cnn_plain", "forest"):
+        learn(model)
+    for model in line.ablations("standard"):
+        learn(model, main["key"])
+    assert line.ablations("smoke") == [], "the smoke budget has no time for them"
+    images = catalogs.read(lake, key)
+    for result in trained.values():
+        predictions = lake.get_table(f"{result['key']}/predictions.parquet")
+        assert set(predictions["sha256"]) == set(images.loc[images["split"] == "test", "sha256"])
+    small = {
+        name: result["learnt_from"] for name, result in trained.items() if result["learnt_from"] < main["learnt_from"]
+    }
+    assert small.keys() == {"cnn_plain", "forest", "same_data"} and all(30 <= count <= 40 for count in small.values())
+    assert trained["no_wavelets"]["design"] == main["design"] | {"wavelet": LAZY}
+    assert trained["no_recurrence"]["design"] == main["design"] | {"lstm_layers": 0}
+    assert trained["same_data"]["design"] == main["design"]
+    assert not lake.exists(f"{trained['cnn_plain']['key']}/model.keras"), "only the main model is kept"
+    shards = list(lake.keys("features/"))
+    assert learn(space.MAIN) == main and list(lake.keys("features/")) == shards
+
+    rows = lake.get_json(compare(lake, [result["key"] for result in trained.values()], 20))
+    assert rows[0]["model"] == space.MAIN and "verdict" not in rows[0]
+    assert {row["model"] for row in rows if "same_data" in row} == {"cnn_plain", "forest"}
+    for row in rows[1:]:
+        low, high = row["difference"]["part_accuracy"]
+        assert low <= rows[0]["metrics"]["part_accuracy"] - row["metrics"]["part_accuracy"] <= high
+    assert beaten_by([{"model": "a"}, {"model": "b", "verdict": "worse"}, {"model": "c", "verdict": "better"}]) == ["b"]
+
+
+def test_an_ablation_without_a_winner_and_an_unknown_model_are_refused(
+    snapshot: tuple[Pipeline, str], lake: Lake
+) -> None:
+    line, key = snapshot
+    with pytest.raises(ConfigurationError, match="no_wavelets changes another training's design"):
+        train(line.settings, lake, key, "no_wavelets", "smoke", 0, "models/x")
+    with pytest.raises(ConfigurationError, match="no model 'resnet'"):
+        train(line.settings, lake, key, "resnet", "smoke", 0, "models/x")
+    assert pd.Series(lake.keys("models/")).empty
