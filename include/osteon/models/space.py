@@ -28,8 +28,6 @@ class Budget:
     patience: int
     side: int = 128
     """Pixels of the letterboxed square."""
-    search_side: int | None = None
-    """Pixels of the square while searching, where that is not `side`; `bench/proxy.py` measures how far ranks agree."""
     batch: int = 32
     trials: int | None = None
     """Architectures drawn at random, each for `search_epochs`, instead of a Hyperband."""
@@ -42,11 +40,9 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=40, patience=12, side=64, ablations=False),
-    "standard": Budget(
-        search_epochs=9, factor=3, search_images=1500, fit_epochs=60, patience=12, side=128, search_side=64
-    ),
-    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=120, patience=20, side=192),
+    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=40, patience=14, side=64, ablations=False),
+    "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=60, patience=20),
+    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=120, patience=40),
 }
 
 

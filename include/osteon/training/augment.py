@@ -17,6 +17,9 @@ TURN = 0.07
 """Share of a full turn, either way, by which base models' images are rotated."""
 DEGREES, ZOOM, SHIFT, GAIN = 10.0, 0.1, 0.06, 0.2
 """How far an image is turned, scaled, moved (share of its side) and its contrast changed, either way."""
+TURNED = 0.5
+"""Share of images that are turned and scaled. The others keep whole pixels: interpolation blurs, and a model that saw
+blurred images only is worse on those that are not (FracAtlas, 64 pixels, two seeds: fracture AUROC 0.78 against 0.82)."""
 
 
 def of_wavelets(recipe: WaveletRecipe, seed: int) -> Augment:
@@ -33,11 +36,12 @@ def of_wavelets(recipe: WaveletRecipe, seed: int) -> Augment:
         def draw(most: float) -> Any:
             return random.uniform((count,), -most, most)
 
-        angle, scale = draw(math.radians(DEGREES)), 1 + draw(ZOOM)
+        turned = tf.cast(random.uniform((count,)) < TURNED, tf.float32)
+        angle, scale = turned * draw(math.radians(DEGREES)), 1 + turned * draw(ZOOM)
         mirror = tf.sign(draw(1.0))
         middle = (recipe.side - 1) / 2
         cos, sin = tf.cos(angle) / scale, tf.sin(angle) / scale
-        shift = [middle + draw(SHIFT * recipe.side) for _ in range(2)]
+        shift = [middle + tf.round(draw(SHIFT * recipe.side)) for _ in range(2)]
         none = tf.zeros((count,))
         # where in the image each pixel of the new one is found (TensorFlow's order: a0 a1 a2 b0 b1 b2 c0 c1)
         rows = [mirror * cos, -sin, shift[0] - middle * (mirror * cos - sin)]

@@ -113,11 +113,11 @@ class Course:
     def test(self) -> pd.DataFrame:
         return self.images.iloc[self.rows["test"]].reset_index(drop=True)
 
-    def recipe(self, design: dict[str, Any], side: int | None = None) -> WaveletRecipe:
-        return WaveletRecipe(side or self.plan.side, design["wavelet"], design["level"])
+    def recipe(self, design: dict[str, Any]) -> WaveletRecipe:
+        return WaveletRecipe(self.plan.side, design["wavelet"], design["level"])
 
-    def lesson(self, design: dict[str, Any], rows: Rows, side: int | None = None) -> Lesson:
-        return Lesson(self.features(self.recipe(design, side)), self.allowed, rows, self.check)
+    def lesson(self, design: dict[str, Any], rows: Rows) -> Lesson:
+        return Lesson(self.features(self.recipe(design)), self.allowed, rows, self.check)
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,11 @@ def _searched(course: Course, rows: Rows, choose: space.Choose, start: dict[str,
     prepare_devices()
     plan, seed = course.plan, course.seed
     few = rows[sample_groups(course.images["group"].iloc[rows], plan.search_images, seed)]
-    side = plan.search_side or plan.side
     design, trials = search(
         course.lake,
-        lambda design: course.lesson(design, few, side),
+        lambda design: course.lesson(design, few),
         choose=choose,
-        augment=lambda design, seed: of_wavelets(course.recipe(design, side), seed),
+        augment=lambda design, seed: of_wavelets(course.recipe(design), seed),
         budget=plan,
         seed=seed,
         data=f"{course.snapshot} {len(few)} of {len(course.learn)}",

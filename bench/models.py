@@ -1,0 +1,127 @@
+"""The main model, its rivals, its ablations and the model that it replaces, on FracAtlas: every one on the same splits.
+
+`bench/models.py [BUDGET] [SEEDS]`: designs are searched once, with seed 0; each is then fitted anew with every seed.
+Every model learns from all training images. Intervals are those of seed 0, over leakage groups.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from old_model import OldRecipe, build_old
+from rich.console import Console
+from rich.table import Table
+from stages import SOURCES, store
+
+from osteon.images.wavelet import LAZY
+from osteon.models import space
+from osteon.pipeline import Pipeline
+from osteon.reports.model_card import interval, number
+from osteon.training import train as training
+from osteon.training.evaluate import Scored, shortcut_floor
+from osteon.training.fit import Lesson, fit, logits, temperature
+from osteon.training.predictor import Predictor
+
+COLUMNS = (
+    "joint_accuracy",
+    "part_accuracy",
+    "fracture_auroc",
+    "hand",
+    "leg",
+    "fracture_auroc_within_part",
+    "average_precision",
+    "sensitivity_at_90_specificity",
+)
+
+
+def snapshot(line: Pipeline) -> str:
+    """The key of FracAtlas alone, split; its images of one body part."""
+    entries = yaml.safe_load(SOURCES.read_text())["sources"]
+    with tempfile.TemporaryDirectory(dir=SOURCES.parent) as folder:
+        path = Path(folder) / "sources.yaml"
+        (entry,) = (entry for entry in entries if entry["name"] == "fracatlas")
+        entry["location"] = [str((SOURCES.parent / entry["location"][0]).resolve()), *entry["location"][1:]]
+        path.write_text(yaml.safe_dump({"sources": [entry]}))
+        manifests = [line.ingest(str(path), "fracatlas")]
+    return line.split(line.review(line.group(line.repair(line.inspect(line.catalogue(manifests))))), 0)
+
+
+def old_model(course: training.Course) -> training.Taught:
+    """The study's main model, rebuilt: see `old_model`."""
+    import keras
+
+    keras.utils.set_random_seed(course.seed)
+    recipe = OldRecipe()
+    features = course.features(recipe)  # type: ignore[arg-type]
+    lesson = Lesson(features, course.allowed, course.learn, course.check)
+    model = build_old(recipe.shape, lesson.classes)
+    epochs = fit(model, lesson, budget=course.plan, seed=course.seed, augment=lambda x: x)
+    warmth = temperature(logits(model, features[course.check]), course.allowed[course.check])
+    predictor = Predictor(model, recipe, course.classes, warmth)  # type: ignore[arg-type]
+    return training.Taught(predictor, {}, int(model.count_params()), epochs)
+
+
+def contenders(course: training.Course) -> dict[str, Callable[[training.Course], training.Taught]]:
+    """By name, what fits a model with a course's seed."""
+
+    def network(design: dict[str, Any]) -> Callable[[training.Course], training.Taught]:
+        return lambda course: training._network(course, course.learn, design)
+
+    main = training._searched(course, course.learn, space.cnn_bilstm, None).design
+    searched = training._searched(course, course.learn, space.cnn_searched, None).design
+    print(json.dumps({"cnn_bilstm": main, "cnn_searched": searched}))
+    return {
+        "cnn_bilstm": network(main),
+        "without wavelets": network(main | {"wavelet": LAZY}),
+        "without the LSTM": network(main | {"lstm_layers": 0}),
+        "cnn_searched": network(searched),
+        "cnn_plain": network(space.PLAIN),
+        "forest": lambda course: training._forest(course, course.learn),
+        "old model": old_model,
+    }
+
+
+def main(budget: str, seeds: int) -> None:
+    with store():
+        line = Pipeline("models")
+        key = snapshot(line)
+        courses = [training.Course(line.settings, line.lake, key, budget, seed) for seed in range(seeds)]
+        for course in courses[1:]:
+            course._features = courses[0]._features
+        test, rows = courses[0].test, []
+        for name, learn in contenders(courses[0]).items():
+            figures, start = [], time.monotonic()
+            for course in courses:
+                taught = learn(course)
+                features = course.features(taught.predictor.recipe)[course.rows["test"]]
+                scored = Scored(test, taught.predictor.from_features(features), course.classes)
+                within = {part: scored.measure(np.flatnonzero(test["body_part"] == part)) for part in ("hand", "leg")}
+                figures.append(scored.measure() | {part: found["fracture_auroc"] for part, found in within.items()})
+                if course.seed == 0:
+                    bounds = scored.intervals(line.settings.bootstrap_rounds)
+            rows.append({"model": name, "weights": taught.parameters, "figures": figures, "intervals": bounds})
+            print(json.dumps(rows[-1] | {"seconds": round(time.monotonic() - start)}), flush=True)
+        floor = shortcut_floor(courses[0].images.iloc[courses[0].rows["train"]], test)
+    table = Table(
+        "model", *COLUMNS, "fracture AUROC, interval", "weights", title=f"{len(test)} test images, {seeds} seeds"
+    )
+    for row in rows:
+        means = [np.mean([figures[column] for figures in row["figures"]]) for column in COLUMNS]
+        table.add_row(
+            row["model"], *map(number, means), interval(row["intervals"]["fracture_auroc"]), str(row["weights"])
+        )
+    console = Console(width=None if sys.stdout.isatty() else 180)
+    console.print(table)
+    console.print("shortcut floor:", {name: round(value or 0, 3) for name, value in floor.items()})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "standard", int(sys.argv[2]) if len(sys.argv) > 2 else 3)
