@@ -19,7 +19,7 @@ DEGREES, ZOOM, SHIFT, GAIN = 10.0, 0.1, 0.06, 0.2
 """How far an image is turned, scaled, moved (share of its side) and its contrast changed, either way."""
 TURNED = 0.5
 """Share of images that are turned and scaled. The others keep whole pixels: interpolation blurs, and a model that saw
-blurred images only is worse on those that are not (FracAtlas, 64 pixels, two seeds: fracture AUROC 0.78 against 0.82)."""
+only blurred images is worse on those that are not (FracAtlas, 64 pixels, two seeds: fracture AUROC 0.78 and 0.82)."""
 
 
 def of_wavelets(recipe: WaveletRecipe, seed: int) -> Augment:
