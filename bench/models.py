@@ -75,8 +75,8 @@ def contenders(course: training.Course) -> dict[str, Callable[[training.Course],
     def network(design: dict[str, Any]) -> Callable[[training.Course], training.Taught]:
         return lambda course: training._network(course, course.learn, design)
 
-    main = training._searched(course, course.learn, space.cnn_bilstm, None).design
-    searched = training._searched(course, course.learn, space.cnn_searched, None).design
+    main = training._searched(course, course.learn, "main", space.cnn_bilstm, None).design
+    searched = training._searched(course, course.learn, "rival", space.cnn_searched, None).design
     print(json.dumps({"cnn_bilstm": main, "cnn_searched": searched}))
     return {
         "cnn_bilstm": network(main),

@@ -327,7 +327,7 @@ class Pipeline:
         from osteon.registry import champion_key
 
         place = champion_key(self.model_name(sources_file))
-        return str(self.lake.get_json(place)["training"]) if self.lake.exists(place) else ""
+        return str(self.lake.get_json(place).get("training", "")) if self.lake.exists(place) else ""
 
     def training_key(self, catalog: str, model: str, budget: str, seed: int, salt: str = "", winner: str = "") -> str:
         """Where the training of `model` on this snapshot goes: set by its inputs; another `salt` forces another.

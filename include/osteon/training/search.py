@@ -40,11 +40,11 @@ def search(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The best design of the space `choose`, and every completed trial (`trial, score, epochs, ...`), best first.
 
-    `lesson(design)` gives what a design learns from, `augment(design, seed)` its augmentation, `data` says which data
-    these are. `start` is a design that is tried first, where the space holds it. A search that was killed goes on where
-    its last finished trial left it: each trial has a seed of its own, so that it gives what it would have given. The
-    study's name holds space, budget, data and seed, so another question never resumes this one. Raises `TrainingError`
-    when fewer than `min_completed` trials completed.
+    `lesson(design)` gives what a design learns from, `augment(design, seed)` its augmentation; `data` says which data
+    these are, as the key of the training does. `start` is a design that is tried first, where the space holds it. A
+    search that was killed goes on where its last finished trial left it: each trial has a seed of its own, so that it
+    gives what it would have given. The study's name holds space, budget, data and seed, so another question never
+    resumes this one. Raises `TrainingError` when fewer than `min_completed` trials completed.
     """
     space = keras_tuner.HyperParameters()
     choose(space)

@@ -58,14 +58,14 @@ def train(
         return train_base(settings, lake, snapshot_key, model, budget, seed, out)
     start = time.monotonic()
     course = Course(settings, lake, snapshot_key, budget, seed)
-    before = lake.get_json(f"{winner}/result.json")["design"] if winner else None
+    before = lake.get_json(f"{winner}/result.json").get("design") if winner else None  # early champions have none
     rows = course.sample if model in (*RIVALS, "same_data") else course.learn
     if model == "forest":
         taught = _forest(course, rows)
     elif model == MAIN:
-        taught = _searched(course, rows, space.cnn_bilstm, before)
+        taught = _searched(course, rows, out, space.cnn_bilstm, before)
     elif model == "cnn_searched":
-        taught = _searched(course, rows, space.cnn_searched, None)
+        taught = _searched(course, rows, out, space.cnn_searched, None)
     elif model == "cnn_plain":
         taught = _network(course, rows, PLAIN)
     elif before is None:
@@ -133,7 +133,7 @@ class Taught:
     """The design that its search started with."""
 
 
-def _searched(course: Course, rows: Rows, choose: space.Choose, start: dict[str, Any] | None) -> Taught:
+def _searched(course: Course, rows: Rows, out: str, choose: space.Choose, start: dict[str, Any] | None) -> Taught:
     from osteon.training.search import search
 
     prepare_devices()
@@ -146,7 +146,7 @@ def _searched(course: Course, rows: Rows, choose: space.Choose, start: dict[str,
         augment=lambda design, seed: of_wavelets(course.recipe(design), seed),
         budget=plan,
         seed=seed,
-        data=f"{course.snapshot} {len(few)} of {len(course.learn)}",
+        data=out,
         start=start,
         min_completed=course.settings.min_completed_trials,
     )
