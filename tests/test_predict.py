@@ -8,10 +8,10 @@ from PIL import Image
 
 from osteon.images.wavelet import LAZY, WaveletRecipe
 from osteon.models.network import FEATURE_MAP
-from osteon.predict import grad_cam, overlay, predict
+from osteon.predict import as_json, grad_cam, look, overlay
 from osteon.training.classes import ClassList
 from osteon.training.predictor import Predictor
-from tests.pictures import encode
+from tests.pictures import radiograph
 
 CLASSES = ClassList(("hand/non-fractured", "hand/fractured", "spine/unknown"))
 
@@ -38,24 +38,44 @@ def film(row: int, column: int) -> np.ndarray:
 
 def test_the_heat_lies_where_the_model_looks_also_on_a_letterboxed_image(predictor: Predictor) -> None:
     for row, column in ((5, 10), (25, 60)):
-        said, pixels = predict(predictor, encode(film(row, column), "PNG"), 10**6)
-        assert said.body_part == "hand" and said.fracture_probability is not None
-        assert sum(said.classes.values()) == pytest.approx(1)
-        assert said.heat.shape == pixels.shape == (40, 80) and 0 <= said.heat.min() <= said.heat.max() <= 1
-        hottest = np.unravel_index(said.heat.argmax(), said.heat.shape)
+        pixels = film(row, column)
+        (said,) = predictor.answer([pixels])
+        assert said.body_part == "hand" and said.classes.sum() == pytest.approx(1)
+        heat = look(predictor, pixels, "hand")
+        assert heat.shape == (40, 80) and 0 <= heat.min() <= heat.max() <= 1
+        hottest = np.unravel_index(heat.argmax(), heat.shape)
         assert abs(hottest[0] - row - 4) <= 5 and abs(hottest[1] - column - 4) <= 5
-        picture = np.asarray(overlay(pixels, said.heat)).astype(int)
+        picture = np.asarray(overlay(pixels, heat)).astype(int)
         red = picture[..., 0] - picture[..., 1]
         assert red[hottest] > 80 and np.median(red) < 80
 
 
 def test_a_part_whose_fracture_state_was_never_learnt_gets_no_probability(predictor: Predictor) -> None:
     predictor.model.layers[-1].set_weights([np.array([[0.0, 0.0, 1.0]]), np.array([0.0, 0.0, 5.0])])
-    said, _ = predict(predictor, encode(film(5, 10), "PNG"), 10**6)
-    assert (said.body_part, said.fracture_probability) == ("spine", None)
+    (said,) = predictor.answer([film(5, 10)])
+    told = as_json("x.png", said, CLASSES.names, "x.gradcam.png")
+    assert (told["body_part"], told["fracture_probability"], told["problem"]) == ("spine", None, None)
     assert grad_cam(predictor, predictor.recipe.transform(film(5, 10))[None], "spine").max() == 1
 
 
 def test_an_overlay_of_a_large_film_is_made_smaller() -> None:
     assert overlay(np.zeros((3000, 1500), np.uint8), np.zeros((3000, 1500), np.float32)).size == (512, 1024)
     assert isinstance(overlay(np.zeros((9, 9), np.uint8), np.ones((9, 9), np.float32)), Image.Image)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "problem"),
+    [
+        (np.zeros((90, 120), np.uint8), "blank"),
+        (np.full((300, 200), 255, np.uint8), "blank"),
+        (np.random.default_rng(0).integers(0, 256, (400, 300)).astype(np.uint8), "noise"),
+        (np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8), "noise"),
+    ],
+    ids=["black", "white", "noise", "small noise"],
+)
+def test_nothing_is_said_of_what_is_no_radiograph(predictor: Predictor, pixels: np.ndarray, problem: str) -> None:
+    odd, film = predictor.answer([pixels, radiograph(1, "hand")])
+    assert odd.problem == problem and odd.body_part == "" and np.isnan([odd.fracture_probability, *odd.classes]).all()
+    assert film.problem == "" and np.isfinite(film.classes).all(), "the others are answered"
+    told = as_json("x.png", odd, CLASSES.names, None)
+    assert told["classes"] is None and told["body_part"] is None and told["problem"] == problem

@@ -11,6 +11,7 @@ import pytest
 from osteon import catalog as catalogs
 from osteon.embedded.stack import Stack
 from osteon.errors import ConfigurationError
+from osteon.features import transform
 from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
@@ -57,8 +58,6 @@ def leave_training(
 ) -> Predictor:
     """A model fitted on the test images themselves: as good as `epochs` makes it, which is what the gate compares."""
     import keras
-
-    from osteon.features import transform
 
     keras.utils.set_random_seed(1)
     recipe = WaveletRecipe(side=32)
@@ -146,9 +145,12 @@ def test_registering_serving_and_promoting(
 
     served = mlflow.pyfunc.load_model(f"models:/{registry.model_name}@{CHAMPION}")
     table = served.predict(pd.DataFrame({"image": list(data.values())[:5]}))
-    offline = outs["trained"].from_bytes(list(data.values())[:5], 10**7)
+    features = np.stack([transform(image, outs["trained"].recipe, 10**7) for image in list(data.values())[:5]])
+    offline = outs["trained"].from_features(features)
     np.testing.assert_allclose(table[list(CLASSES.names)].to_numpy(), offline, atol=1e-5)
-    assert list(table.columns[:2]) == ["body_part", "fracture_probability"]
+    assert list(table.columns[:3]) == ["body_part", "fracture_probability", "problem"]
+    black = served.predict(pd.DataFrame({"image": [encode(np.zeros((80, 90), np.uint8))]}))
+    assert black["problem"].tolist() == ["blank"] and np.isnan(black["fracture_probability"][0])
     assert table["fracture_probability"].between(0, 1).all()
 
 
@@ -194,6 +196,7 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(
     served = mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}")
     assert served.metadata.metadata["classes"] == list(classes)
     table = served.predict(pd.DataFrame({"image": list(data.values())[:3]}))
-    offline = trained["models/hand_base/b"].from_bytes(list(data.values())[:3], 10**7)
+    films = np.stack([transform(image, recipe, 10**7) for image in list(data.values())[:3]])
+    offline = trained["models/hand_base/b"].from_features(films)
     np.testing.assert_allclose(table[list(classes)].to_numpy(), offline, atol=1e-5)
     assert set(table["body_part"]) <= set(classes) and table["fracture_probability"].isna().all()

@@ -236,24 +236,27 @@ def predict(
 ) -> None:
     """Ask the champion about radiographs; leaves a Grad-CAM overlay of each. A research tool, not a medical device."""
     from osteon import predict as ask
-    from osteon.images.decode import UndecodableError
+    from osteon.images.decode import UndecodableError, decode
 
-    settings, failed = load_settings(), []
+    settings, failed, found = load_settings(), [], []
     version, predictor = ask.champion(settings, model or settings.model_name)
     out.mkdir(parents=True, exist_ok=True)
-    found = []
     for file in files:
         try:
-            said, pixels = ask.predict(predictor, file.read_bytes(), settings.max_pixels)
+            pixels = decode(file.read_bytes(), settings.max_pixels).pixels
         except (OSError, UndecodableError) as error:
             failed.append(f"{file}: {error}")
             continue
-        place = out / f"{file.stem}.gradcam.png"
-        ask.overlay(pixels, said.heat).save(place)
-        found.append(ask.as_json(str(file), said, str(place)))
+        (answer,) = predictor.answer([pixels])
+        place = None
+        if not answer.problem:
+            place = str(out / f"{file.stem}.gradcam.png")
+            ask.overlay(pixels, ask.look(predictor, pixels, answer.body_part)).save(place)
+        found.append(ask.as_json(str(file), answer, predictor.classes.names, place))
         if not as_json:
-            chance = "never learnt" if said.fracture_probability is None else f"{said.fracture_probability:.0%}"
-            typer.echo(f"{file}: {said.body_part}, fracture {chance}; {place}")
+            chance = found[-1]["fracture_probability"]
+            told = "its fractures were never learnt" if chance is None else f"fracture {chance:.0%}"
+            typer.echo(f"{file}: {answer.problem or f'{answer.body_part}, {told}; {place}'}")
     if as_json:
         typer.echo(json.dumps({"model": model or settings.model_name, "version": version, "predictions": found}))
     if failed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from osteon.errors import ConfigurationError
-from osteon.images.decode import decode
 from osteon.images.wavelet import place
 from osteon.models.network import FEATURE_MAP
 from osteon.registry import champion_version
 from osteon.settings import Settings
-from osteon.training.predictor import Predictor
+from osteon.training.predictor import Answer, Predictor
 
 LARGEST = 1024
 """Pixels of an overlay's longer side."""
 STRENGTH = 0.5
 """Weight of the heat where it is strongest."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a model says of one radiograph."""
-
-    body_part: str
-    fracture_probability: float | None
-    """P(fractured | the body part); None where that part's fracture state was never learnt."""
-    classes: dict[str, float]
-    """Calibrated probability of each joint class."""
-    heat: NDArray[np.float32]
-    """(height, width) of the image, 0 to 1: where it looks for a fracture, or for the part."""
 
 
 def champion(settings: Settings, name: str) -> tuple[str, Predictor]:
@@ -50,21 +35,13 @@ def champion(settings: Settings, name: str) -> tuple[str, Predictor]:
     return str(version.version), Predictor.load(folder / "artifacts" / "predictor")
 
 
-def predict(predictor: Predictor, data: bytes, max_pixels: int) -> tuple[Prediction, NDArray[np.uint8]]:
-    """The prediction and the image's grey levels. Raises `UndecodableError`."""
-    pixels = decode(data, max_pixels).pixels
-    features = predictor.recipe.transform(pixels)[None]
-    probabilities = predictor.from_features(features)
-    classes = predictor.classes
-    part = classes.parts[int(classes.part_probability(probabilities)[0].argmax())]
-    chance = float(classes.fracture_probability(probabilities, [part])[0])
-    heat = grad_cam(predictor, features, part)
+def look(predictor: Predictor, pixels: NDArray[np.uint8], part: str) -> NDArray[np.float32]:
+    """(height, width) of the image, 0 to 1: where the model looks for a fracture of the part, or for the part."""
+    heat = grad_cam(predictor, predictor.recipe.transform(pixels)[None], part)
     top, left, height, width = place(pixels.shape, predictor.recipe.side)
     smooth = Image.Resampling.BILINEAR
     square = Image.fromarray(heat).resize((predictor.recipe.side,) * 2, smooth)
-    heat = np.asarray(square.crop((left, top, left + width, top + height)).resize(pixels.shape[::-1], smooth))
-    named = dict(zip(classes.names, map(float, probabilities[0]), strict=True))
-    return Prediction(part, None if np.isnan(chance) else chance, named, heat), pixels
+    return np.asarray(square.crop((left, top, left + width, top + height)).resize(pixels.shape[::-1], smooth))
 
 
 def grad_cam(predictor: Predictor, features: NDArray[np.float16], part: str) -> NDArray[np.float32]:
@@ -106,12 +83,14 @@ def _sign(name: str, part: str, names: tuple[str, ...]) -> float:
     return 1.0
 
 
-def as_json(file: str, prediction: Prediction, overlay_path: str) -> dict[str, Any]:
-    """What `osteon predict --json` prints of a file."""
+def as_json(file: str, answer: Answer, names: tuple[str, ...], overlay_path: str | None) -> dict[str, Any]:
+    """What `osteon predict --json` prints of a file; what a model does not say is null."""
+    chance = answer.fracture_probability
     return {
         "file": file,
-        "body_part": prediction.body_part,
-        "fracture_probability": prediction.fracture_probability,
-        "classes": prediction.classes,
+        "body_part": answer.body_part or None,
+        "fracture_probability": None if np.isnan(chance) else chance,
+        "problem": answer.problem or None,
+        "classes": None if answer.problem else dict(zip(names, map(float, answer.classes), strict=True)),
         "overlay": overlay_path,
     }

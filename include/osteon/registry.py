@@ -239,7 +239,8 @@ def _log(
     mlflow.set_experiment(settings.mlflow_experiment)
     images = lake.get_table(result["snapshot_key"], columns=["sha256", "source", "licence", "body_part", "split"])
     columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "body_part")]
-    columns += [ColSpec(DataType.double, name) for name in ("fracture_probability", *result["classes"])]
+    columns += [ColSpec(DataType.double, "fracture_probability"), ColSpec(DataType.string, "problem")]
+    columns += [ColSpec(DataType.double, name) for name in result["classes"]]
     signature = ModelSignature(inputs=Schema([ColSpec(DataType.binary, "image")]), outputs=Schema(columns))
     with tempfile.TemporaryDirectory() as folder, mlflow.start_run(run_name=f"{result['model']} {snapshot}"):
         place = Path(folder) / "predictor"

@@ -10,27 +10,29 @@ import numpy as np
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
+from osteon.images.decode import decode
 from osteon.training.predictor import Predictor
 
 MAX_PIXELS = 100_000_000
 
 
 class ServedModel(PythonModel):
-    """Input: a column `image` of bytes. Output: `body_part, fracture_probability` and a column for each class.
+    """Input: a column `image` of bytes. Output: `body_part, fracture_probability, problem` and a column for each class.
 
     `fracture_probability` is P(fractured | the predicted part), nan where that part's fracture state was never learnt.
+    Where `problem` is not empty, the image is blank or noise: nothing is said of it, and all numbers are nan.
     """
 
     def load_context(self, context: Any) -> None:
         self.predictor = Predictor.load(Path(context.artifacts["predictor"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        classes = self.predictor.classes
-        probabilities = self.predictor.from_bytes([bytes(data) for data in model_input["image"]], MAX_PIXELS)
-        parts = [classes.parts[i] for i in classes.part_probability(probabilities).argmax(axis=1)]
-        table = pd.DataFrame(probabilities, columns=list(classes.names))
-        table.insert(0, "fracture_probability", classes.fracture_probability(probabilities, parts).astype(np.float64))
-        table.insert(0, "body_part", parts)
+        pixels = [decode(bytes(data), MAX_PIXELS).pixels for data in model_input["image"]]
+        said = self.predictor.answer(pixels)
+        table = pd.DataFrame([answer.classes for answer in said], columns=list(self.predictor.classes.names))
+        table.insert(0, "problem", [answer.problem for answer in said])
+        table.insert(0, "fracture_probability", np.array([answer.fracture_probability for answer in said]))
+        table.insert(0, "body_part", [answer.body_part for answer in said])
         return table
 
 

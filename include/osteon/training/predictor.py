@@ -1,4 +1,4 @@
-"""A trained model as one thing: from an image's bytes to class probabilities, the same path in test and service."""
+"""A trained model as one thing: from an image to what is said of it, the same path in test and service."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from osteon.features import Recipe, transform
+from osteon.features import Recipe
 from osteon.images.fourier import FourierRecipe
+from osteon.images.sanity import no_radiograph
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.training.classes import ClassList
@@ -21,6 +22,19 @@ from osteon.training.fit import logits
 
 MODEL, RECIPE = "model.keras", "recipe.json"
 RECIPES: dict[str, Any] = {kind.__name__: kind for kind in (WaveletRecipe, FourierRecipe)}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one image."""
+
+    body_part: str
+    fracture_probability: float
+    """P(fractured | the body part), calibrated; nan where that part's fracture state was never learnt."""
+    classes: NDArray[np.floating]
+    """(classes,): calibrated probabilities."""
+    problem: str
+    """`blank` or `noise`, of which nothing is said (no part, all numbers nan); empty for what may be a radiograph."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +55,18 @@ class Predictor:
         """(n,): calibrated probability of a class by its name, wherever the model has it."""
         return self.from_features(features)[:, self.classes.names.index(name)]
 
-    def from_bytes(self, images: list[bytes], max_pixels: int) -> NDArray[np.float64]:
-        """Image files' bytes to calibrated probabilities (n, classes). Raises `UndecodableError`."""
-        return self.from_features(np.stack([transform(data, self.recipe, max_pixels) for data in images]))
+    def answer(self, images: list[NDArray[np.uint8]]) -> list[Answer]:
+        """What the model says of images, as grey levels (height, width)."""
+        problems = [no_radiograph(pixels) or "" for pixels in images]
+        features = [self.recipe.transform(pixels) for pixels in images]
+        probabilities = self.from_features(np.stack(features)) if features else np.empty((0, len(self.classes.names)))
+        parts = [self.classes.parts[i] for i in self.classes.part_probability(probabilities).argmax(axis=1)]
+        fractures = self.classes.fracture_probability(probabilities, parts)
+        silent = np.full(len(self.classes.names), np.nan)
+        return [
+            Answer("", float("nan"), silent, problem) if problem else Answer(part, float(fracture), row, "")
+            for part, fracture, row, problem in zip(parts, fractures, probabilities, problems, strict=True)
+        ]
 
     def save(self, folder: Path) -> None:
         self.model.save(folder / MODEL)
