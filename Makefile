@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all up down lint bench bench-quality bench-inspection lock
+.PHONY: help setup setup-dev demo test test-all up down lint bench bench-quality bench-inspection bench-models bench-cost lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -56,6 +56,12 @@ bench-quality: setup-dev  ## precision and recall of the checks on injected defe
 
 bench-inspection: setup-dev  ## inspection against cleanvision, where the real archives are
 	@$(BIN)/python bench/inspection.py
+
+bench-models: setup-dev  ## the main model, its rivals, its ablations and the old model on FracAtlas (hours on 2 cores)
+	@$(BIN)/python bench/models.py standard 3
+
+bench-cost: setup-dev  ## CPU seconds of a search against the old model, where the real archives are
+	@$(BIN)/python bench/cost.py
 
 lock: setup-dev  ## compile the pinned requirements anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded pyproject.toml -o requirements.txt
