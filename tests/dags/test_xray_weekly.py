@@ -20,6 +20,7 @@ from osteon import catalog as catalogs
 from osteon.embedded.stack import Stack
 from osteon.labels import load_labels
 from osteon.lake import Lake
+from osteon.models.space import MAIN
 from osteon.quality.validate import Validation, read_validation
 from osteon.runs import Run
 from osteon.settings import ROOT, Settings, load_settings
@@ -177,7 +178,14 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
         "seconds",
     }
 
-    (mail,) = mails(stack)[before:]
+    assert [row["model"] for row in summary["comparison"]] == [MAIN, "cnn_plain", "cnn_searched", "forest"]
+    assert lake.exists(summary["report"].replace("index.html", "evaluation.html"))
+    mail, told = mails(stack)[before:]
+    figures = told.get_body(("plain",)).get_content()
+    assert (
+        "Version 1 of" in told["Subject"] and "is champion" in told["Subject"] and "There was no champion." in figures
+    )
+    assert "fracture_auroc_within_part" in figures and [part for part in told.walk() if part["Content-ID"]]
     text = mail.get_body(("plain",)).get_content()
     html = mail.get_body(("html",)).get_content()
     for finding in found.findings:
@@ -202,7 +210,8 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     assert again.stages()["validate"]["validation"] == result.stages()["validate"]["validation"]
     assert second["snapshot"] == summary["snapshot"]
     assert second["registered"]["version"] == "1", "no second version of the same training"
-    assert mails(stack)[before + 1 :] == [], "what was told already is not told again"
+    assert mails(stack)[before + 2 :] == [], "what was told already is not told again"
+    assert again.stages()["register"]["comparison"] == result.stages()["register"]["comparison"]
     assert again.stages()["gate"]["mail"] == "nothing new to tell"
 
 

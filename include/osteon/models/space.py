@@ -40,7 +40,7 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget(search_epochs=3, factor=3, search_images=400, fit_epochs=40, patience=14, side=64, ablations=False),
+    "smoke": Budget(search_epochs=2, factor=2, search_images=400, fit_epochs=40, patience=14, side=64, ablations=False),
     "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=60, patience=20),
     "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=120, patience=40),
 }

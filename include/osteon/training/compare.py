@@ -28,7 +28,7 @@ def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
     results = {result["model"]: result for result in (lake.get_json(f"{place}/result.json") for place in trainings)}
     scored = {name: _scored(lake, result) for name, result in results.items()}
     rows = []
-    for name in sorted(results, key=lambda name: name != MAIN):
+    for name in sorted(results, key=lambda name: (name != MAIN, name)):
         result = results[name]
         row = {"model": name, "learnt_from": result["learnt_from"], "of": results[MAIN]["learnt_from"]}
         row |= {"metrics": result["metrics"], "intervals": result["intervals"]}
