@@ -29,6 +29,14 @@ class OldRecipe:
     def shape(self) -> tuple[int, int, int]:
         return self.side // 2, self.side // 2, 1
 
+    def of_square(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """Undoes the letterboxing as well as it can: what stays black at the edges is cut away."""
+        lines = [np.flatnonzero(letterboxed.any(axis=axis)) for axis in (1, 0)]
+        if any(len(line) == 0 for line in lines):
+            return self.transform(letterboxed)
+        rows, columns = (slice(line[0], line[-1] + 1) for line in lines)
+        return self.transform(letterboxed[rows, columns])
+
     def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         square = np.asarray(Image.fromarray(pixels).resize((self.side, self.side)), np.float32) / 255
         approximation, _ = pywt.dwt2(square, "haar")

@@ -23,6 +23,12 @@ def test_features_come_in_the_snapshots_order_also_where_two_images_share_a_mend
     snapshot = pd.DataFrame(rows, columns=["sha256", "repaired_sha256"]).astype("string")
     expected = np.stack([transform(images[number], RECIPE, 10**7) for number in (0, 2, 0, 1)])
     np.testing.assert_array_equal(load_features(settings, lake, snapshot, RECIPE), expected)
-    shards = list(lake.keys("features/"))
+    shards = list(lake.keys("squares/"))
     np.testing.assert_array_equal(load_features(settings, lake, snapshot, RECIPE), expected)
-    assert list(lake.keys("features/")) == shards, "nothing is transformed again"
+    other = WaveletRecipe(side=32, wavelet="db2", level=2)
+    found = load_features(settings, lake, snapshot, other)
+    np.testing.assert_array_equal(found[1], transform(images[2], other, 10**7))
+    assert list(lake.keys("squares/")) == shards, "no image is decoded again, for another recipe neither"
+    in_file = load_features(settings.model_copy(update={"feature_memory": 0}), lake, snapshot, RECIPE)
+    assert isinstance(in_file, np.memmap) and not list(settings.state_dir.iterdir()), "the file has no name"
+    np.testing.assert_array_equal(in_file, expected)

@@ -64,8 +64,8 @@ def test_rivals_learn_from_a_sample_ablations_change_the_winner_and_all_are_comp
     assert trained["no_recurrence"]["design"] == main["design"] | {"lstm_layers": 0}
     assert trained["same_data"]["design"] == main["design"]
     assert not lake.exists(f"{trained['cnn_plain']['key']}/model.keras"), "only the main model is kept"
-    shards = list(lake.keys("features/"))
-    assert learn(space.MAIN) == main and list(lake.keys("features/")) == shards
+    shards = list(lake.keys("squares/"))
+    assert learn(space.MAIN) == main and list(lake.keys("squares/")) == shards
 
     rows = lake.get_json(compare(lake, [result["key"] for result in trained.values()], 20))
     assert rows[0]["model"] == space.MAIN and "verdict" not in rows[0]

@@ -27,12 +27,16 @@ class FourierRecipe:
         return self.side, self.side, 2 if self.planes == "both" else 1
 
     def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        """Grey levels (height, width) to (side, side, planes), each plane of mean 0 and deviation 1.
+        """Grey levels (height, width) to (side, side, planes)."""
+        return self.of_square(letterbox(pixels, self.side))
+
+    def of_square(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """The same from the letterboxed image, (side, side); each plane has mean 0 and deviation 1.
 
         The magnitude log(1 + |F|) has the zero frequency in its middle. It does not change when the picture is shifted,
         and turns as the picture turns; where things are, it does not tell.
         """
-        square = letterbox(pixels, self.side).astype(np.float32)
+        square = letterboxed.astype(np.float32)
         window = np.hanning(self.side)
         spectrum = np.fft.fftshift(np.fft.fft2((square - square.mean()) * window * window[:, None]))
         planes = {"pixels": square, "fourier": np.log1p(np.abs(spectrum))}

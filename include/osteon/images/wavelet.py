@@ -32,13 +32,17 @@ class WaveletRecipe:
         return self.side >> self.level, self.side >> self.level, 4**self.level
 
     def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
-        """Grey levels (height, width) to features (rows, columns, planes).
+        """Grey levels (height, width) to features (rows, columns, planes)."""
+        return self.of_square(letterbox(pixels, self.side))
+
+    def of_square(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """The same from the letterboxed image, (side, side).
 
         Grey levels are standardised by the image's own mean and deviation first, so that exposure does not count. The
         planes are the approximation, then from the coarsest level to the finest horizontal, vertical and diagonal
         details. Finer details have more rows and columns: every f-th goes to a plane of its own.
         """
-        square = letterbox(pixels, self.side).astype(np.float32)
+        square = letterboxed.astype(np.float32)
         square = (square - square.mean()) / (square.std() + 1.0)
         approximation, *details = pywt.wavedec2(square, filters(self.wavelet), MODE, self.level)
         planes = [approximation / self.gain(self.level, approximation=True)]
