@@ -63,7 +63,7 @@ def old_model(course: training.Course) -> training.Taught:
     features = course.features(recipe)  # type: ignore[arg-type]
     lesson = Lesson(features, course.allowed, course.learn, course.check)
     model = build_old(recipe.shape, lesson.classes)
-    epochs = fit(model, lesson, budget=course.plan, seed=course.seed, augment=lambda x: x)
+    epochs = fit(model, lesson, budget=course.plan, seed=course.seed, augment=None)
     warmth = temperature(logits(model, features[course.check]), course.allowed[course.check])
     predictor = Predictor(model, recipe, course.classes, warmth)  # type: ignore[arg-type]
     return training.Taught(predictor, {}, int(model.count_params()), epochs)

@@ -24,7 +24,7 @@ from osteon.training.fit import Lesson
 from osteon.training.search import Candidates, search
 
 RECIPE = WaveletRecipe(16)
-BUDGET = Budget(search_epochs=2, factor=2, search_images=60, fit_epochs=1, patience=1, side=16, batch=16)
+BUDGET = Budget(search_epochs=2, factor=2, search_images=60, fit_epochs=1, side=16, batch=16)
 START = {"filters": 8, "dropout": 0.5}
 
 

@@ -25,7 +25,6 @@ class Budget:
     search_images: int
     """At most this many training images (whole groups) are used while searching; the winner is fit on all."""
     fit_epochs: int
-    patience: int
     side: int = 128
     """Pixels of the letterboxed square."""
     batch: int = 32
@@ -40,9 +39,9 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget(search_epochs=2, factor=2, search_images=400, fit_epochs=40, patience=14, side=64, ablations=False),
-    "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=60, patience=20),
-    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=120, patience=40),
+    "smoke": Budget(search_epochs=2, factor=2, search_images=400, fit_epochs=40, side=64, ablations=False),
+    "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=60),
+    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=120),
 }
 
 
@@ -118,7 +117,6 @@ BASE_BUDGETS = {
         factor=3,
         search_images=300,
         fit_epochs=12,
-        patience=4,
         side=48,
         batch=16,
         trials=2,
@@ -126,7 +124,7 @@ BASE_BUDGETS = {
         unseen=False,
     ),
     "standard": Budget(
-        search_epochs=5, factor=3, search_images=600, fit_epochs=16, patience=4, side=64, batch=16, trials=6, widest=64
+        search_epochs=5, factor=3, search_images=600, fit_epochs=16, side=64, batch=16, trials=6, widest=64
     ),
-    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=50, patience=8),
+    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=50),
 }

@@ -63,22 +63,25 @@ def dataset(lesson: Lesson, rows: Rows, batch: int, seed: int | None = None, aug
     return data.prefetch(2)
 
 
-def fit(model: Any, lesson: Lesson, *, budget: Budget, seed: int, augment: Augment) -> int:
-    """Train while the learning rate falls along a cosine (Loshchilov and Hutter, ICLR 2017), with early stopping on the
-    validation loss; the best weights stay. Returns the number of epochs run."""
+def fit(model: Any, lesson: Lesson, *, budget: Budget, seed: int, augment: Augment | None) -> int:
+    """Train while the learning rate falls along a cosine (Loshchilov and Hutter, ICLR 2017); the weights that were best
+    on validation stay. Returns their epoch, from 1.
+
+    It never stops early: while the rate is high, the validation loss jumps, and falls for good only at the end.
+    """
     import keras
 
     first, epochs = float(model.optimizer.learning_rate), budget.fit_epochs
-    stop = keras.callbacks.EarlyStopping("val_loss", patience=budget.patience, restore_best_weights=True)
     slower = keras.callbacks.LearningRateScheduler(lambda epoch: first * (1 + math.cos(math.pi * epoch / epochs)) / 2)
+    best = keras.callbacks.EarlyStopping("val_loss", patience=epochs, restore_best_weights=True)
     history = model.fit(
         dataset(lesson, lesson.train, budget.batch, seed, augment),
         validation_data=dataset(lesson, lesson.val, 128),
         epochs=epochs,
-        callbacks=[stop, slower],
+        callbacks=[best, slower],
         verbose=2,
     )
-    return len(history.history["loss"])
+    return int(np.argmin(history.history["val_loss"])) + 1
 
 
 def logits(model: Any, features: NDArray[np.float16], batch: int = 256) -> NDArray[np.float64]:
