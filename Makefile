@@ -32,7 +32,7 @@ demo: setup  ## run the weekly DAG on generated radiographs, in the real Airflow
 	@$(BIN)/osteon run --sources config/sources.demo.yaml --budget smoke
 
 test: setup-dev  ## the default tests (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-all: setup-dev  ## every test, the slow ones as well
 	@$(BIN)/python -m pytest -m ""
