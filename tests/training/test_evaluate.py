@@ -142,3 +142,9 @@ def test_an_evaluation_tells_of_every_part_and_source_and_counts_all_images() ->
     few = frame.assign(source=np.where(np.arange(300) < 7, "a", "b"))
     (small,) = (row for row in evaluate(Scored(few, truth(few), CLASSES), 20)["slices"] if row["slice"] == "source a")
     assert small["images"] == 7 and small["metrics"] is None
+    rare = frame.assign(fractured=pd.array(np.arange(300) == 3, "boolean"))
+    found = evaluate(Scored(rare, blurred(rare, 1.5), CLASSES), 20)
+    (part,) = (row for row in found["slices"] if row["slice"] == f"part {rare['body_part'][3]}")
+    assert part["fractured"] == 1 and part["metrics"]["fracture_auroc"] is None is part["intervals"]["fracture_auroc"]
+    assert part["metrics"]["part_accuracy"] > 0.5, "one fracture says nothing about fractures, but all about the part"
+    assert found["curves"] == {} and set(found["metrics"]["fracture_auroc_by_part"].values()) == {None}

@@ -23,8 +23,10 @@ from osteon.training.classes import STATES, ClassList
 
 BINS = 10
 CURVE_POINTS = 200
-SLICE = 20
-"""Fewer images of a slice are counted, but not measured."""
+SLICE, STATES_LEAST = 20, 5
+"""Fewer images of a slice are counted, but not measured; its fractures only if there are that many of either state."""
+FRACTURE = ("fracture_auroc", "fracture_auroc_within_part", "average_precision", "sensitivity_at_90_specificity")
+"""The measures that need both states."""
 Metrics = dict[str, float | None]
 Rows = NDArray[np.intp]
 
@@ -101,14 +103,17 @@ class Scored:
 
 def evaluate(scored: Scored, rounds: int) -> dict[str, Any]:
     """`metrics, intervals, slices, curves, confusion, calibration` of a model on the test split, fit for JSON."""
-    part_fractures = {name: scored.judged & (scored.parts == name) for name in scored.classes.parts}
-    curves = {"all": _curves(scored, scored.judged)}
-    curves |= {name: _curves(scored, rows) for name, rows in part_fractures.items()}
+    curves = {"all": _curves(scored, np.flatnonzero(scored.judged))}
+    curves |= {name: _curves(scored, rows) for name, rows in _by_part(scored).items()}
+    by_part = {
+        name: auroc(scored.fractured[rows], scored.fracture[rows]) if _tells(scored, rows) else None
+        for name, rows in _by_part(scored).items()
+    }
     known = scored.known
     calls = np.where(scored.fracture >= 0.5, STATES[True], STATES[False])
     truth = np.where(scored.fractured, STATES[True], STATES[False])
     return {
-        "metrics": {**scored.measure(), "fracture_auroc_by_part": _by_part(scored)},
+        "metrics": {**scored.measure(), "fracture_auroc_by_part": by_part},
         "intervals": scored.intervals(rounds),
         "slices": [_slice(scored, name, rows, rounds) for name, rows in slices(scored.images).items()],
         "curves": {name: curve for name, curve in curves.items() if curve is not None},
@@ -136,23 +141,26 @@ def _slice(scored: Scored, name: str, rows: Rows, rounds: int) -> dict[str, Any]
     counts["unknown"] = int((~scored.known[rows]).sum())
     if len(rows) < SLICE:
         return {"slice": name, **counts, "metrics": None, "intervals": None}
-    return {
-        "slice": name,
-        **counts,
-        "metrics": scored.measure(rows),
-        "intervals": scored.intervals(rounds, rows),
-    }
+    untold = {} if _tells(scored, rows[scored.judged[rows]]) else dict.fromkeys(FRACTURE)
+    metrics, intervals = scored.measure(rows) | untold, scored.intervals(rounds, rows) | untold
+    return {"slice": name, **counts, "metrics": metrics, "intervals": intervals}
 
 
-def _by_part(scored: Scored) -> Metrics:
-    within = {part: scored.judged & (scored.parts == part) for part in scored.classes.parts}
-    return {part: auroc(scored.fractured[rows], scored.fracture[rows]) for part, rows in within.items()}
+def _by_part(scored: Scored) -> dict[str, Rows]:
+    """Rows of each part whose fractures can be judged."""
+    return {part: np.flatnonzero(scored.judged & (scored.parts == part)) for part in scored.classes.parts}
 
 
-def _curves(scored: Scored, rows: NDArray[np.bool_]) -> dict[str, list[list[float]]] | None:
-    """ROC (false and true positive rate) and precision-recall curve (recall, precision); None with one state only."""
+def _tells(scored: Scored, judged: Rows) -> bool:
+    """Whether there are enough images of either state to say anything about fractures."""
+    yes = int(scored.fractured[judged].sum())
+    return len(judged) >= SLICE and min(yes, len(judged) - yes) >= STATES_LEAST
+
+
+def _curves(scored: Scored, rows: Rows) -> dict[str, list[list[float]]] | None:
+    """ROC (false and true positive rate) and precision-recall curve (recall, precision); None of too few images."""
     truth, score = scored.fractured[rows], scored.fracture[rows]
-    if not 0 < truth.sum() < len(truth):
+    if not _tells(scored, rows):
         return None
     false_positive, true_positive, _ = roc_curve(truth, score)
     precision, recall, _ = precision_recall_curve(truth, score)
