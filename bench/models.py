@@ -73,10 +73,10 @@ def contenders(course: training.Course) -> dict[str, Callable[[training.Course],
     """By name, what fits a model with a course's seed."""
 
     def network(design: dict[str, Any]) -> Callable[[training.Course], training.Taught]:
-        return lambda course: training._network(course, course.learn, design)
+        return lambda course: training.learn_design(course, course.learn, design)
 
-    main = training._searched(course, course.learn, "main", space.cnn_bilstm, None).design
-    searched = training._searched(course, course.learn, "rival", space.cnn_searched, None).design
+    main = training.learn_by_search(course, course.learn, "main", space.cnn_bilstm, None).design
+    searched = training.learn_by_search(course, course.learn, "rival", space.cnn_searched, None).design
     print(json.dumps({"cnn_bilstm": main, "cnn_searched": searched}))
     return {
         "cnn_bilstm": network(main),
@@ -84,7 +84,7 @@ def contenders(course: training.Course) -> dict[str, Callable[[training.Course],
         "without the LSTM": network(main | {"lstm_layers": 0}),
         "cnn_searched": network(searched),
         "cnn_plain": network(space.PLAIN),
-        "forest": lambda course: training._forest(course, course.learn),
+        "forest": lambda course: training.learn_forest(course, course.learn),
         "old model": old_model,
     }
 

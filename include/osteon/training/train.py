@@ -61,18 +61,18 @@ def train(
     before = lake.get_json(f"{winner}/result.json").get("design") if winner else None  # early champions have none
     rows = course.sample if model in (*RIVALS, "same_data") else course.learn
     if model == "forest":
-        taught = _forest(course, rows)
+        taught = learn_forest(course, rows)
     elif model == MAIN:
-        taught = _searched(course, rows, out, space.cnn_bilstm, before)
+        taught = learn_by_search(course, rows, out, space.cnn_bilstm, before)
     elif model == "cnn_searched":
-        taught = _searched(course, rows, out, space.cnn_searched, None)
+        taught = learn_by_search(course, rows, out, space.cnn_searched, None)
     elif model == "cnn_plain":
-        taught = _network(course, rows, PLAIN)
+        taught = learn_design(course, rows, PLAIN)
     elif before is None:
         raise ConfigurationError(f"{model} changes another training's design: name that with --winner")
     else:
         changes: dict[str, dict[str, Any]] = {"no_wavelets": {"wavelet": LAZY}, "no_recurrence": {"lstm_layers": 0}}
-        taught = _network(course, rows, before | changes.get(model, {}))
+        taught = learn_design(course, rows, before | changes.get(model, {}))
     return _finish(course, model, taught, rows, out, start)
 
 
@@ -133,7 +133,8 @@ class Taught:
     """The design that its search started with."""
 
 
-def _searched(course: Course, rows: Rows, out: str, choose: space.Choose, start: dict[str, Any] | None) -> Taught:
+def learn_by_search(course: Course, rows: Rows, out: str, choose: space.Choose, start: dict[str, Any] | None) -> Taught:
+    """Search the space on a part of the rows, then fit the winner on all of them."""
     from osteon.training.search import search
 
     prepare_devices()
@@ -150,10 +151,11 @@ def _searched(course: Course, rows: Rows, out: str, choose: space.Choose, start:
         start=start,
         min_completed=course.settings.min_completed_trials,
     )
-    return _network(course, rows, design, trials=trials, start=start)
+    return learn_design(course, rows, design, trials=trials, start=start)
 
 
-def _network(course: Course, rows: Rows, design: dict[str, Any], **search: Any) -> Taught:
+def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: Any) -> Taught:
+    """Fit one design, and calibrate it on the validation split. `search` are what a search filled of `Taught`."""
     import keras
 
     prepare_devices()
@@ -166,7 +168,8 @@ def _network(course: Course, rows: Rows, design: dict[str, Any], **search: Any) 
     return Taught(predictor, design, int(model.count_params()), epochs, **search)
 
 
-def _forest(course: Course, rows: Rows) -> Taught:
+def learn_forest(course: Course, rows: Rows) -> Taught:
+    """Search and fit the forest, and calibrate it on the validation split."""
     recipe = WaveletRecipe(forest.SIDE, LAZY, 0)
     x = course.features(recipe)
     groups = course.images["group"].to_numpy()
