@@ -27,8 +27,7 @@ from osteon.pipeline import Pipeline
 from osteon.reports.model_card import interval, number
 from osteon.training import train as training
 from osteon.training.evaluate import Scored, shortcut_floor
-from osteon.training.fit import Lesson, fit, logits, temperature
-from osteon.training.predictor import Predictor
+from osteon.training.fit import Lesson, fit
 
 COLUMNS = (
     "joint_accuracy",
@@ -45,7 +44,7 @@ COLUMNS = (
 def snapshot(line: Pipeline) -> str:
     """The key of FracAtlas alone, split; its images of one body part."""
     entries = yaml.safe_load(SOURCES.read_text())["sources"]
-    with tempfile.TemporaryDirectory(dir=SOURCES.parent) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sources.yaml"
         (entry,) = (entry for entry in entries if entry["name"] == "fracatlas")
         entry["location"] = [str((SOURCES.parent / entry["location"][0]).resolve()), *entry["location"][1:]]
@@ -60,12 +59,10 @@ def old_model(course: training.Course) -> training.Taught:
 
     keras.utils.set_random_seed(course.seed)
     recipe = OldRecipe()
-    features = course.features(recipe)  # type: ignore[arg-type]
-    lesson = Lesson(features, course.allowed, course.learn, course.check)
+    lesson = Lesson(course.features(recipe), course.allowed, course.learn, course.check)  # type: ignore[arg-type]
     model = build_old(recipe.shape, lesson.classes)
     epochs = fit(model, lesson, budget=course.plan, seed=course.seed, augment=None)
-    warmth = temperature(logits(model, features[course.check]), course.allowed[course.check])
-    predictor = Predictor(model, recipe, course.classes, warmth)  # type: ignore[arg-type]
+    predictor = course.calibrated(model, recipe)  # type: ignore[arg-type]
     return training.Taught(predictor, {}, int(model.count_params()), epochs)
 
 

@@ -11,7 +11,7 @@ from airflow.sdk import Asset, TriggerRule, dag, get_current_context, task
 from osteon.models.space import MAIN, RIVALS
 from osteon.settings import load_settings
 from osteon_airflow.form import params
-from osteon_airflow.mail import FailureMail, merge_teller, model_teller, quality_teller
+from osteon_airflow.mail import FailureMail, notice_teller, quality_teller
 from osteon_airflow.questions import approve, ask
 from osteon_airflow.stages import RETRY_POLICY, credentials, param, pipeline
 from osteon_airflow.training import training_task
@@ -86,7 +86,7 @@ def xray_weekly() -> None:
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def relabel(catalog: str, trainings: list[str]) -> str:
         line = pipeline("relabel")
-        return line.relabel(catalog, trainings[:], param("sources"), merge_teller(line.settings))
+        return line.relabel(catalog, trainings[:], param("sources"), notice_teller(line.settings))
 
     @task
     def register_base(trainings: list[str]) -> None:
@@ -120,7 +120,7 @@ def xray_weekly() -> None:
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def register(main: list[str], comparison: str, answers: list[dict[str, Any]]) -> None:
         line = pipeline("register")
-        line.register(main[0], comparison, param("sources"), answers[:], model_teller(line.settings))
+        line.register(main[0], comparison, param("sources"), answers[:], notice_teller(line.settings))
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def report() -> str:

@@ -7,6 +7,8 @@ import io
 import numpy as np
 from PIL import Image
 
+from osteon.features import Recipe
+from osteon.images.decode import decode
 from osteon.images.radiograph import draw
 
 
@@ -21,3 +23,8 @@ def encode(image: np.ndarray | Image.Image, kind: str = "JPEG", **options: objec
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     picture.save(buffer, format=kind, **options)
     return buffer.getvalue()
+
+
+def features_of(data: bytes, recipe: Recipe) -> np.ndarray:
+    """Features of an image file (rows, columns, planes), without the lake."""
+    return recipe.transform(decode(data, 10**7).pixels)

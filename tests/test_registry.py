@@ -11,7 +11,6 @@ import pytest
 from osteon import catalog as catalogs
 from osteon.embedded.stack import Stack
 from osteon.errors import ConfigurationError
-from osteon.features import transform
 from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
@@ -21,7 +20,7 @@ from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate
 from osteon.training.predictor import Predictor
-from tests.pictures import encode, radiograph
+from tests.pictures import encode, features_of, radiograph
 
 CLASSES = ClassList(("forearm/non-fractured", "forearm/fractured", "spine/non-fractured", "spine/fractured"))
 ARCHITECTURE = {
@@ -62,7 +61,7 @@ def leave_training(
     keras.utils.set_random_seed(1)
     recipe = WaveletRecipe(side=32)
     model = network.build(ARCHITECTURE, recipe.shape, len(CLASSES.names))
-    features = np.stack([transform(data[digest], recipe, 10**7) for digest in images["sha256"]])
+    features = np.stack([features_of(data[digest], recipe) for digest in images["sha256"]])
     if epochs:
         model.fit(features.astype(np.float32), CLASSES.allowed(images), epochs=epochs, batch_size=12, verbose=0)
     predictor = Predictor(model, recipe, CLASSES, 1.3)
@@ -145,7 +144,7 @@ def test_registering_serving_and_promoting(
 
     served = mlflow.pyfunc.load_model(f"models:/{registry.model_name}@{CHAMPION}")
     table = served.predict(pd.DataFrame({"image": list(data.values())[:5]}))
-    features = np.stack([transform(image, outs["trained"].recipe, 10**7) for image in list(data.values())[:5]])
+    features = np.stack([features_of(image, outs["trained"].recipe) for image in list(data.values())[:5]])
     offline = outs["trained"].from_features(features)
     np.testing.assert_allclose(table[list(CLASSES.names)].to_numpy(), offline, atol=1e-5)
     assert list(table.columns[:3]) == ["body_part", "fracture_probability", "problem"]
@@ -196,7 +195,7 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(
     served = mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}")
     assert served.metadata.metadata["classes"] == list(classes)
     table = served.predict(pd.DataFrame({"image": list(data.values())[:3]}))
-    films = np.stack([transform(image, recipe, 10**7) for image in list(data.values())[:3]])
+    films = np.stack([features_of(image, recipe) for image in list(data.values())[:3]])
     offline = trained["models/hand_base/b"].from_features(films)
     np.testing.assert_allclose(table[list(classes)].to_numpy(), offline, atol=1e-5)
     assert set(table["body_part"]) <= set(classes) and table["fracture_probability"].isna().all()

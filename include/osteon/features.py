@@ -24,11 +24,6 @@ SHARD = 512
 """Images in one shard."""
 
 
-def transform(data: bytes, recipe: Recipe, max_pixels: int) -> NDArray[np.float16]:
-    """From an image file's bytes to features (rows, columns, planes); the one path for training and for serving."""
-    return recipe.transform(decode(data, max_pixels).pixels)
-
-
 def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe: Recipe) -> NDArray[np.float16]:
     """Features (n, rows, columns, planes) in the snapshot's order, worked out from the squares that the lake keeps.
 

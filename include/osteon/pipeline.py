@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from osteon.curation.relabel import RelabelRules
-    from osteon.quality.alert import Alert
-    from osteon.quality.pictures import Picture
+    from osteon.quality.alert import Alert, Tell
 
 log = logging.getLogger(__name__)
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
@@ -220,7 +219,7 @@ class Pipeline:
                 numbers[name] = register_base(self.settings, self.lake, training, name)
         return numbers
 
-    def relabel(self, catalog: str, trainings: list[str], sources_file: str, tell: Callable[[list[str]], str]) -> str:
+    def relabel(self, catalog: str, trainings: list[str], sources_file: str, tell: Tell) -> str:
         """Give ambiguous images a body part where the base models and the rules say so; returns the catalog's key.
 
         Sources that are merged and were not in the run before, or the other way round, are told through `tell`.
@@ -245,7 +244,7 @@ class Pipeline:
             for text in told:
                 log.warning("%s", text)
             if told:
-                numbers["mail"] = tell(told)
+                numbers["mail"] = tell("Merged sources changed", "\n".join(told))
             merged = {item["source"]: item["into"] for item in verdicts if item["merged"]}
             self.lake.put_json(place, {"run": self.run.run_id, "merged": merged, "before": before})
             counts = self.lake.get_table(decisions, columns=["decision"])["decision"].value_counts()
@@ -378,12 +377,12 @@ class Pipeline:
         comparison: str,
         sources_file: str,
         answers: list[dict[str, Any]] | None = None,
-        tell: Callable[[str, str, Picture], str] | None = None,
+        tell: Tell | None = None,
     ) -> dict[str, Any]:
         """Put the trained model into the registry, under the name that its sources file gives; returns where it is.
 
         `answers` are those of `approvals`' question: `about, answer, by`, which is None where nobody answered. A
-        version that is new is told through `tell`: a title, a text and a picture.
+        version that is new is told through `tell`.
         """
         from dataclasses import asdict
 

@@ -13,7 +13,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from osteon.quality.alert import Alert, Mail, notice_mail, quality_mail
+from osteon.quality.alert import Alert, Mail, Tell, notice_mail, quality_mail
 from osteon.quality.pictures import Picture
 from osteon.settings import Settings, load_settings
 from osteon_airflow.links import page_url, run_url
@@ -57,22 +57,11 @@ def quality_teller(settings: Settings) -> Callable[[Alert], str]:
     return tell
 
 
-def merge_teller(settings: Settings) -> Callable[[list[str]], str]:
-    """What mails that sources of the current DAG run were merged, or are no more. It returns `sent`, or why not."""
+def notice_teller(settings: Settings) -> Tell:
+    """What mails something that the current DAG run did. It returns `sent`, or why it was not."""
 
-    def tell(changes: list[str]) -> str:
-        return _try_to_send(
-            settings, notice_mail("Merged sources changed", "\n".join(changes), *_current_run(settings))
-        )
-
-    return tell
-
-
-def model_teller(settings: Settings) -> Callable[[str, str, Picture], str]:
-    """What mails that the current DAG run registered a version. It returns `sent`, or why it was not."""
-
-    def tell(title: str, text: str, picture: Picture) -> str:
-        return _try_to_send(settings, notice_mail(title, text, *_current_run(settings), [picture]))
+    def tell(title: str, text: str, *pictures: Picture) -> str:
+        return _try_to_send(settings, notice_mail(title, text, *_current_run(settings), pictures))
 
     return tell
 

@@ -103,7 +103,8 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
         (tmp_path / "relabel.yaml").write_text(yaml.safe_dump(rules))
         monkeypatch.setenv("OSTEON_RELABEL_FILE", str(tmp_path / "relabel.yaml"))
         again = Pipeline(f"merged {merged}")
-        key = again.relabel(catalog, [out], str(tmp_path / "sources.yaml"), lambda told: str(changes.extend(told)))
+        sources = str(tmp_path / "sources.yaml")
+        key = again.relabel(catalog, [out], sources, lambda title, text: str(changes.append(text)))
         relabelled = catalogs.read(lake, key)
         parts = relabelled[relabelled["source"] == "wrists"]["body_part"]
         assert (parts == "hand").all() if merged else parts.isna().all()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -23,6 +25,12 @@ class Mail:
     text: str
     html: str
     pictures: list[Picture] = field(default_factory=list)
+
+
+class Tell(Protocol):
+    """Mails a notice about the current run. It returns `sent`, or why it was not."""
+
+    def __call__(self, title: str, text: str, *pictures: Picture) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -108,10 +116,10 @@ def told(findings: list[Finding]) -> dict[str, Told]:
     return result
 
 
-def environment() -> Environment:
-    """Jinja with escaping on and misspelt names an error."""
+def environment(autoescape: bool = True) -> Environment:
+    """Jinja with misspelt names an error, and escaping on, but for what is no HTML."""
     return Environment(
-        loader=PackageLoader("osteon.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("osteon.reports"), autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True
     )
 
 
@@ -133,16 +141,12 @@ def quality_mail(alert: Alert, run_id: str, links: dict[str, str]) -> Mail:
     return Mail(subject, _text(alert, worst, run_id, links), html, [*pictures, *([alert.chart] if alert.chart else [])])
 
 
-def notice_mail(
-    title: str, text: str, run_id: str, links: dict[str, str], pictures: list[Picture] | None = None
-) -> Mail:
+def notice_mail(title: str, text: str, run_id: str, links: dict[str, str], pictures: Sequence[Picture] = ()) -> Mail:
     """A mail of one title, as `Task inspect of xray_weekly failed`, a text in lines, and pictures."""
-    pictures = pictures or []
     values = {"title": title, "text": text, "run_id": run_id, "links": links, "pictures": pictures}
     html = environment().get_template("notice_mail.html").render(values)
-    return Mail(
-        f"[Osteon] {title}", "\n".join([f"{title}, run {run_id}.", "", text, "", *_links(links)]), html, pictures
-    )
+    body = "\n".join([f"{title}, run {run_id}.", "", text, "", *_links(links)])
+    return Mail(f"[Osteon] {title}", body, html, list(pictures))
 
 
 def _text(alert: Alert, worst: str, run_id: str, links: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from osteon.images.decode import UndecodableError, decode
 from osteon.images.wavelet import letterbox
 from osteon.lake import Lake
 from osteon.quality.validate import Finding, Validation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_THUMBNAILS = 12
 MOST_REPAIRS_SHOWN = 3
@@ -108,6 +112,11 @@ def class_chart(classes: dict[str, dict[str, int]]) -> bytes:
     axes.set_xlabel("images")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
+    return figure_png(figure)
+
+
+def figure_png(figure: Figure) -> bytes:
+    """A matplotlib figure as a PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from osteon.lake import Lake
 from osteon.quality.alert import environment
+from osteon.quality.pictures import figure_png
 from osteon.reports.model_card import interval, number
 
 KINDS = {
@@ -41,9 +41,7 @@ def evaluation_picture(result: dict[str, Any]) -> bytes:
     right.set(xlabel="Fracture probability", ylabel="Share that is fractured", title="Calibration")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    return figure_png(figure)
 
 
 def figure_lines(result: dict[str, Any], reason: str) -> list[str]:

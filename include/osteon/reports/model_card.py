@@ -6,9 +6,9 @@ import importlib.metadata
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from osteon.catalog import SPLITS
+from osteon.quality.alert import environment
 from osteon.training.classes import UNKNOWN
 
 
@@ -23,10 +23,7 @@ def model_card(
         counts = part["split"].value_counts()
         sources.append({"source": source, "licence": licence, **{split: int(counts.get(split, 0)) for split in SPLITS}})
     silent = [label.split("/")[0] for label in result["classes"] if label.endswith(f"/{UNKNOWN}")]
-    markdown = Environment(
-        loader=PackageLoader("osteon.reports"), autoescape=False, undefined=StrictUndefined, trim_blocks=True
-    )
-    return markdown.get_template("model_card.md").render(
+    return environment(autoescape=False).get_template("model_card.md").render(
         name=name, r=result, recipe=recipe, sources=sources, silent=silent, rows=rows, number=number, interval=interval,
         version=importlib.metadata.version("osteon"),
     )  # fmt: skip

@@ -31,8 +31,6 @@ METRICS = (
     "sensitivity_at_90_specificity",
     "ece",
 )
-
-
 COMPARED = ("macro_f1", "part_accuracy", "fracture_auroc_within_part", "fracture_auroc")
 
 
@@ -41,6 +39,7 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
     found = tables(lake, run)
     summary = summarise(lake, run, found)
     key = summary["report"]
+    folder = key.removesuffix("index.html")
     stages = run.stages()
     validation = read_validation(lake, stages["validate"]["validation"]) if "validate" in stages else None
     findings = validation.findings if validation else []
@@ -64,12 +63,11 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
     )
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
     if found is not None:
-        folder = key.removesuffix("index.html")
         _write_inventory(lake, run, published_files(*found), folder)
         if "relabel" in stages:
             write_relabel_report(settings, lake, stages["relabel"], found[1], folder)
     for result in summary["models"].values():
-        write_evaluation(lake, run.run_id, result, key.removesuffix("index.html"))
+        write_evaluation(lake, run.run_id, result, folder)
     lake.put_json(f"{run.prefix}/summary.json", summary)
     return key
 

@@ -26,7 +26,7 @@ from osteon.settings import Settings
 from osteon.training.augment import of_planes
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_error
-from osteon.training.fit import Lesson, fit, logits, temperature
+from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
 from osteon.training.sampling import prepare_devices, sample_groups
 
@@ -99,14 +99,13 @@ def train_base(
     features = load_features(settings, lake, images, every)
     allowed = np.stack([images["target"], ~images["target"]], axis=1).astype(np.float32)
     rows = {name: np.flatnonzero(images["split"] == name) for name in catalogs.SPLITS}
-    truth = images["target"].to_numpy(bool)
+    truth, answers = images["target"].to_numpy(bool), ClassList((rule.answer, OTHER))
 
     def learn(recipe: Recipe, x: NDArray[np.float16], design: dict[str, Any], rows: dict[str, Any]) -> Predictor:
         keras.utils.set_random_seed(seed)
         model = network.build(design, recipe.shape, 2)
         fit(model, Lesson(x, allowed, rows["train"], rows["val"]), budget=plan, seed=seed, augment=of_planes(seed))
-        warmth = temperature(logits(model, x[rows["val"]]), allowed[rows["val"]])
-        return Predictor(model, recipe, ClassList((rule.answer, OTHER)), warmth)
+        return Predictor.calibrated(model, recipe, answers, x[rows["val"]], allowed[rows["val"]])
 
     few = sample_groups(images["group"].iloc[rows["train"]], plan.search_images, seed)
     sample = {**rows, "train": rows["train"][few]}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from osteon import catalog as catalogs
 from osteon.lake import Lake, derived_key
 from osteon.models.space import MAIN
@@ -26,7 +28,8 @@ def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
     if lake.exists(key):
         return key
     results = {result["model"]: result for result in (lake.get_json(f"{place}/result.json") for place in trainings)}
-    scored = {name: _scored(lake, result) for name, result in results.items()}
+    images = catalogs.read(lake, results[MAIN]["snapshot_key"]).set_index("sha256", drop=False)
+    scored = {name: _scored(lake, result, images) for name, result in results.items()}
     rows = []
     for name in sorted(results, key=lambda name: (name != MAIN, name)):
         result = results[name]
@@ -46,8 +49,7 @@ def beaten_by(rows: list[dict[str, Any]]) -> list[str]:
     return [row["model"] for row in rows if row.get("verdict") == WORSE]
 
 
-def _scored(lake: Lake, result: dict[str, Any]) -> Scored:
-    images = catalogs.read(lake, result["snapshot_key"]).set_index("sha256", drop=False)
+def _scored(lake: Lake, result: dict[str, Any], images: pd.DataFrame) -> Scored:
     predictions = lake.get_table(f"{result['key']}/predictions.parquet").set_index("sha256")
     test = images.loc[predictions.index].reset_index(drop=True)
     return Scored(test, predictions[result["classes"]].to_numpy(), ClassList(tuple(result["classes"])))

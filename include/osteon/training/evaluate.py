@@ -20,6 +20,7 @@ from sklearn.metrics import (
 from sklearn.preprocessing import OrdinalEncoder
 
 from osteon.training.classes import STATES, ClassList
+from osteon.training.sampling import Rows
 
 BINS = 10
 CURVE_POINTS = 200
@@ -28,7 +29,6 @@ SLICE, STATES_LEAST = 20, 5
 FRACTURE = ("fracture_auroc", "fracture_auroc_within_part", "average_precision", "sensitivity_at_90_specificity")
 """The measures that need both states."""
 Metrics = dict[str, float | None]
-Rows = NDArray[np.intp]
 
 
 class Scored:
@@ -103,11 +103,11 @@ class Scored:
 
 def evaluate(scored: Scored, rounds: int) -> dict[str, Any]:
     """`metrics, intervals, slices, curves, confusion, calibration` of a model on the test split, fit for JSON."""
-    curves = {"all": _curves(scored, np.flatnonzero(scored.judged))}
-    curves |= {name: _curves(scored, rows) for name, rows in _by_part(scored).items()}
+    parts = {part: np.flatnonzero(scored.judged & (scored.parts == part)) for part in scored.classes.parts}
+    curves = {name: _curves(scored, rows) for name, rows in {"all": np.flatnonzero(scored.judged), **parts}.items()}
     by_part = {
         name: auroc(scored.fractured[rows], scored.fracture[rows]) if _tells(scored, rows) else None
-        for name, rows in _by_part(scored).items()
+        for name, rows in parts.items()
     }
     known = scored.known
     calls = np.where(scored.fracture >= 0.5, STATES[True], STATES[False])
@@ -144,11 +144,6 @@ def _slice(scored: Scored, name: str, rows: Rows, rounds: int) -> dict[str, Any]
     untold = {} if _tells(scored, rows[scored.judged[rows]]) else dict.fromkeys(FRACTURE)
     metrics, intervals = scored.measure(rows) | untold, scored.intervals(rounds, rows) | untold
     return {"slice": name, **counts, "metrics": metrics, "intervals": intervals}
-
-
-def _by_part(scored: Scored) -> dict[str, Rows]:
-    """Rows of each part whose fractures can be judged."""
-    return {part: np.flatnonzero(scored.judged & (scored.parts == part)) for part in scored.classes.parts}
 
 
 def _tells(scored: Scored, judged: Rows) -> bool:

@@ -1,4 +1,4 @@
-"""Fit a network: class weights, augmentation, early stopping, temperature."""
+"""Fit a network: class weights, augmentation, falling rate, best weights, temperature."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from scipy.special import log_softmax, logsumexp
 
 from osteon.models.space import Budget
 from osteon.training.augment import Augment
-
-Rows = NDArray[np.intp]
+from osteon.training.sampling import Rows
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from osteon.images.sanity import no_radiograph
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.training.classes import ClassList
-from osteon.training.fit import logits
+from osteon.training.fit import logits, temperature
 
 MODEL, RECIPE = "model.keras", "recipe.json"
 RECIPES: dict[str, Any] = {kind.__name__: kind for kind in (WaveletRecipe, FourierRecipe)}
@@ -46,6 +46,19 @@ class Predictor:
     recipe: Recipe
     classes: ClassList
     temperature: float
+
+    @classmethod
+    def calibrated(
+        cls,
+        model: Any,
+        recipe: Recipe,
+        classes: ClassList,
+        features: NDArray[np.float16],
+        allowed: NDArray[np.float32],
+    ) -> Predictor:
+        """With the temperature that suits validation images best, of which the model learnt nothing: their `features`
+        (n, rows, columns, planes) and `allowed` classes (n, classes)."""
+        return cls(model, recipe, classes, temperature(logits(model, features), allowed))
 
     def from_features(self, features: NDArray[np.float16]) -> NDArray[np.float64]:
         """(n, rows, columns, bands) to calibrated probabilities (n, classes)."""

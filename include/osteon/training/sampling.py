@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+Rows = NDArray[np.intp]
+"""Row numbers."""
 log = logging.getLogger(__name__)
 
 
-def sample_groups(groups: pd.Series, most: int, seed: int) -> NDArray[np.intp]:
+def sample_groups(groups: pd.Series, most: int, seed: int) -> Rows:
     """Row numbers of whole groups, drawn at random until `most` rows are reached; all rows when there are fewer."""
     if len(groups) <= most:
         return np.arange(len(groups))

@@ -52,7 +52,7 @@ def search(
     name = hashlib.sha256(question.encode()).hexdigest()[:16]
     with tempfile.TemporaryDirectory(prefix="osteon-search-") as folder:
         study = Study(lake, f"studies/{name}", Path(folder) / name)
-        start = study.restore(start)
+        study.restore(start)
         common: dict[str, Any] = {"objective": keras_tuner.Objective("val_loss", "min"), "seed": seed + 1}  # 0 is "any"
         common |= {"max_consecutive_failed_trials": MOST_FAILURES}
         candidates = Candidates(lesson, choose, augment, budget)
@@ -60,7 +60,7 @@ def search(
         tuner: Any
         if budget.trials is None:
             oracle = StartedHyperband(max_epochs=budget.search_epochs, factor=budget.factor, **common)
-            oracle.start = start
+            oracle.start = study.start
             tuner = KeptHyperband(oracle, candidates, **places)
         else:
             tuner = KeptRandomSearch(candidates, max_trials=budget.trials, **common, **places)
@@ -96,18 +96,17 @@ class Study:
         self.state = f"{prefix}/state.json"
         self.start: dict[str, Any] | None = None
 
-    def restore(self, start: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Bring back what was kept. Returns the design that the study started with: `start`, if it is a new one."""
+    def restore(self, start: dict[str, Any] | None) -> None:
+        """Bring back what was kept. `start` is then the design that the study started with: this one, if it is new."""
         if not self.lake.exists(self.state):
             self.start = start
-            return start
+            return
         kept = self.lake.get_json(self.state)
         for path, text in kept["files"].items():
             (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
             (self.folder / path).write_text(text)
         self.lake.get_folder(f"{self.prefix}/weights", self.folder)
         self.start = kept["start"]
-        return self.start
 
     def keep(self, trial: str) -> None:
         """Keep a finished trial's weights, for those that go on from it, and then the state."""

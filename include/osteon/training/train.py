@@ -26,9 +26,9 @@ from osteon.training.augment import of_wavelets
 from osteon.training.base import train_base
 from osteon.training.classes import ClassList, class_names
 from osteon.training.evaluate import Scored, evaluate, shortcut_floor
-from osteon.training.fit import Lesson, Rows, fit, logits, temperature
+from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
-from osteon.training.sampling import prepare_devices, sample_groups
+from osteon.training.sampling import Rows, prepare_devices, sample_groups
 
 VERSION = 3
 log = logging.getLogger(__name__)
@@ -96,6 +96,8 @@ class Course:
             self.rows[name][self.allowed[self.rows[name]].any(axis=1)] for name in ("train", "val")
         )
         self._features: dict[Recipe, NDArray[np.float16]] = {}
+        sizes = {name: len(part) for name, part in self.rows.items()}
+        log.info("images by split: %s; classes: %s", sizes, ", ".join(self.classes.names))
 
     def features(self, recipe: Recipe) -> NDArray[np.float16]:
         """Features of all images, read or transformed once."""
@@ -118,6 +120,11 @@ class Course:
 
     def lesson(self, design: dict[str, Any], rows: Rows) -> Lesson:
         return Lesson(self.features(self.recipe(design)), self.allowed, rows, self.check)
+
+    def calibrated(self, model: Any, recipe: Recipe) -> Predictor:
+        """A model that has learnt, calibrated on the validation split."""
+        features = self.features(recipe)[self.check]
+        return Predictor.calibrated(model, recipe, self.classes, features, self.allowed[self.check])
 
 
 @dataclass(frozen=True)
@@ -163,9 +170,7 @@ def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: A
     recipe, lesson = course.recipe(design), course.lesson(design, rows)
     model = network.build(design, recipe.shape, lesson.classes)
     epochs = fit(model, lesson, budget=course.plan, seed=course.seed, augment=of_wavelets(recipe, course.seed))
-    warmth = temperature(logits(model, lesson.features[course.check]), course.allowed[course.check])
-    predictor = Predictor(model, recipe, course.classes, warmth)
-    return Taught(predictor, design, int(model.count_params()), epochs, **search)
+    return Taught(course.calibrated(model, recipe), design, int(model.count_params()), epochs, **search)
 
 
 def learn_forest(course: Course, rows: Rows) -> Taught:
@@ -174,8 +179,7 @@ def learn_forest(course: Course, rows: Rows) -> Taught:
     x = course.features(recipe)
     groups = course.images["group"].to_numpy()
     model, design = forest.fit(x[rows], course.allowed[rows], groups[rows], course.seed)
-    warmth = temperature(logits(model, x[course.check]), course.allowed[course.check])
-    return Taught(Predictor(model, recipe, course.classes, warmth), design)
+    return Taught(course.calibrated(model, recipe), design)
 
 
 def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, start: float) -> dict[str, Any]:
