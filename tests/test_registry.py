@@ -69,7 +69,7 @@ def leave_training(
     figures = evaluate(Scored(images, probabilities, CLASSES), 20)
     result = {"model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": key, "budget": "smoke", "seed": 0,
               "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9, "epochs": epochs,
-              "shortcut_floor": {}, **figures,
+              "shortcut_floor": {}, "steadiness": [], **figures,
               "images_by_class": {"spine/fractured": int(epochs)}}  # fmt: skip
     lake.put_json(f"{out}/result.json", result)
     return predictor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -20,14 +20,18 @@ from osteon.settings import Settings
 
 VERSION = 1
 Recipe = WaveletRecipe | FourierRecipe
+Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""From a letterboxed square to another of its size."""
 SHARD = 512
 """Images in one shard."""
 
 
-def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe: Recipe) -> NDArray[np.float16]:
+def load_features(
+    settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe: Recipe, change: Change | None = None
+) -> NDArray[np.float16]:
     """Features (n, rows, columns, planes) in the snapshot's order, worked out from the squares that the lake keeps.
 
-    A mended image is read from its copy.
+    A mended image is read from its copy. Squares go through `change` first, where it is given.
     """
     digests = snapshot["repaired_sha256"].fillna(snapshot["sha256"]).tolist()
     rows: dict[str, list[int]] = {}  # two broken files may have one mended copy
@@ -35,7 +39,7 @@ def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe
         rows.setdefault(digest, []).append(row)
     features = _room(settings, (len(digests), *recipe.shape))
     for digest, square in _squares(settings, lake, set(digests), recipe.side):
-        features[rows[digest]] = recipe.of_square(square)
+        features[rows[digest]] = recipe.of_square(square if change is None else change(square))
     return features
 
 

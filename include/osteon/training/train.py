@@ -29,8 +29,9 @@ from osteon.training.evaluate import Scored, evaluate, shortcut_floor
 from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
 from osteon.training.sampling import Rows, prepare_devices, sample_groups
+from osteon.training.steadiness import steadiness
 
-VERSION = 3
+VERSION = 4
 log = logging.getLogger(__name__)
 
 
@@ -206,9 +207,10 @@ def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, st
         **evaluate(scored, course.settings.bootstrap_rounds),
         "shortcut_floor": shortcut_floor(course.images.iloc[course.rows["train"]], test),
     }
-    result["metrics"]["seconds"] = round(time.monotonic() - start, 1)
     if model == MAIN:
+        result["steadiness"] = steadiness(course.settings, course.lake, taught.predictor, test, scored)
         taught.predictor.to_lake(course.lake, out)
+    result["metrics"]["seconds"] = round(time.monotonic() - start, 1)
     table = pd.DataFrame(probabilities, columns=list(course.classes.names))
     table.insert(0, "sha256", test["sha256"])
     course.lake.put_table(f"{out}/predictions.parquet", table)

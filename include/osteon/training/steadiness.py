@@ -1,0 +1,62 @@
+"""How steady a model's answers are when a radiograph changes in ways that no reader minds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from osteon.features import Change, load_features
+from osteon.lake import Lake
+from osteon.settings import Settings
+from osteon.training.evaluate import Scored
+from osteon.training.predictor import Predictor
+
+DEGREES = 5.0
+
+
+def _exposed(gamma: float) -> Change:
+    """Grey levels to the power of gamma, both from 0 to 1."""
+    levels = (255 * (np.arange(256) / 255) ** gamma).round().astype(np.uint8)
+    return lambda square: levels[square]
+
+
+def _mirrored(square: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return square[:, ::-1]
+
+
+def _turned(degrees: float) -> Change:
+    return lambda square: np.asarray(Image.fromarray(square).rotate(degrees, Image.Resampling.BILINEAR))
+
+
+CHANGES: dict[str, Change] = {
+    "exposed less (gamma 1.25)": _exposed(1.25),
+    "exposed more (gamma 0.8)": _exposed(0.8),
+    "mirrored": _mirrored,
+    f"turned by {DEGREES:.0f} degrees": _turned(DEGREES),
+}
+
+
+def steadiness(
+    settings: Settings, lake: Lake, predictor: Predictor, images: pd.DataFrame, before: Scored
+) -> list[dict[str, Any]]:
+    """For each of CHANGES to `images`, of which `before` holds the answers: `change`; `part_kept`, the share of images
+    whose body part is called the same; `fracture_moved`, the mean absolute difference in P(fractured | the true part),
+    None where no image is judged; and the changed images' `fracture_auroc`."""
+    rows: list[dict[str, Any]] = []
+    for name, change in CHANGES.items():
+        features = load_features(settings, lake, images, predictor.recipe, change)
+        after = Scored(images, predictor.from_features(features), before.classes)
+        moved = np.abs(after.fracture - before.fracture)[before.judged]
+        rows.append(
+            {
+                "change": name,
+                "part_kept": float((after.part_guess == before.part_guess).mean()),
+                "fracture_moved": float(moved.mean()) if len(moved) else None,
+                "fracture_auroc": after.measure()["fracture_auroc"],
+            }
+        )
+    return rows

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from osteon.images.wavelet import LAZY, WaveletRecipe
+from osteon.lake import Lake
+from osteon.settings import Settings
+from osteon.training.classes import ClassList
+from osteon.training.evaluate import Scored
+from osteon.training.predictor import Predictor
+from osteon.training.steadiness import CHANGES, steadiness
+from tests.pictures import encode, features_of, radiograph
+
+CLASSES = ClassList(("hand/non-fractured", "hand/fractured"))
+RECIPE = WaveletRecipe(32, LAZY, 0)
+
+
+def moved(settings: Settings, lake: Lake, model: Any) -> dict[str, float]:
+    """By change, how far the fracture probabilities of eight hands move."""
+    files = [encode(radiograph(seed, "hand", fractured=seed % 2 == 0)) for seed in range(8)]
+    rows = [(lake.put_image(data)[0], "hand", number % 2 == 0, f"g{number}") for number, data in enumerate(files)]
+    images = pd.DataFrame(rows, columns=["sha256", "body_part", "fractured", "group"])
+    images = images.assign(source="x", repaired_sha256=pd.Series([None] * 8, dtype="string"))
+    predictor = Predictor(model, RECIPE, CLASSES, 1.0)
+    features = np.stack([features_of(data, RECIPE) for data in files])
+    before = Scored(images, predictor.from_features(features), CLASSES)
+    found = steadiness(settings, lake, predictor, images, before)
+    assert all(row["part_kept"] == 1 for row in found), "there is one part only"
+    return {row["change"]: row["fracture_moved"] for row in found}
+
+
+def test_a_model_that_looks_at_one_side_is_not_steady_when_mirrored(settings: Settings, lake: Lake) -> None:
+    def left(x: np.ndarray, training: bool) -> np.ndarray:
+        side = x[:, :, :16].mean(axis=(1, 2, 3)) * 5
+        return np.stack([-side, side], axis=1)
+
+    found = moved(settings, lake, left)
+    assert found["mirrored"] > 0.1
+    assert found["mirrored"] > 5 * max(value for name, value in found.items() if name.startswith("exposed"))
+
+
+def test_a_model_that_always_says_the_same_is_steady(settings: Settings, lake: Lake) -> None:
+    found = moved(settings, lake, lambda x, training: np.zeros((len(x), 2)))
+    assert found == dict.fromkeys(CHANGES, 0.0)
