@@ -37,6 +37,10 @@ class OldRecipe:
         rows, columns = (slice(line[0], line[-1] + 1) for line in lines)
         return self.transform(letterboxed[rows, columns])
 
+    def mirrored(self, features: NDArray[np.float16]) -> NDArray[np.float16]:
+        """The study looked once."""
+        return features
+
     def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         square = np.asarray(Image.fromarray(pixels).resize((self.side, self.side)), np.float32) / 255
         approximation, _ = pywt.dwt2(square, "haar")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from osteon.errors import TrainingError
+from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import LAZY, WaveletRecipe, letterbox
 from osteon.models.network import build, marginal_cross_entropy
 from osteon.training.augment import of_wavelets, transforms
@@ -73,6 +74,17 @@ def test_features_hold_all_of_the_image_and_the_transform_in_the_pipeline_is_tha
     assert features.shape == recipe.shape and features.size == 64 * 64
     np.testing.assert_allclose(np.asarray(backward(features[None]))[0], square, atol=5e-3)
     np.testing.assert_allclose(np.asarray(forward(square[None]))[0], features, atol=5e-3)
+    np.testing.assert_allclose(recipe.squares(features[None])[0], square, atol=5e-3)
+
+
+@pytest.mark.parametrize("recipe", [*RECIPES, FourierRecipe(64, "both"), FourierRecipe(64, "pixels")], ids=str)
+def test_features_are_mirrored_as_the_image_is(recipe: WaveletRecipe | FourierRecipe) -> None:
+    films = [letterbox(radiograph(seed, "hand"), 64) for seed in range(2)]
+    features, expected = (
+        np.stack([recipe.of_square(turn(film)) for film in films]) for turn in (np.asarray, np.fliplr)
+    )
+    np.testing.assert_allclose(recipe.mirrored(features).astype(float), expected.astype(float), atol=2e-2)
+    assert np.abs(features.astype(float) - expected).max() > 0.5
 
 
 def test_augmentation_moves_the_image_and_leaves_its_brightness() -> None:

@@ -43,6 +43,13 @@ class FourierRecipe:
         chosen = planes if self.planes == "both" else {self.planes: planes[self.planes]}
         return np.stack([_standard(plane) for plane in chosen.values()], axis=-1).astype(np.float16)
 
+    def mirrored(self, features: NDArray[np.float16]) -> NDArray[np.float16]:
+        """What the same images, seen in a mirror, have as features: (n, side, side, planes)."""
+        flipped = features[:, :, ::-1].copy()
+        if self.planes != "pixels":  # the zero frequency stays where it is
+            flipped[..., -1] = np.roll(flipped[..., -1], 1 - self.side % 2, axis=2)
+        return flipped
+
     def only(self, planes: Planes, features: NDArray[np.float16]) -> tuple[FourierRecipe, NDArray[np.float16]]:
         """The recipe for some of the planes of this one, which has both, and what it makes of the same images."""
         part = {"pixels": slice(0, 1), "fourier": slice(1, 2), "both": slice(0, 2)}[planes]

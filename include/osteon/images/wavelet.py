@@ -43,14 +43,36 @@ class WaveletRecipe:
         details. Finer details have more rows and columns: every f-th goes to a plane of its own.
         """
         square = letterboxed.astype(np.float32)
-        square = (square - square.mean()) / (square.std() + 1.0)
-        approximation, *details = pywt.wavedec2(square, filters(self.wavelet), MODE, self.level)
+        return self._analysed(((square - square.mean()) / (square.std() + 1.0))[None])[0]
+
+    def mirrored(self, features: NDArray[np.float16]) -> NDArray[np.float16]:
+        """What the same images, seen in a mirror, have as features: (n, rows, columns, planes)."""
+        return self._analysed(self.squares(features)[:, :, ::-1])
+
+    def squares(self, features: NDArray[np.float16]) -> NDArray[np.float32]:
+        """Undo the transform: standardised squares (n, side, side)."""
+        x = features.astype(np.float32)
+        approximation, start = x[..., 0] * self.gain(self.level, approximation=True), 1
+        details = []
+        for level in range(self.level, 0, -1):
+            fold, bands = 2 ** (self.level - level), []
+            for _ in range(3):
+                band = np.empty((len(x), self.side >> level, self.side >> level), np.float32)
+                for plane, (row, column) in enumerate(np.ndindex(fold, fold), start):
+                    band[:, row::fold, column::fold] = x[..., plane] * self.gain(level)
+                bands.append(band)
+                start += fold**2
+            details.append(tuple(bands))
+        return pywt.waverec2([approximation, *details], filters(self.wavelet), MODE, axes=(1, 2))
+
+    def _analysed(self, squares: NDArray[np.float32]) -> NDArray[np.float16]:
+        approximation, *details = pywt.wavedec2(squares, filters(self.wavelet), MODE, self.level, axes=(1, 2))
         planes = [approximation / self.gain(self.level, approximation=True)]
         for level, bands in zip(range(self.level, 0, -1), details, strict=True):
             fold = 2 ** (self.level - level)
             for band in bands:
                 scaled = band / self.gain(level)
-                planes += [scaled[row::fold, column::fold] for row in range(fold) for column in range(fold)]
+                planes += [scaled[:, row::fold, column::fold] for row, column in np.ndindex(fold, fold)]
         return np.stack(planes, axis=-1).astype(np.float16)
 
     def gain(self, level: int, approximation: bool = False) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,19 @@ class Predictor:
     ) -> Predictor:
         """With the temperature that suits validation images best, of which the model learnt nothing: their `features`
         (n, rows, columns, planes) and `allowed` classes (n, classes)."""
-        return cls(model, recipe, classes, temperature(logits(model, features), allowed))
+        cool = cls(model, recipe, classes, 1.0)
+        return replace(cool, temperature=temperature(cool.logits(features), allowed))
+
+    def logits(self, features: NDArray[np.float16]) -> NDArray[np.float64]:
+        """(n, rows, columns, planes) to (n, classes): the mean of what it says of an image and of its mirror image.
+
+        A left hand in a mirror is a right hand: the same answer is due, and two looks err less than one.
+        """
+        return (logits(self.model, features) + logits(self.model, self.recipe.mirrored(features))) / 2
 
     def from_features(self, features: NDArray[np.float16]) -> NDArray[np.float64]:
-        """(n, rows, columns, bands) to calibrated probabilities (n, classes)."""
-        return softmax(logits(self.model, features) / self.temperature, axis=1)
+        """(n, rows, columns, planes) to calibrated probabilities (n, classes)."""
+        return softmax(self.logits(features) / self.temperature, axis=1)
 
     def chance(self, name: str, features: NDArray[np.float16]) -> NDArray[np.float64]:
         """(n,): calibrated probability of a class by its name, wherever the model has it."""

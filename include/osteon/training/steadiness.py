@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from PIL import Image
 
 from osteon.features import Change, load_features
@@ -24,10 +23,6 @@ def _exposed(gamma: float) -> Change:
     return lambda square: levels[square]
 
 
-def _mirrored(square: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return square[:, ::-1]
-
-
 def _turned(degrees: float) -> Change:
     return lambda square: np.asarray(Image.fromarray(square).rotate(degrees, Image.Resampling.BILINEAR))
 
@@ -35,7 +30,6 @@ def _turned(degrees: float) -> Change:
 CHANGES: dict[str, Change] = {
     "exposed less (gamma 1.25)": _exposed(1.25),
     "exposed more (gamma 0.8)": _exposed(0.8),
-    "mirrored": _mirrored,
     f"turned by {DEGREES:.0f} degrees": _turned(DEGREES),
 }
 
