@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from osteon import catalog as catalogs
 from osteon.embedded.stack import Stack
@@ -15,6 +16,7 @@ from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import network
+from osteon.pipeline import Pipeline
 from osteon.registry import CHAMPION, PREVIOUS, champion_key, propose, register, register_base, rollback
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
@@ -69,10 +71,20 @@ def leave_training(
     figures = evaluate(Scored(images, probabilities, CLASSES), 20)
     result = {"model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": key, "budget": "smoke", "seed": 0,
               "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9, "epochs": epochs,
-              "shortcut_floor": {}, "steadiness": [], **figures,
+              "images": {"test": len(images)}, "shortcut_floor": {}, "steadiness": [], **figures,
               "images_by_class": {"spine/fractured": int(epochs)}}  # fmt: skip
     lake.put_json(f"{out}/result.json", result)
     return predictor
+
+
+def report(registry: Settings, lake: Lake, training: str, folder: Path) -> str:
+    """The page of a run that registers what was trained under `models/`."""
+    entry = {"name": "s", "kind": "phantom", "licence": "CC0-1.0"}
+    (folder / "sources.yaml").write_text(yaml.safe_dump({"model": registry.model_name, "sources": [entry]}))
+    lake.put_json("comparisons/none.json", [])
+    line = Pipeline(f"run of {training}", **dict(registry))
+    line.register(f"models/{training}", "comparisons/none.json", str(folder / "sources.yaml"))
+    return lake.get_bytes(line.report()).decode()
 
 
 def test_registering_serving_and_promoting(
@@ -94,8 +106,8 @@ def test_registering_serving_and_promoting(
     again = register(registry, lake, "models/untrained", registry.model_name)
     assert again.version == "1" and not again.promoted and again.reason.startswith("registered before")
 
-    better = register(registry, lake, "models/trained", registry.model_name)
-    assert (better.version, better.alias, better.champion) == ("2", CHAMPION, "2"), better.reason
+    told = report(registry, lake, "trained", tmp_path)
+    assert f"Version 2 of {registry.model_name} is <b>champion</b>: better with confidence" in told
     assert lake.get_json(champion_key(registry.model_name))["images_by_class"] == {"spine/fractured": 60}
     mlflow.set_tracking_uri(registry.mlflow_url)
     client = mlflow.MlflowClient()
@@ -107,8 +119,8 @@ def test_registering_serving_and_promoting(
                for alias in (CHAMPION, PREVIOUS)}  # fmt: skip
     assert aliases == {CHAMPION: "1", PREVIOUS: "2"}
     assert client.get_model_version(registry.model_name, "2").tags["osteon.rolled_back"] == "by ann: it misses wrists"
-    told = lake.get_json(champion_key(registry.model_name))
-    assert (told["version"], told["training"]) == ("1", "models/untrained")
+    kept = lake.get_json(champion_key(registry.model_name))
+    assert (kept["version"], kept["training"]) == ("1", "models/untrained")
     rollback(registry, lake, registry.model_name, "ann", "it does not")
 
     before = register(registry, lake, "models/untrained", registry.model_name)
@@ -116,8 +128,8 @@ def test_registering_serving_and_promoting(
 
     leave_training(lake, "models/worse", key, images, data, epochs=0)
     lake.put_folder("models/worse", tmp_path / "untrained")
-    worse = register(registry, lake, "models/worse", registry.model_name)
-    assert (worse.version, worse.alias, worse.champion) == ("3", "challenger", "2")
+    told = report(registry, lake, "worse", tmp_path)
+    assert f"Version 3 of {registry.model_name} is <b>challenger</b>: not better with confidence" in told
     version = client.get_model_version(registry.model_name, "3")
     assert "not better with confidence" in version.tags["osteon.reason"]
 
