@@ -94,6 +94,28 @@ class Settings(BaseSettings):
     feature_memory: int = Field(1 << 30, ge=0, description="bytes; larger features are read from a file, not memory")
     bootstrap_rounds: int = Field(200, ge=20, description="resamples of leakage groups behind each interval")
 
+    # Where training runs. What follows is for pods only.
+    trainer: Literal["local", "kubernetes"] = Field(
+        "local", description="training runs in a process on Airflow's worker, or in a pod of its own"
+    )
+    pod_namespace: str = "osteon"
+    pod_image: str = Field("osteon-trainer:latest", description="holds `osteon` and what trains, no Airflow")
+    pod_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    pod_service_account: str = Field("osteon-trainer", description="it may do nothing; its token is not mounted")
+    pod_secret: str = Field("osteon-lake", description="Kubernetes Secret of files such as osteon_s3_secret_key")
+    pod_template: Path = Field(ROOT / "deploy" / "training-pod.yaml", description="what every training pod has")
+    pod_gpus: int = Field(1, ge=0, description="0 trains on the CPU")
+    pod_cpu: str = Field("4", description="requested, and the limit")
+    pod_memory: str = Field("16Gi", description="requested, and the limit")
+    pod_disk: str = Field("20Gi", description="ephemeral storage: requested, and the limit")
+    pod_shared_memory: str = Field("2Gi", description="of /dev/shm; it counts as memory")
+    pod_node_selector: dict[str, str] = Field({}, description='JSON, such as {"gpu": "a100"}')
+    pod_tolerations: list[dict[str, str]] = Field([], description="JSON, as Kubernetes writes them")
+    pod_settings: dict[str, str] = Field(
+        {}, description='JSON: what pods see otherwise, such as {"s3_endpoint": "http://minio.lake:9000"}'
+    )
+    pod_start_minutes: float = Field(30.0, gt=0, description="how long a pod may take to be scheduled and to start")
+
     # The embedded services (loopback only).
     airflow_port: int = Field(8080, ge=1, le=65535)
     s3_port: int = Field(9000, ge=1, le=65535)

@@ -5,44 +5,85 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 from airflow.sdk import get_current_context, task
 
 from osteon.errors import TrainingError
+from osteon.lake import Lake
 from osteon.models.space import MAIN
+from osteon.settings import load_settings
 
 log = logging.getLogger(__name__)
 LAST_LINES = 15
+EXPECTED = 1
+"""Exit status of `osteon` when it says what is wrong. Any other but 0 is an accident, which is tried again."""
+
+
+class TrainingBrokeOffError(Exception):
+    """A training ended without a result, and not by what it was given: a retry goes on with its search."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One training: where its result goes, and the arguments of `osteon` that make it."""
+
+    out: str
+    arguments: list[str]
 
 
 def training_task(catalog: Any, models: Any, stage: str = "train", task_id: str = "train", winner: Any = None) -> Any:
     """A task mapped over `models` that trains each on the catalog. Its results are keys in the lake.
 
-    `winner` are the trainings that give ablations their design: one. It runs the command in a process of its own on the
-    worker. Where training moves to another machine, the operator made here changes; the command and its result in the
-    lake do not.
+    `winner` are the trainings that give ablations their design: one. OSTEON_TRAINER says where the command runs: in a
+    process on the worker, or in a pod.
     """
+    settings = load_settings()
+    if settings.trainer == "kubernetes":
+        from osteon_airflow.pods import TrainingPod, pod_arguments
+
+        pod = TrainingPod.partial(
+            task_id=task_id, stage=stage, catalog=catalog, winner=winner, **pod_arguments(settings)
+        )
+        return pod.expand(model=models).output
 
     @task(task_id=task_id)
     def train(catalog: str, model: str, winner: list[str] | None) -> str:
-        from osteon_airflow.stages import pipeline
-
-        line = pipeline(stage)
-        context = get_current_context()
-        params = context["params"]
-        salt = context["run_id"] if params["force_retrain"] else ""
-        place = winner[0] if winner else line.start_from(str(params["sources"])) if model == MAIN else ""
-        out = line.training_key(catalog, model, params["budget"], params["seed"], salt, place)
-        command = ["train", "--model", model, "--snapshot", catalog, "--out", out, "--winner", place]
-        run_command([*command, "--budget", params["budget"], "--seed", str(params["seed"])])
-        return out
+        training = order(stage, catalog, model, winner)
+        run_command(training.arguments)
+        return training.out
 
     return train.partial(catalog=catalog, winner=winner).expand(model=models)
 
 
+def order(stage: str, catalog: str, model: str, winner: list[str] | None) -> Order:
+    """What the current DAG run wants trained. Skips the task when the run stops before `stage`."""
+    from osteon_airflow.stages import pipeline
+
+    line = pipeline(stage)
+    context = get_current_context()
+    params = context["params"]
+    salt = context["run_id"] if params["force_retrain"] else ""
+    place = winner[0] if winner else line.start_from(str(params["sources"])) if model == MAIN else ""
+    out = line.training_key(catalog, model, params["budget"], params["seed"], salt, place)
+    command = ["train", "--model", model, "--snapshot", catalog, "--out", out, "--winner", place]
+    return Order(out, [*command, "--budget", params["budget"], "--seed", str(params["seed"])])
+
+
+def is_done(training: Order) -> bool:
+    """Whether the lake holds the training's result."""
+    return Lake.from_settings(load_settings()).exists(f"{training.out}/result.json")
+
+
+def failure(arguments: list[str], status: int | None, told: str) -> Exception:
+    """What to raise when `osteon` ended with an exit status other than 0, after `told`, its last lines."""
+    kind = TrainingError if status == EXPECTED else TrainingBrokeOffError
+    return kind(f"`osteon {' '.join(arguments)}` ended with exit status {status}:\n{told}")
+
+
 def run_command(arguments: list[str]) -> None:
-    """Run `osteon ...`, its output line by line into the task's log. Raises `TrainingError` with its last lines."""
+    """Run `osteon ...`, its output line by line into the task's log. Raises `failure` with its last lines."""
     command = [sys.executable, "-m", "osteon.cli", *arguments]
     last: list[str] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -55,5 +96,4 @@ def run_command(arguments: list[str]) -> None:
             process.terminate()
             raise
     if process.returncode:
-        text = "\n".join(last)
-        raise TrainingError(f"`osteon {' '.join(arguments)}` ended with exit code {process.returncode}:\n{text}")
+        raise failure(arguments, process.returncode, "\n".join(last))

@@ -1,0 +1,113 @@
+"""Training in pods: `osteon train` in the trainer image, watched by the triggerer, its result in the lake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.providers.common.compat.sdk import AirflowException
+from kubernetes.client import models as k8s
+
+from osteon.settings import Settings
+from osteon_airflow.training import EXPECTED, LAST_LINES, TrainingBrokeOffError, failure, is_done, order
+
+LONGEST = timedelta(hours=12)
+"""After that, task and pod are ended."""
+SHARED = (
+    "s3_endpoint", "s3_bucket", "s3_region", "upload_workers", "max_pixels", "train_share", "val_share",
+    "unknown_fracture", "min_completed_trials", "rival_share", "rival_least", "feature_memory", "bootstrap_rounds",
+)  # fmt: skip
+"""Settings that set what a training gives: a pod has Airflow's."""
+
+
+class TrainingPod(KubernetesPodOperator):
+    """Trains one model of the current DAG run in a pod. Gives the training's key, as the local task does.
+
+    A training that the lake holds needs no pod. A pod that goes on while Airflow's worker or triggerer starts again is
+    found again; one that is lost is replaced by the retry, which goes on with the search that the lake holds. Raises
+    `TrainingError` with its last lines where `osteon` says what is wrong, `TrainingBrokeOffError` for all else.
+    """
+
+    template_fields = (*KubernetesPodOperator.template_fields, "catalog", "model", "winner")
+
+    def __init__(self, *, stage: str, catalog: str, model: str, winner: list[str] | None = None, **pod: Any) -> None:
+        super().__init__(**pod)
+        self.stage, self.catalog, self.model, self.winner = stage, catalog, model, winner
+
+    def execute(self, context: Any) -> None:
+        training = order(self.stage, self.catalog, self.model, self.winner)
+        if is_done(training):
+            self.log.info("%s was trained before", training.out)
+            self._give(context, training.out)
+            return
+        self.arguments = training.arguments
+        super().execute(context)
+
+    def trigger_reentry(self, context: Any, event: dict[str, Any]) -> None:
+        training = order(self.stage, self.catalog, self.model, self.winner)
+        try:
+            super().trigger_reentry(context, event)
+        except AirflowException as error:
+            raise self._failure(training.arguments, event, error) from error
+        if not is_done(training):
+            raise TrainingBrokeOffError(f"the pod ended well, but the lake has no {training.out}/result.json")
+        self._give(context, training.out)
+
+    def _give(self, context: Any, out: str) -> None:
+        """The operator itself returns what a sidecar reads from the pod: there is none."""
+        context["ti"].xcom_push(key="return_value", value=out)
+
+    def _failure(self, arguments: list[str], event: Mapping[str, Any], error: Exception) -> Exception:
+        ended = [
+            status.state.terminated
+            for status in (self.pod and self.pod.status.container_statuses) or []
+            if status.name == self.base_container_name and status.state.terminated
+        ]
+        if not ended:
+            return TrainingBrokeOffError(f"the pod {event['name']} of `osteon {' '.join(arguments)}` was lost: {error}")
+        last = "\n".join((ended[0].message or "").splitlines()[-LAST_LINES:])
+        reason = "" if ended[0].exit_code == EXPECTED else f"{ended[0].reason}\n"  # OOMKilled, say
+        return failure(arguments, ended[0].exit_code, reason + last)
+
+
+def pod_arguments(settings: Settings) -> dict[str, Any]:
+    """The operator's arguments that the settings give."""
+    resources = {"cpu": settings.pod_cpu, "memory": settings.pod_memory, "ephemeral-storage": settings.pod_disk}
+    if settings.pod_gpus:
+        resources["nvidia.com/gpu"] = str(settings.pod_gpus)
+    shared = {name: str(getattr(settings, name)) for name in SHARED} | settings.pod_settings
+    memory = k8s.V1EmptyDirVolumeSource(medium="Memory", size_limit=settings.pod_shared_memory)
+    secret = k8s.V1SecretVolumeSource(secret_name=settings.pod_secret)
+    return {
+        "name": "osteon-train",
+        "namespace": settings.pod_namespace,
+        "image": settings.pod_image,
+        "image_pull_policy": settings.pod_pull_policy,
+        "cmds": ["osteon"],
+        "pod_template_file": str(settings.pod_template),
+        "service_account_name": settings.pod_service_account,
+        "env_vars": {f"OSTEON_{name.upper()}": value for name, value in shared.items()},
+        "volumes": [
+            k8s.V1Volume(name="shared-memory", empty_dir=memory),
+            k8s.V1Volume(name="secrets", secret=secret),
+        ],
+        "volume_mounts": [
+            k8s.V1VolumeMount(name="shared-memory", mount_path="/dev/shm"),
+            k8s.V1VolumeMount(name="secrets", mount_path="/run/secrets/osteon", read_only=True),
+        ],
+        "container_resources": k8s.V1ResourceRequirements(requests=resources, limits=resources),
+        "node_selector": settings.pod_node_selector or None,
+        "tolerations": [k8s.V1Toleration(**toleration) for toleration in settings.pod_tolerations] or None,
+        "deferrable": True,
+        "poll_interval": 5,
+        "schedule_timeout_seconds": int(60 * settings.pod_start_minutes),
+        "startup_timeout_seconds": int(60 * settings.pod_start_minutes),
+        "execution_timeout": LONGEST,
+        "active_deadline_seconds": int(LONGEST.total_seconds()),
+        "termination_message_policy": "FallbackToLogsOnError",  # the last lines come with the exit status
+        "log_events_on_failure": True,
+        "log_pod_spec_on_failure": False,
+        "on_finish_action": "delete_pod",  # what a failed one said stands in log, error and mail
+    }
