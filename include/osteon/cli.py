@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -285,6 +287,29 @@ def report(run: Run = "command-line") -> None:
     _stage(run, "report")
 
 
+@app.command()
+def doctor(
+    sources: Sources = None,
+    only: Annotated[list[str] | None, typer.Option(help="lake, mlflow, mail, gpu or sources; repeat it")] = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Say of each thing that Osteon needs whether it works here, or what to do. Exit status 1 where one does not."""
+    from dataclasses import asdict
+
+    from osteon.doctor import CHECKS, examine
+
+    settings = load_settings()
+    if unknown := set(only or ()) - CHECKS.keys():
+        raise ConfigurationError(f"doctor knows {', '.join(CHECKS)}, not {', '.join(sorted(unknown))}")
+    lines = examine(settings, sources or settings.sources_file, only)
+    if as_json:
+        typer.echo(json.dumps([asdict(line) for line in lines], indent=1))
+    for line in [] if as_json else lines:
+        typer.echo(f"{'ok  ' if line.ok else 'FAIL'} {line.name:24} {line.text}")
+    if not all(line.ok for line in lines):
+        raise SystemExit(1)
+
+
 def _stage(run: str, name: str, *arguments: object) -> None:
     from osteon.pipeline import Pipeline
 
@@ -292,12 +317,15 @@ def _stage(run: str, name: str, *arguments: object) -> None:
 
 
 def entry() -> None:
-    """The command `osteon`: an expected error is one line on stderr and exit status 1."""
+    """The command `osteon`: an expected error is one line on stderr and exit status 1; any other has status 70."""
     try:
         app()
     except OsteonError as error:
         typer.echo(f"osteon: {error}", err=True)
         raise SystemExit(1) from None
+    except Exception:
+        traceback.print_exc()
+        raise SystemExit(os.EX_SOFTWARE) from None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,137 @@
+"""`osteon doctor`: is all there that Osteon needs, on this machine, in this image, in this pod?"""
+
+from __future__ import annotations
+
+import json
+import os
+import smtplib
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+
+from osteon.errors import OsteonError
+from osteon.lake import Lake
+from osteon.settings import Settings
+
+MAIL_VARIABLE = "AIRFLOW_CONN_SMTP_DEFAULT"
+PATIENCE = 10.0
+"""Seconds that a server has to answer."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was found of one thing."""
+
+    name: str
+    ok: bool
+    text: str
+    """What works, or what does not and the remedy."""
+
+
+def examine(settings: Settings, sources_file: Path, only: list[str] | None = None) -> list[Line]:
+    """One line for each of CHECKS, or those named in `only`; sources have a line each. Changes nothing that stays."""
+    lines: list[Line] = []
+    for name in only or CHECKS:
+        try:
+            lines += CHECKS[name](settings, sources_file)
+        except Exception as error:  # whatever a library raises is what the line says
+            lines.append(Line(name, False, f"{error}"))
+    return lines
+
+
+def _lake(settings: Settings, sources_file: Path) -> list[Line]:
+    """Write, read and remove an object: what a stage does."""
+    lake, key, data = Lake.from_settings(settings), f"doctor/{uuid.uuid4().hex}/probe", b"osteon"
+    place = f"{settings.s3_endpoint}/{settings.s3_bucket}"
+    lake.put_bytes(key, data)
+    try:
+        same = lake.get_bytes(key) == data
+    finally:
+        lake.remove_folder(key.rsplit("/", 1)[0])
+    return [Line("lake", same, f"{place} takes, gives and removes objects" if same else f"{place} gives other bytes")]
+
+
+def _mlflow(settings: Settings, sources_file: Path) -> list[Line]:
+    """Search the registry: a server that is up may still refuse to log in."""
+    import mlflow
+
+    answer = requests.get(f"{settings.mlflow_url}/health", timeout=PATIENCE)
+    if not answer.ok:
+        return [Line("mlflow", False, f"{settings.mlflow_url}/health says {answer.status_code}: is it MLflow?")]
+    found = mlflow.MlflowClient(settings.mlflow_url).search_registered_models()
+    return [Line("mlflow", True, f"{settings.mlflow_url} holds {len(found)} registered models")]
+
+
+def _mail(settings: Settings, sources_file: Path) -> list[Line]:
+    """Log in to the mail server, and send nothing."""
+    told = os.environ.get(MAIL_VARIABLE)
+    if told is None:
+        return [Line("mail", False, f"{MAIL_VARIABLE} is not set here: mails would not be sent")]
+    connection: dict[str, Any] = json.loads(told) if told.startswith("{") else _from_uri(told)
+    extra = connection.get("extra") or {}
+    extra = json.loads(extra) if isinstance(extra, str) else extra
+    plain = str(extra.get("disable_ssl", False)).lower() == "true"
+    kind = smtplib.SMTP if plain else smtplib.SMTP_SSL
+    where = f"{connection['host']}:{connection.get('port') or kind.default_port}"
+    with kind(connection["host"], int(connection.get("port") or 0), timeout=PATIENCE) as client:
+        if plain and str(extra.get("disable_tls", False)).lower() != "true":
+            client.starttls()
+        if connection.get("login"):
+            client.login(connection["login"], connection.get("password") or "")
+        status, _ = client.noop()
+    return [Line("mail", status == 250, f"{where} answers; recipients are {', '.join(settings.mail_to)}")]
+
+
+def _from_uri(uri: str) -> dict[str, Any]:
+    parts = urlsplit(uri)
+    extra = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    return {
+        "host": parts.hostname, "port": parts.port, "login": parts.username, "password": parts.password, "extra": extra,
+    }  # fmt: skip
+
+
+def _gpu(settings: Settings, sources_file: Path) -> list[Line]:
+    """What TensorFlow trains on. No GPU is wrong only where one was asked for."""
+    import tensorflow as tf
+
+    found = tf.config.list_physical_devices("GPU")
+    if found:
+        names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in found]
+        return [Line("gpu", True, f"TensorFlow {tf.__version__} sees {len(found)}: {', '.join(names)}")]
+    built = "with" if tf.test.is_built_with_cuda() else "without"
+    text = f"TensorFlow {tf.__version__}, built {built} CUDA, sees no GPU: training uses the CPU"
+    if os.environ.get("OSTEON_NEEDS_GPU"):
+        return [Line("gpu", False, f"{text}; use the image's GPU variant, and a node with a driver")]
+    return [Line("gpu", True, text)]
+
+
+def _sources(settings: Settings, sources_file: Path) -> list[Line]:
+    """Ask each publisher for its newest version, which needs the credentials that a pull needs."""
+    from osteon.sources.config import open_source, read_sources_file
+
+    lines = []
+    for entry in read_sources_file(sources_file).sources:
+        name = f"source {entry.name}"
+        if not entry.enabled:
+            lines.append(Line(name, True, "switched off"))
+            continue
+        try:
+            version = open_source(sources_file, settings, entry.name).latest_version()
+            lines.append(Line(name, True, f"{entry.kind}, version {version}"))
+        except OsteonError as error:
+            lines.append(Line(name, False, f"{error}"))
+    return lines
+
+
+CHECKS: dict[str, Callable[[Settings, Path], list[Line]]] = {
+    "lake": _lake,
+    "mlflow": _mlflow,
+    "mail": _mail,
+    "gpu": _gpu,
+    "sources": _sources,
+}

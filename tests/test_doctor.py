@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from osteon.doctor import MAIL_VARIABLE, Line, examine
+from osteon.embedded.ports import free_ports
+from osteon.embedded.stack import Stack
+from osteon.lake import Lake
+from osteon.settings import Settings
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    path = tmp_path / "sources.yaml"
+    phantom = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0"}
+    labels = {"part": {"constant": "hand"}}
+    missing = {
+        "name": "hands",
+        "kind": "roboflow",
+        "licence": "x",
+        "project": "a/b",
+        "format": "folder",
+        "labels": labels,
+    }
+    path.write_text(yaml.safe_dump({"sources": [phantom, missing, {**missing, "name": "off", "enabled": False}]}))
+    return path
+
+
+def found(settings: Settings, sources: Path, *only: str) -> dict[str, Line]:
+    return {line.name: line for line in examine(settings, sources, list(only) or None)}
+
+
+def test_what_works_is_ok_and_a_source_without_a_key_says_what_to_do(
+    stack: Stack, settings: Settings, lake: Lake, sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MAIL_VARIABLE, stack.environment()[MAIL_VARIABLE])
+    before = list(lake.keys(""))
+    lines = found(settings, sources)
+    assert {name for name, line in lines.items() if not line.ok} == {"source hands"}, lines
+    assert "OSTEON_ROBOFLOW_API_KEY" in lines["source hands"].text
+    assert "sees no GPU" in lines["gpu"].text and settings.mail_to[0] in lines["mail"].text
+    assert list(lake.keys("")) == before, "the probe is gone"
+
+
+def test_what_does_not_work_says_where(settings: Settings, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (port,) = free_ports(1)
+    monkeypatch.setenv(MAIL_VARIABLE, f"smtp://ann:secret@127.0.0.1:{port}/?disable_ssl=true")
+    monkeypatch.setenv("OSTEON_NEEDS_GPU", "1")
+    wrong = settings.model_copy(update={"s3_secret_key": SecretStr("wrong"), "mlflow_url": f"http://127.0.0.1:{port}"})
+    lines = found(wrong, sources, "lake", "mlflow", "mail", "gpu")
+    assert not any(line.ok for line in lines.values())
+    assert str(port) in lines["mlflow"].text and "GPU variant" in lines["gpu"].text
+    assert "secret" not in lines["mail"].text
+    assert not found(settings, sources.with_name("none.yaml"), "sources")["sources"].ok
+    monkeypatch.delenv(MAIL_VARIABLE)
+    assert MAIL_VARIABLE in found(settings, sources, "mail")["mail"].text
