@@ -44,7 +44,7 @@ def main(budget: str) -> None:
         course = Course(line.settings, line.lake, snapshot(line), budget, 0)
         rows = course.learn[: course.plan.search_images]
         old = course.features(OldRecipe())  # type: ignore[arg-type]
-        designs = [space.cnn_bilstm(Drawn(seed)) for seed in range(TRIALS)]
+        designs = [space.cnn_bilstm(course.plan.side)(Drawn(seed)) for seed in range(TRIALS)]
         for design in designs:
             course.features(course.recipe(design))
 

@@ -72,8 +72,10 @@ def contenders(course: training.Course) -> dict[str, Callable[[training.Course],
     def network(design: dict[str, Any]) -> Callable[[training.Course], training.Taught]:
         return lambda course: training.learn_design(course, course.learn, design)
 
-    main = training.learn_by_search(course, course.learn, "main", space.cnn_bilstm, None).design
-    searched = training.learn_by_search(course, course.learn, "rival", space.cnn_searched, None).design
+    main = training.learn_by_search(course, course.learn, "main", space.cnn_bilstm(course.plan.side), None).design
+    searched = training.learn_by_search(
+        course, course.learn, "rival", space.cnn_searched(course.plan.side), None
+    ).design
     print(json.dumps({"cnn_bilstm": main, "cnn_searched": searched}))
     return {
         "cnn_bilstm": network(main),

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from osteon.images.wavelet import LAZY, WaveletRecipe
-from osteon.models.network import FEATURE_MAP
+from osteon.models.network import FEATURE_MAP, mean_of, members_of
 from osteon.predict import as_json, grad_cam, look, overlay
 from osteon.training.classes import ClassList
 from osteon.training.predictor import Predictor
@@ -16,8 +16,8 @@ from tests.pictures import radiograph
 CLASSES = ClassList(("hand/non-fractured", "hand/fractured", "spine/unknown"))
 
 
-@pytest.fixture
-def predictor() -> Predictor:
+@pytest.fixture(params=[1, 2], ids=["one network", "an ensemble"])
+def predictor(request: pytest.FixtureRequest) -> Predictor:
     """Calls a hand fractured where something bright is seen anywhere."""
     import keras
 
@@ -26,7 +26,11 @@ def predictor() -> Predictor:
     outputs = keras.layers.Dense(3)(keras.layers.GlobalMaxPooling2D()(seen))
     model = keras.Model(inputs, outputs)
     model.layers[-1].set_weights([np.array([[0.0, 1.0, 0.0]]), np.array([2.0, 0.0, 0.0])])
-    return Predictor(model, WaveletRecipe(16, LAZY, 0), CLASSES, 1.0)
+    members = [model]
+    for _ in range(request.param - 1):
+        members.append(keras.models.clone_model(model))
+        members[-1].set_weights(model.get_weights())
+    return Predictor(mean_of(members), WaveletRecipe(16, LAZY, 0), CLASSES, 1.0)
 
 
 def film(row: int, column: int) -> np.ndarray:
@@ -51,7 +55,8 @@ def test_the_heat_lies_where_the_model_looks_also_on_a_letterboxed_image(predict
 
 
 def test_a_part_whose_fracture_state_was_never_learnt_gets_no_probability(predictor: Predictor) -> None:
-    predictor.model.layers[-1].set_weights([np.array([[0.0, 0.0, 1.0]]), np.array([0.0, 0.0, 5.0])])
+    for member in members_of(predictor.model):
+        member.layers[-1].set_weights([np.array([[0.0, 0.0, 1.0]]), np.array([0.0, 0.0, 5.0])])
     (said,) = predictor.answer([film(5, 10)])
     told = as_json("x.png", said, CLASSES.names, "x.gradcam.png")
     assert (told["body_part"], told["fracture_probability"], told["problem"]) == ("spine", None, None)

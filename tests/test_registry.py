@@ -70,7 +70,7 @@ def leave_training(
     probabilities = predictor.from_features(features)
     figures = evaluate(Scored(images, probabilities, CLASSES), 20)
     result = {"model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": key, "budget": "smoke", "seed": 0,
-              "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9, "epochs": epochs,
+              "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9, "epochs": [epochs],
               "images": {"test": len(images)}, "shortcut_floor": {}, "steadiness": [], **figures,
               "images_by_class": {"spine/fractured": int(epochs)}}  # fmt: skip
     lake.put_json(f"{out}/result.json", result)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from osteon.errors import ConfigurationError
 from osteon.images.wavelet import place
-from osteon.models.network import FEATURE_MAP
+from osteon.models.network import FEATURE_MAP, members_of
 from osteon.registry import champion_version
 from osteon.settings import Settings
 from osteon.training.predictor import Answer, Predictor
@@ -46,21 +46,24 @@ def look(predictor: Predictor, pixels: NDArray[np.uint8], part: str) -> NDArray[
 
 def grad_cam(predictor: Predictor, features: NDArray[np.float16], part: str) -> NDArray[np.float32]:
     """(rows, columns) of the feature map, 0 to 1: Grad-CAM (Selvaraju et al., ICCV 2017) of the part's fracture
-    log-odds, or of the part where its fracture state was never learnt."""
+    log-odds, or of the part where its fracture state was never learnt; the mean over an ensemble's members."""
     import keras
     import tensorflow as tf
 
-    model, names = predictor.model, predictor.classes.names
-    both = keras.Model(model.inputs[0], [model.get_layer(FEATURE_MAP).output, model.outputs[0]])
+    names = predictor.classes.names
     weight = np.array([_sign(name, part, names) for name in names], np.float32)
     inputs = tf.constant(features.astype(np.float32))
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        feature_map, logits = both(inputs, training=False)
-        score = tf.reduce_sum(logits * weight)
-    gradient = tape.gradient(score, feature_map)
-    heat = tf.nn.relu(tf.reduce_sum(tf.reduce_mean(gradient, axis=(1, 2), keepdims=True) * feature_map, axis=-1))[0]
-    heat = np.asarray(heat, np.float32)
+
+    def of_member(model: Any) -> NDArray[np.float32]:
+        both = keras.Model(model.inputs[0], [model.get_layer(FEATURE_MAP).output, model.outputs[0]])
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            feature_map, logits = both(inputs, training=False)
+            score = tf.reduce_sum(logits * weight)
+        slope = tf.reduce_mean(tape.gradient(score, feature_map), axis=(1, 2), keepdims=True)
+        return np.asarray(tf.nn.relu(tf.reduce_sum(slope * feature_map, axis=-1))[0], np.float32)
+
+    heat = np.mean([of_member(model) for model in members_of(predictor.model)], axis=0)
     return heat / heat.max() if heat.max() > 0 else heat
 
 

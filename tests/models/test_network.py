@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from osteon.errors import TrainingError
 from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import LAZY, WaveletRecipe, letterbox
-from osteon.models.network import build, marginal_cross_entropy
+from osteon.models.network import build, marginal_cross_entropy, mean_of, members_of
 from osteon.training.augment import of_wavelets, transforms
 from osteon.training.fit import Lesson, dataset
 from tests.pictures import radiograph
@@ -44,6 +46,19 @@ def test_with_two_allowed_classes_the_loss_is_their_marginal_likelihood() -> Non
     logits = np.log(np.array([[0.2, 0.3, 0.5]], np.float32))
     found = marginal_cross_entropy(np.array([[1, 1, 0]], np.float32), logits)
     np.testing.assert_allclose(np.asarray(found), [-np.log(0.5)], rtol=1e-5)
+
+
+def test_an_ensemble_says_the_mean_of_its_members_and_is_saved_as_one(tmp_path: Path) -> None:
+    import keras
+
+    members = [build(ARCHITECTURE, (16, 16, 4), 3) for _ in range(3)]
+    model, x = mean_of(members), np.random.default_rng(0).normal(size=(5, 16, 16, 4)).astype(np.float32)
+    expected = np.mean([np.asarray(member(x)) for member in members], axis=0)
+    model.save(tmp_path / "model.keras")
+    for one in (model, keras.models.load_model(tmp_path / "model.keras", compile=False)):
+        np.testing.assert_allclose(np.asarray(one(x)), expected, atol=1e-5)
+        assert len(members_of(one)) == 3
+    assert mean_of(members[:1]) is members[0] and members_of(members[0]) == [members[0]]
 
 
 @pytest.mark.parametrize("block", ["plain", "separable"])

@@ -17,9 +17,10 @@ from osteon.lake import Lake
 from osteon.models import forest, space
 from osteon.pipeline import Pipeline
 from osteon.training.compare import beaten_by, compare
+from osteon.training.steadiness import CHANGES
 from osteon.training.train import train
 
-TINY = replace(space.BUDGETS["smoke"], search_epochs=1, search_images=40, fit_epochs=2, side=32)
+TINY = replace(space.BUDGETS["smoke"], search_epochs=1, search_images=40, fit_epochs=2, members=2, side=32)
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def test_rivals_learn_from_a_sample_ablations_change_the_winner_and_all_are_comp
     assert trained["no_wavelets"]["design"] == main["design"] | {"wavelet": LAZY}
     assert trained["no_recurrence"]["design"] == main["design"] | {"lstm_layers": 0}
     assert trained["same_data"]["design"] == main["design"]
+    assert [len(main[name]) for name in ("epochs", "steadiness")] == [2, len(CHANGES)]
     assert not lake.exists(f"{trained['cnn_plain']['key']}/model.keras"), "only the main model is kept"
     shards = list(lake.keys("squares/"))
     assert learn(space.MAIN) == main and list(lake.keys("squares/")) == shards

@@ -48,6 +48,25 @@ def build(design: dict[str, Any], shape: tuple[int, int, int], classes: int) -> 
     return model
 
 
+def mean_of(members: list[Any]) -> Any:
+    """A `keras.Model` whose logits are its members' mean (a deep ensemble: Lakshminarayanan et al., NIPS 2017)."""
+    import keras
+
+    if len(members) == 1:
+        return members[0]
+    inputs = keras.Input(members[0].input_shape[1:], name="features")
+    # Keras wants names that differ, and saves no loss of a part
+    parts = [keras.Model(one.inputs[0], one.outputs[0], name=f"member_{number}") for number, one in enumerate(members)]
+    return keras.Model(inputs, keras.layers.Average(name="logits")([part(inputs) for part in parts]))
+
+
+def members_of(model: Any) -> list[Any]:
+    """The networks that `mean_of` put together, or the one."""
+    import keras
+
+    return [layer for layer in model.layers if isinstance(layer, keras.Model)] or [model]
+
+
 def _block(x: Any, filters: int, design: dict[str, Any]) -> Any:
     import keras
 

@@ -27,6 +27,8 @@ class Budget:
     fit_epochs: int
     side: int = 128
     """Pixels of the letterboxed square."""
+    members: int = 1
+    """How often the design that was found is fitted, each time with another seed: the model is their mean."""
     batch: int = 32
     trials: int | None = None
     """Architectures drawn at random, each for `search_epochs`, instead of a Hyperband."""
@@ -40,15 +42,15 @@ class Budget:
 
 BUDGETS = {
     "smoke": Budget(search_epochs=2, factor=2, search_images=400, fit_epochs=40, side=64, ablations=False),
-    "standard": Budget(search_epochs=9, factor=3, search_images=1500, fit_epochs=60),
-    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=120),
+    "standard": Budget(search_epochs=9, factor=3, search_images=1000, fit_epochs=30, members=3),
+    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=120, side=256, members=5),
 }
 
 
 def _cnn(hp: Any) -> dict[str, Any]:
     return {
         "blocks": hp.Int("blocks", 2, 3),
-        "filters": hp.Choice("filters", [16, 24, 32]),
+        "filters": hp.Choice("filters", [16, 24]),
         "growth": 2,
         "kernel": hp.Choice("kernel", [3, 5]),
         "block": hp.Choice("block", ["plain", "residual", "separable"]),
@@ -58,24 +60,34 @@ def _cnn(hp: Any) -> dict[str, Any]:
     }
 
 
-def cnn_bilstm(hp: Any) -> dict[str, Any]:
-    """The main model's space. At level 2 a convolution sees four times fewer places with four times more planes.
+def levels(side: int) -> list[int]:
+    """Levels that leave 32 or 16 rows of a square. A level more means a quarter of the places, with four times the
+    planes; more rows cost four times as much and were no better on FracAtlas (128 pixels, levels 1 and 2)."""
+    return [level for level in range(1, 6) if side >> level in (32, 16)]
+
+
+def cnn_bilstm(side: int) -> Choose:
+    """The main model's space.
 
     Class imbalance is no part of it: a class weighs by the inverse square root of its frequency
     (`training.fit.sample_weights`), and the augmentation is that of `training.augment`.
     """
-    return {
-        "wavelet": hp.Choice("wavelet", ["haar", "bior1.3", "db2"]),
-        "level": hp.Int("level", 1, 2),
-        **_cnn(hp),
-        "lstm_layers": hp.Int("lstm_layers", 1, 2),
-        "lstm_units": hp.Choice("lstm_units", [24, 32, 48]),
-    }
+
+    def choose(hp: Any) -> dict[str, Any]:
+        return {
+            "wavelet": hp.Choice("wavelet", ["haar", "bior1.3", "db2"]),
+            "level": hp.Choice("level", levels(side)),
+            **_cnn(hp),
+            "lstm_layers": hp.Int("lstm_layers", 1, 2),
+            "lstm_units": hp.Choice("lstm_units", [24, 32, 48]),
+        }
+
+    return choose
 
 
-def cnn_searched(hp: Any) -> dict[str, Any]:
+def cnn_searched(side: int) -> Choose:
     """The first rival's space: the same without wavelets and without the recurrent part."""
-    return {"wavelet": LAZY, "level": hp.Int("level", 1, 2), **_cnn(hp), "lstm_layers": 0}
+    return lambda hp: {"wavelet": LAZY, "level": hp.Choice("level", levels(side)), **_cnn(hp), "lstm_layers": 0}
 
 
 PLAIN = {

@@ -64,9 +64,9 @@ def train(
     if model == "forest":
         taught = learn_forest(course, rows)
     elif model == MAIN:
-        taught = learn_by_search(course, rows, out, space.cnn_bilstm, before)
+        taught = learn_by_search(course, rows, out, space.cnn_bilstm(course.plan.side), before)
     elif model == "cnn_searched":
-        taught = learn_by_search(course, rows, out, space.cnn_searched, None)
+        taught = learn_by_search(course, rows, out, space.cnn_searched(course.plan.side), None)
     elif model == "cnn_plain":
         taught = learn_design(course, rows, PLAIN)
     elif before is None:
@@ -135,7 +135,8 @@ class Taught:
     predictor: Predictor
     design: dict[str, Any]
     parameters: int | None = None
-    epochs: int | None = None
+    epochs: list[int] | None = None
+    """Of each member, the one whose weights were kept."""
     trials: list[dict[str, Any]] | None = None
     start: dict[str, Any] | None = None
     """The design that its search started with."""
@@ -163,14 +164,22 @@ def learn_by_search(course: Course, rows: Rows, out: str, choose: space.Choose, 
 
 
 def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: Any) -> Taught:
-    """Fit one design, and calibrate it on the validation split. `search` are what a search filled of `Taught`."""
+    """Fit one design, as often as the budget says, and calibrate the mean on the validation split.
+
+    `search` are what a search filled of `Taught`.
+    """
     import keras
 
     prepare_devices()
-    keras.utils.set_random_seed(course.seed)
     recipe, lesson = course.recipe(design), course.lesson(design, rows)
-    model = network.build(design, recipe.shape, lesson.classes)
-    epochs = fit(model, lesson, budget=course.plan, seed=course.seed, augment=of_wavelets(recipe, course.seed))
+    members, epochs = [], []
+    for number in range(course.plan.members):
+        seed = course.seed + 1000 * number
+        keras.utils.set_random_seed(seed)
+        member = network.build(design, recipe.shape, lesson.classes)
+        epochs.append(fit(member, lesson, budget=course.plan, seed=seed, augment=of_wavelets(recipe, seed)))
+        members.append(member)
+    model = network.mean_of(members)
     return Taught(course.calibrated(model, recipe), design, int(model.count_params()), epochs, **search)
 
 
