@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all up down lint bench bench-quality bench-inspection bench-models bench-cost lock
+.PHONY: help setup setup-dev demo test test-all up down compose lint bench bench-quality bench-inspection bench-models bench-cost lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -43,6 +43,10 @@ up: setup  ## start S3, MLflow, the mail catcher and Airflow on this machine
 down: setup  ## stop what `make up` started
 	@$(BIN)/osteon down
 
+compose:  ## the production shape in docker: passwords into .env on first use, images, services
+	@$(PYTHON) docker/make_env.py
+	@docker compose up --detach --build --wait
+
 lint: setup-dev  ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -64,5 +68,5 @@ bench-cost: setup-dev  ## CPU seconds of a search against the old model, where t
 	@$(BIN)/python bench/cost.py
 
 lock: setup-dev  ## compile the pinned requirements anew
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded pyproject.toml -o requirements.txt
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --all-extras pyproject.toml -c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded --extra production pyproject.toml -o requirements.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded --extra production --extra dev pyproject.toml -c requirements.txt -o requirements-dev.txt

@@ -1,0 +1,23 @@
+"""Write `.env` with passwords of its own, unless there is one. Needs nothing but Python."""
+
+import base64
+import secrets
+from pathlib import Path
+
+PASSWORDS = ("POSTGRES_PASSWORD", "S3_SECRET_KEY", "MLFLOW_PASSWORD", "AIRFLOW_PASSWORD", "JWT_SECRET", "SECRET_KEY")
+
+
+def main(path: Path) -> None:
+    if path.exists():
+        print(f"{path} stays as it is")
+        return
+    values = {name: secrets.token_hex(20) for name in PASSWORDS}
+    values["S3_ACCESS_KEY"] = secrets.token_hex(10)
+    values["FERNET_KEY"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
+    print(f"wrote {path}: log in to Airflow and MLflow as admin, with the passwords in it")
+
+
+if __name__ == "__main__":
+    main(Path(__file__).resolve().parents[1] / ".env")
