@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from email.policy import default
 from itertools import pairwise
 from pathlib import Path
@@ -29,20 +28,6 @@ from osteon.sources.phantom import Defects, PhantomSource
 from tests.sources.publishers import KEY, Publisher, archive, serve
 
 DEFECTS = dict.fromkeys(Defects.model_fields, 2) | {"truncated": 4, "rotated_copies": 6, "reexported_copies": 4}
-
-
-@pytest.fixture(scope="module")
-def airflow(stack: Stack) -> Iterator[dict[str, str]]:
-    """An Airflow home with a migrated database, and the environment that uses the test servers."""
-    patch = pytest.MonkeyPatch()
-    environment = stack.environment()
-    for name, value in environment.items():
-        if name.startswith(("OSTEON_", "AIRFLOW", "AWS_", "MLFLOW_", "GX_", "PYTHONPATH")):
-            patch.setenv(name, value)
-    program = Path(sys.executable).with_name("airflow")
-    subprocess.run([program, "db", "migrate"], check=True, capture_output=True, timeout=300)
-    yield environment
-    patch.undo()
 
 
 @pytest.fixture

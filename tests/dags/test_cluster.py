@@ -1,0 +1,248 @@
+"""Training in pods of a real cluster: what goes well, what goes wrong, and that nothing is left.
+
+Runs where KUBECONFIG names a cluster whose nodes hold the image OSTEON_TEST_IMAGE, and whose pods reach this machine at
+OSTEON_TEST_HOST. Everything is made in a namespace of its own, which is removed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import socketserver
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from osteon.embedded.stack import Stack
+from osteon.lake import Lake
+from osteon.pipeline import Pipeline
+from osteon.settings import ROOT, Settings
+
+pytestmark = pytest.mark.kubernetes
+IMAGE = os.environ.get("OSTEON_TEST_IMAGE", "osteon-trainer:latest")
+HOST = os.environ.get("OSTEON_TEST_HOST", "10.244.0.1")
+
+
+def kubectl(*arguments: str, text: str | None = None) -> str:
+    done = subprocess.run(["kubectl", *arguments], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+class Relay(socketserver.ThreadingTCPServer):
+    """Passes connections from an address that pods reach on to a server that listens on loopback only."""
+
+    daemon_threads = allow_reuse_address = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__((HOST, port), socketserver.BaseRequestHandler)
+        self.port = port
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def finish_request(self, request: socket.socket, client_address: Any) -> None:
+        with socket.create_connection(("127.0.0.1", self.port)) as server:
+            back = threading.Thread(target=_pass, args=(server, request), daemon=True)
+            back.start()
+            _pass(request, server)
+            back.join()
+
+
+def _pass(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(1 << 16):
+            other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    """A namespace with what `deploy/kubernetes` puts into `osteon`, but for MLflow and the quota."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG names no cluster")
+    name = f"osteon-test-{uuid.uuid4().hex[:8]}"
+    kubectl("create", "namespace", name)
+    rbac = (ROOT / "deploy" / "kubernetes" / "rbac.yaml").read_text()
+    kubectl("apply", "-f", "-", text=rbac.replace("namespace: osteon", f"namespace: {name}"))
+    yield name
+    kubectl("delete", "namespace", name)
+
+
+@pytest.fixture
+def pods(
+    namespace: str,
+    stack: Stack,
+    settings: Settings,
+    airflow: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Airflow's environment for training in pods. Gives what lists the namespace's pods."""
+    port = int(settings.s3_endpoint.rsplit(":", 1)[1])
+    files = {"osteon_s3_access_key": settings.s3_access_key}
+    files["osteon_s3_secret_key"] = settings.s3_secret_key.get_secret_value()
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "osteon-lake"}, "stringData": files}
+    kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(secret))
+    none = tmp_path / "relabel.yaml"
+    none.write_text(yaml.safe_dump({"base_models": {}, "default": {}}))
+    values = {
+        "S3_BUCKET": settings.s3_bucket, "STATE_DIR": str(settings.state_dir), "MODEL_NAME": settings.s3_bucket,
+        "BOOTSTRAP_ROUNDS": "20", "RIVAL_LEAST": "40", "RELABEL_FILE": str(none), "TRAINER": "kubernetes",
+        "POD_NAMESPACE": namespace, "POD_IMAGE": IMAGE, "POD_GPUS": "0", "POD_CPU": "1", "POD_MEMORY": "3Gi",
+        "POD_DISK": "4Gi", "POD_SHARED_MEMORY": "64Mi", "POD_SETTINGS": json.dumps({"s3_endpoint": f"http://{HOST}:{port}"}),
+    }  # fmt: skip
+    for name, value in values.items():
+        monkeypatch.setenv(f"OSTEON_{name}", value)
+    connection = {"conn_type": "kubernetes", "extra": {"kube_config_path": os.environ["KUBECONFIG"]}}
+    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(connection))
+    with Relay(port):
+        yield lambda: json.loads(kubectl("get", "pods", "-n", namespace, "-o", "json"))["items"]
+    kubectl("delete", "pods", "-n", namespace, "--all", "--force", "--grace-period=0")
+
+
+@pytest.fixture
+def snapshot(pods: Any, tmp_path: Path) -> str:
+    """The key of phantoms, split."""
+    entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": 150, "longer_side": [60, 80]}
+    sources = tmp_path / "sources.yaml"
+    sources.write_text(yaml.safe_dump({"sources": [{**entry, "parts": ["hand", "spine", "hip"]}]}))
+    line = Pipeline("prepared")
+    catalog = line.catalogue([line.ingest(str(sources), "clinic")])
+    return line.split(line.review(line.group(line.repair(line.inspect(catalog)))), 0)
+
+
+def train(catalog: str, sources: Path, model: str = "cnn_plain", retries: int = 0) -> tuple[str, list[Exception]]:
+    """One training of the DAG's kind. Gives its task's state, and the errors of its tries."""
+    from airflow.sdk import dag, task
+
+    from osteon_airflow.stages import RETRY_POLICY
+    from osteon_airflow.training import training_task
+
+    errors: list[Exception] = []
+    told = {
+        name: lambda context: errors.append(context["exception"])
+        for name in ("on_failure_callback", "on_retry_callback")
+    }
+    defaults = {"retries": retries, "retry_policy": RETRY_POLICY, **told}
+    form = {"sources": str(sources), "budget": "smoke", "seed": 0, "force_retrain": False, "stop_after": "report"}
+
+    @dag(dag_id=f"trains_{uuid.uuid4().hex[:8]}", schedule=None, params=form, default_args=defaults)
+    def trains() -> None:
+        @task
+        def models() -> list[str]:
+            return [model]
+
+        training_task(catalog, models())
+
+    result = trains().test()
+    (state,) = (str(one.state) for one in result.get_task_instances() if one.task_id == "train")
+    return state, errors
+
+
+def test_the_account_of_airflow_may_handle_pods_and_nothing_else(namespace: str) -> None:
+    account = f"system:serviceaccount:{namespace}:osteon-airflow"
+    listed = kubectl("auth", "can-i", "--list", "-n", namespace, f"--as={account}")
+    allowed = {line.split()[0]: set(re.findall(r"[a-z]+", line.rsplit("[", 1)[1])) for line in listed.splitlines()[1:]
+               if not line.startswith(("/", " ")) and "[" in line}  # fmt: skip
+    own = {"selfsubjectaccessreviews.authorization.k8s.io", "selfsubjectrulesreviews.authorization.k8s.io"}
+    assert {name: verbs for name, verbs in allowed.items() if name not in own} == {
+        "pods": {"create", "get", "list", "watch", "patch", "delete"},
+        "pods/log": {"get"},
+        "events": {"list", "watch"},
+    }
+    for verb, what, where in (
+        ("get", "secrets", namespace),
+        ("create", "pods", "default"),
+        ("create", "pods/exec", namespace),
+    ):
+        done = subprocess.run(
+            ["kubectl", "auth", "can-i", verb, what, "-n", where, f"--as={account}"], capture_output=True, text=True
+        )
+        assert done.stdout.strip() == "no"
+
+
+def test_a_training_in_a_pod_leaves_its_result_in_the_lake_and_no_pod(
+    snapshot: str, pods: Any, lake: Lake, tmp_path: Path
+) -> None:
+    assert train(snapshot, tmp_path / "sources.yaml") == ("success", [])
+    (key,) = (key for key in lake.keys("models/cnn_plain/") if key.endswith("result.json"))
+    assert lake.get_json(key)["learnt_from"] > 0
+    assert pods() == []
+    start = time.monotonic()
+    assert train(snapshot, tmp_path / "sources.yaml") == ("success", []) and time.monotonic() - start < 20, (
+        "no pod is needed"
+    )
+
+
+def test_what_osteon_says_is_wrong_stands_in_the_error_and_is_not_tried_again(pods: Any, tmp_path: Path) -> None:
+    (tmp_path / "sources.yaml").write_text(
+        yaml.safe_dump({"sources": [{"name": "x", "kind": "phantom", "licence": "x"}]})
+    )
+    state, (error,) = train("split/none.parquet", tmp_path / "sources.yaml", retries=2)
+    assert state == "failed" and type(error).__name__ == "TrainingError"
+    assert "exit status 1" in str(error) and "split/none.parquet" in str(error)
+    assert pods() == []
+
+
+def test_a_pod_that_takes_too_much_memory_is_named_so_and_tried_again(
+    snapshot: str, pods: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OSTEON_POD_MEMORY", "150Mi")
+    state, errors = train(snapshot, tmp_path / "sources.yaml", retries=1)
+    assert state == "failed" and len(errors) == 2 and pods() == []
+    assert all(type(error).__name__ == "TrainingBrokeOffError" and "OOMKilled" in str(error) for error in errors)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [("POD_IMAGE", "osteon-that-nobody-built:1", "osteon-that-nobody-built"), ("POD_GPUS", "99", "nvidia.com/gpu")],
+    ids=["image", "gpu"],
+)
+def test_a_pod_that_cannot_start_says_why(
+    setting: str, value: str, told: str, snapshot: str, pods: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"OSTEON_{setting}", value)
+    monkeypatch.setenv("OSTEON_POD_START_MINUTES", "0.5")
+    state, (error,) = train(snapshot, tmp_path / "sources.yaml")
+    assert state == "failed" and told in str(error), error
+    assert pods() == []
+
+
+def test_a_search_goes_on_after_its_node_was_drained(snapshot: str, pods: Any, lake: Lake, tmp_path: Path) -> None:
+    finished: dict[str, float] = {}
+
+    def drain() -> None:
+        while not (states := [key for key in lake.keys("studies/") if key.endswith("state.json")]):
+            time.sleep(1)
+        (pod,) = pods()
+        node = pod["spec"]["nodeName"]
+        kubectl("drain", node, f"--pod-selector=dag_id={pod['metadata']['labels']['dag_id']}", "--delete-emptydir-data",
+                "--force", "--ignore-daemonsets", "--grace-period=1")  # fmt: skip
+        finished.update(scores(lake, states[0]))
+        kubectl("uncordon", node)
+
+    draining = threading.Thread(target=drain, daemon=True)
+    draining.start()
+    state, errors = train(snapshot, tmp_path / "sources.yaml", "cnn_bilstm", retries=2)
+    draining.join(10)
+    assert state == "success" and len(errors) == 1 and "was lost" in str(errors[0])
+    (key,) = (key for key in lake.keys("models/cnn_bilstm/") if key.endswith("result.json"))
+    trials = {trial["trial"]: trial["score"] for trial in lake.get_json(key)["trials"]}
+    assert finished and len(trials) > len(finished)
+    assert {name: trials[name] for name in finished} == finished, "no finished trial ran again"
+    assert pods() == []
+
+
+def scores(lake: Lake, state: str) -> dict[str, float]:
+    """By trial, the scores that a kept study holds."""
+    trials = [json.loads(text) for path, text in lake.get_json(state)["files"].items() if path.endswith("trial.json")]
+    return {trial["trial_id"]: trial["score"] for trial in trials if trial["status"] == "COMPLETED"}
