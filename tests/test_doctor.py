@@ -49,8 +49,9 @@ def test_what_works_is_ok_and_a_source_without_a_key_says_what_to_do(
 def test_what_does_not_work_says_where(settings: Settings, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (port,) = free_ports(1)
     monkeypatch.setenv(MAIL_VARIABLE, f"smtp://ann:secret@127.0.0.1:{port}/?disable_ssl=true")
-    monkeypatch.setenv("OSTEON_NEEDS_GPU", "1")
-    wrong = settings.model_copy(update={"s3_secret_key": SecretStr("wrong"), "mlflow_url": f"http://127.0.0.1:{port}"})
+    wrong = settings.model_copy(
+        update={"needs_gpu": True, "s3_secret_key": SecretStr("wrong"), "mlflow_url": f"http://127.0.0.1:{port}"}
+    )
     lines = found(wrong, sources, "lake", "mlflow", "mail", "gpu")
     assert not any(line.ok for line in lines.values())
     assert str(port) in lines["mlflow"].text and "GPU variant" in lines["gpu"].text

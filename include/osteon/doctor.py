@@ -105,7 +105,7 @@ def _gpu(settings: Settings, sources_file: Path) -> list[Line]:
         return [Line("gpu", True, f"TensorFlow {tf.__version__} sees {len(found)}: {', '.join(names)}")]
     built = "with" if tf.test.is_built_with_cuda() else "without"
     text = f"TensorFlow {tf.__version__}, built {built} CUDA, sees no GPU: training uses the CPU"
-    if os.environ.get("OSTEON_NEEDS_GPU"):
+    if settings.needs_gpu:
         return [Line("gpu", False, f"{text}; use the image's GPU variant, and a node with a driver")]
     return [Line("gpu", True, text)]
 

@@ -94,6 +94,8 @@ class Settings(BaseSettings):
     feature_memory: int = Field(1 << 30, ge=0, description="bytes; larger features are read from a file, not memory")
     bootstrap_rounds: int = Field(200, ge=20, description="resamples of leakage groups behind each interval")
 
+    needs_gpu: bool = Field(False, description="`osteon doctor` fails where TensorFlow sees no GPU")
+
     # Where training runs. What follows is for pods only.
     trainer: Literal["local", "kubernetes"] = Field(
         "local", description="training runs in a process on Airflow's worker, or in a pod of its own"

@@ -78,6 +78,7 @@ def pod_arguments(settings: Settings) -> dict[str, Any]:
     if settings.pod_gpus:
         resources["nvidia.com/gpu"] = str(settings.pod_gpus)
     shared = {name: str(getattr(settings, name)) for name in SHARED} | settings.pod_settings
+    shared |= {"needs_gpu": "1"} if settings.pod_gpus else {}
     memory = k8s.V1EmptyDirVolumeSource(medium="Memory", size_limit=settings.pod_shared_memory)
     secret = k8s.V1SecretVolumeSource(secret_name=settings.pod_secret)
     return {

@@ -57,6 +57,16 @@ def training_task(catalog: Any, models: Any, stage: str = "train", task_id: str 
     return train.partial(catalog=catalog, winner=winner).expand(model=models)
 
 
+def doctor_pod() -> None:
+    """A task that examines a training pod: whether it reaches the lake, and sees its GPU."""
+    from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+
+    from osteon_airflow.pods import pod_arguments
+
+    only = [part for name in ("lake", "gpu") for part in ("--only", name)]
+    KubernetesPodOperator(task_id="pod", arguments=["doctor", *only], **pod_arguments(load_settings()))
+
+
 def order(stage: str, catalog: str, model: str, winner: list[str] | None) -> Order:
     """What the current DAG run wants trained. Skips the task when the run stops before `stage`."""
     from osteon_airflow.stages import pipeline

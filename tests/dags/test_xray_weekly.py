@@ -44,6 +44,7 @@ def dag(airflow: dict[str, str], settings: Settings, tmp_path: Path, monkeypatch
     monkeypatch.setenv("OSTEON_RELABEL_FILE", str(none))
     bag = DagBag(str(ROOT / "dags"))
     assert bag.import_errors == {}
+    assert bag.dags.keys() == {"xray_weekly", "osteon_doctor"}
     return bag.dags["xray_weekly"]
 
 
