@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -50,7 +51,9 @@ class TrainingPod(KubernetesPodOperator):
         try:
             super().trigger_reentry(context, event)
         except AirflowException as error:
-            raise self._failure(training.arguments, event, error) from error
+            if not is_done(training):
+                raise self._failure(training.arguments, event, error) from error
+            self.log.warning("the pod was lost sight of, but its training ended well: %s", error)
         if not is_done(training):
             raise TrainingBrokeOffError(f"the pod ended well, but the lake has no {training.out}/result.json")
         self._give(context, training.out)
@@ -66,7 +69,9 @@ class TrainingPod(KubernetesPodOperator):
             if status.name == self.base_container_name and status.state.terminated
         ]
         if not ended:
-            return TrainingBrokeOffError(f"the pod {event['name']} of `osteon {' '.join(arguments)}` was lost: {error}")
+            return TrainingBrokeOffError(
+                f"the pod {event['name']} of `osteon {shlex.join(arguments)}` was lost: {error}"
+            )
         last = "\n".join((ended[0].message or "").splitlines()[-LAST_LINES:])
         reason = "" if ended[0].exit_code == EXPECTED else f"{ended[0].reason}\n"  # OOMKilled, say
         return failure(arguments, ended[0].exit_code, reason + last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def is_done(training: Order) -> bool:
 def failure(arguments: list[str], status: int | None, told: str) -> Exception:
     """What to raise when `osteon` ended with an exit status other than 0, after `told`, its last lines."""
     kind = TrainingError if status == EXPECTED else TrainingBrokeOffError
-    return kind(f"`osteon {' '.join(arguments)}` ended with exit status {status}:\n{told}")
+    return kind(f"`osteon {shlex.join(arguments)}` ended with exit status {status}:\n{told}")
 
 
 def run_command(arguments: list[str]) -> None:

@@ -102,8 +102,7 @@ def pods(
     }  # fmt: skip
     for name, value in values.items():
         monkeypatch.setenv(f"OSTEON_{name}", value)
-    connection = {"conn_type": "kubernetes", "extra": {"kube_config_path": os.environ["KUBECONFIG"]}}
-    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", '{"conn_type": "kubernetes"}')  # KUBECONFIG says where
     with Relay(port):
         yield lambda: json.loads(kubectl("get", "pods", "-n", namespace, "-o", "json"))["items"]
     kubectl("delete", "pods", "-n", namespace, "--all", "--force", "--grace-period=0")
@@ -120,32 +119,24 @@ def snapshot(pods: Any, tmp_path: Path) -> str:
     return line.split(line.review(line.group(line.repair(line.inspect(catalog)))), 0)
 
 
-def train(catalog: str, sources: Path, model: str = "cnn_plain", retries: int = 0) -> tuple[str, list[Exception]]:
-    """One training of the DAG's kind. Gives its task's state, and the errors of its tries."""
-    from airflow.sdk import dag, task
+def train(
+    catalog: str, folder: Path, monkeypatch: pytest.MonkeyPatch, model: str = "cnn_plain", retries: int = 0
+) -> tuple[str, list[tuple[str, str]]]:
+    """One training of the DAG's kind. Gives its task's state, and kind and text of the errors of its tries."""
+    from airflow.dag_processing.dagbag import DagBag
 
-    from osteon_airflow.stages import RETRY_POLICY
-    from osteon_airflow.training import training_task
-
-    errors: list[Exception] = []
-    told = {
-        name: lambda context: errors.append(context["exception"])
-        for name in ("on_failure_callback", "on_retry_callback")
-    }
-    defaults = {"retries": retries, "retry_policy": RETRY_POLICY, **told}
-    form = {"sources": str(sources), "budget": "smoke", "seed": 0, "force_retrain": False, "stop_after": "report"}
-
-    @dag(dag_id=f"trains_{uuid.uuid4().hex[:8]}", schedule=None, params=form, default_args=defaults)
-    def trains() -> None:
-        @task
-        def models() -> list[str]:
-            return [model]
-
-        training_task(catalog, models())
-
-    result = trains().test()
+    dags, errors = ROOT / "tests" / "dags" / "cluster", folder / "errors"
+    errors.write_text("")
+    monkeypatch.setenv("OSTEON_TEST_ERRORS", str(errors))
+    monkeypatch.setenv("OSTEON_TEST_RETRIES", str(retries))
+    monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(dags))
+    bag = DagBag(str(dags))
+    assert bag.import_errors == {}
+    result = bag.dags["trains"].test(
+        run_conf={"catalog": catalog, "model": model, "sources": str(folder / "sources.yaml")}
+    )
     (state,) = (str(one.state) for one in result.get_task_instances() if one.task_id == "train")
-    return state, errors
+    return state, [tuple(json.loads(line)) for line in errors.read_text().splitlines()]
 
 
 def test_the_account_of_airflow_may_handle_pods_and_nothing_else(namespace: str) -> None:
@@ -159,37 +150,35 @@ def test_the_account_of_airflow_may_handle_pods_and_nothing_else(namespace: str)
         "pods/log": {"get"},
         "events": {"list", "watch"},
     }
-    for verb, what, where in (
-        ("get", "secrets", namespace),
-        ("create", "pods", "default"),
-        ("create", "pods/exec", namespace),
-    ):
-        done = subprocess.run(
-            ["kubectl", "auth", "can-i", verb, what, "-n", where, f"--as={account}"], capture_output=True, text=True
-        )
-        assert done.stdout.strip() == "no"
+    refused = (["get", "secrets"], ["create", "pods", "--subresource=exec"], ["create", "pods", "-n", "default"])
+    for what in refused:
+        command = ["kubectl", "auth", "can-i", "-n", namespace, f"--as={account}", *what]
+        assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == "no", what
 
 
 def test_a_training_in_a_pod_leaves_its_result_in_the_lake_and_no_pod(
-    snapshot: str, pods: Any, lake: Lake, tmp_path: Path
+    snapshot: str, pods: Any, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert train(snapshot, tmp_path / "sources.yaml") == ("success", [])
+    assert train(snapshot, tmp_path, monkeypatch) == ("success", [])
     (key,) = (key for key in lake.keys("models/cnn_plain/") if key.endswith("result.json"))
     assert lake.get_json(key)["learnt_from"] > 0
     assert pods() == []
     start = time.monotonic()
-    assert train(snapshot, tmp_path / "sources.yaml") == ("success", []) and time.monotonic() - start < 20, (
+    assert train(snapshot, tmp_path, monkeypatch) == ("success", []) and time.monotonic() - start < 20, (
         "no pod is needed"
     )
 
 
-def test_what_osteon_says_is_wrong_stands_in_the_error_and_is_not_tried_again(pods: Any, tmp_path: Path) -> None:
+def test_what_osteon_says_is_wrong_stands_in_the_error_and_is_not_tried_again(
+    pods: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "sources.yaml").write_text(
         yaml.safe_dump({"sources": [{"name": "x", "kind": "phantom", "licence": "x"}]})
     )
-    state, (error,) = train("split/none.parquet", tmp_path / "sources.yaml", retries=2)
-    assert state == "failed" and type(error).__name__ == "TrainingError"
-    assert "exit status 1" in str(error) and "split/none.parquet" in str(error)
+    state, (error,) = train("split/none.parquet", tmp_path, monkeypatch, retries=2)
+    kind, text = error
+    assert (state, kind) == ("failed", "TrainingError")
+    assert "exit status 1" in text and "split/none.parquet" in text
     assert pods() == []
 
 
@@ -197,9 +186,9 @@ def test_a_pod_that_takes_too_much_memory_is_named_so_and_tried_again(
     snapshot: str, pods: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OSTEON_POD_MEMORY", "150Mi")
-    state, errors = train(snapshot, tmp_path / "sources.yaml", retries=1)
+    state, errors = train(snapshot, tmp_path, monkeypatch, retries=1)
     assert state == "failed" and len(errors) == 2 and pods() == []
-    assert all(type(error).__name__ == "TrainingBrokeOffError" and "OOMKilled" in str(error) for error in errors)
+    assert all(kind == "TrainingBrokeOffError" and "OOMKilled" in text for kind, text in errors)
 
 
 @pytest.mark.parametrize(
@@ -212,12 +201,14 @@ def test_a_pod_that_cannot_start_says_why(
 ) -> None:
     monkeypatch.setenv(f"OSTEON_{setting}", value)
     monkeypatch.setenv("OSTEON_POD_START_MINUTES", "0.5")
-    state, (error,) = train(snapshot, tmp_path / "sources.yaml")
-    assert state == "failed" and told in str(error), error
+    state, (error,) = train(snapshot, tmp_path, monkeypatch)
+    assert state == "failed" and told in error[1]
     assert pods() == []
 
 
-def test_a_search_goes_on_after_its_node_was_drained(snapshot: str, pods: Any, lake: Lake, tmp_path: Path) -> None:
+def test_a_search_goes_on_after_its_node_was_drained(
+    snapshot: str, pods: Any, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     finished: dict[str, float] = {}
 
     def drain() -> None:
@@ -232,9 +223,9 @@ def test_a_search_goes_on_after_its_node_was_drained(snapshot: str, pods: Any, l
 
     draining = threading.Thread(target=drain, daemon=True)
     draining.start()
-    state, errors = train(snapshot, tmp_path / "sources.yaml", "cnn_bilstm", retries=2)
+    state, errors = train(snapshot, tmp_path, monkeypatch, "cnn_bilstm", retries=2)
     draining.join(10)
-    assert state == "success" and len(errors) == 1 and "was lost" in str(errors[0])
+    assert state == "success" and len(errors) == 1 and "was lost" in errors[0][1]
     (key,) = (key for key in lake.keys("models/cnn_bilstm/") if key.endswith("result.json"))
     trials = {trial["trial"]: trial["score"] for trial in lake.get_json(key)["trials"]}
     assert finished and len(trials) > len(finished)
