@@ -52,7 +52,7 @@ class TrainingPod(KubernetesPodOperator):
             super().trigger_reentry(context, event)
         except AirflowException as error:
             if not is_done(training):
-                raise self._failure(training.arguments, event, error) from error
+                raise self._failure(training.arguments, event) from error
             self.log.warning("the pod was lost sight of, but its training ended well: %s", error)
         if not is_done(training):
             raise TrainingBrokeOffError(f"the pod ended well, but the lake has no {training.out}/result.json")
@@ -62,15 +62,16 @@ class TrainingPod(KubernetesPodOperator):
         """The operator itself returns what a sidecar reads from the pod: there is none."""
         context["ti"].xcom_push(key="return_value", value=out)
 
-    def _failure(self, arguments: list[str], event: Mapping[str, Any], error: Exception) -> Exception:
-        ended = [
-            status.state.terminated
-            for status in (self.pod and self.pod.status.container_statuses) or []
-            if status.name == self.base_container_name and status.state.terminated
-        ]
+    def _failure(self, arguments: list[str], event: Mapping[str, Any]) -> Exception:
+        status = self.pod.status if self.pod else k8s.V1PodStatus()
+        own = [one.state for one in status.container_statuses or [] if one.name == self.base_container_name]
+        ended = [state.terminated for state in own if state.terminated]
         if not ended:
+            why = [event["message"], status.message, *(state.waiting.message for state in own if state.waiting)]
+            why += [condition.message for condition in status.conditions or [] if condition.status == "False"]
+            told = "; ".join(text for text in dict.fromkeys(why) if text)
             return TrainingBrokeOffError(
-                f"the pod {event['name']} of `osteon {shlex.join(arguments)}` was lost: {error}"
+                f"pod {event['name']} of `osteon {shlex.join(arguments)}` gave no result: {told}"
             )
         last = "\n".join((ended[0].message or "").splitlines()[-LAST_LINES:])
         reason = "" if ended[0].exit_code == EXPECTED else f"{ended[0].reason}\n"  # OOMKilled, say

@@ -170,15 +170,14 @@ def test_a_training_in_a_pod_leaves_its_result_in_the_lake_and_no_pod(
 
 
 def test_what_osteon_says_is_wrong_stands_in_the_error_and_is_not_tried_again(
-    pods: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    snapshot: str, pods: Any, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sources.yaml").write_text(
-        yaml.safe_dump({"sources": [{"name": "x", "kind": "phantom", "licence": "x"}]})
-    )
-    state, (error,) = train("split/none.parquet", tmp_path, monkeypatch, retries=2)
+    seen = json.loads(os.environ["OSTEON_POD_SETTINGS"]) | {"s3_bucket": f"{settings.s3_bucket}-empty"}
+    monkeypatch.setenv("OSTEON_POD_SETTINGS", json.dumps(seen))
+    state, (error,) = train(snapshot, tmp_path, monkeypatch, retries=2)
     kind, text = error
     assert (state, kind) == ("failed", "TrainingError")
-    assert "exit status 1" in text and "split/none.parquet" in text
+    assert "exit status 1" in text and "osteon: " in text.splitlines()[-1] and snapshot in text.splitlines()[-1]
     assert pods() == []
 
 
@@ -225,7 +224,7 @@ def test_a_search_goes_on_after_its_node_was_drained(
     draining.start()
     state, errors = train(snapshot, tmp_path, monkeypatch, "cnn_bilstm", retries=2)
     draining.join(10)
-    assert state == "success" and len(errors) == 1 and "was lost" in errors[0][1]
+    assert state == "success" and len(errors) == 1 and "gave no result" in errors[0][1]
     (key,) = (key for key in lake.keys("models/cnn_bilstm/") if key.endswith("result.json"))
     trials = {trial["trial"]: trial["score"] for trial in lake.get_json(key)["trials"]}
     assert finished and len(trials) > len(finished)
