@@ -1,0 +1,89 @@
+"""The production shape: what `docker compose` would start, and the passwords that it would start it with."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from osteon.settings import ROOT
+
+COMPOSE = ROOT / "docker-compose.yaml"
+SECRET = re.compile(r"PASSWORD|SECRET|KEY")
+ONCE = {"lake", "migrate"}
+"""Services that do one thing and end."""
+
+
+@pytest.fixture
+def services() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
+    return found
+
+
+def env(folder: Path) -> dict[str, str]:
+    """What `make_env` writes into a folder."""
+    path = folder / ".env"
+    runpy.run_path(str(ROOT / "docker" / "make_env.py"))["main"](path)
+    return dict(line.split("=", 1) for line in path.read_text().splitlines())
+
+
+def test_passwords_are_made_once_and_nobody_else_reads_them(tmp_path: Path) -> None:
+    first = env(tmp_path)
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    assert len(set(first.values())) == len(first) and all(len(value) >= 20 for value in first.values())
+    assert env(tmp_path) == first, "a second call changes nothing"
+    (tmp_path / "other").mkdir()
+    assert not set(env(tmp_path / "other").values()) & set(first.values())
+
+
+def test_every_password_comes_from_the_file_and_a_missing_one_stops_it(
+    services: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    made = env(tmp_path)
+    for name, service in services.items():
+        for variable, value in service.get("environment", {}).items():
+            if SECRET.search(variable):
+                needed, optional = re.findall(r"\$\{(\w+):\?", value), re.findall(r"\$\{(OSTEON_\w+):-\}", value)
+                assert (needed or optional) and set(needed) <= made.keys(), f"{name}: {variable}"
+    used = set(re.findall(r"\$\{(\w+):\?", COMPOSE.read_text()))
+    assert used == made.keys()
+
+
+def test_services_are_published_on_loopback_limited_and_watched(services: dict[str, dict[str, Any]]) -> None:
+    for name, service in services.items():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
+        assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
+        waited_for = {other for one in services.values() for other in one.get("depends_on", {})}
+        assert "healthcheck" in service or name in ONCE or name not in waited_for, name
+    assert (
+        "postgres" in waited_for and services["scheduler"]["depends_on"]["api-server"]["condition"] == "service_healthy"
+    )
+
+
+def test_docker_compose_takes_it(tmp_path: Path) -> None:
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
+        pytest.skip("docker compose is not on this machine")
+    env(tmp_path)
+    command = [docker, "compose", "--env-file", str(tmp_path / ".env"), "--file", str(COMPOSE), "config", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "empty").touch()
+    command[command.index("--env-file") + 1] = str(tmp_path / "empty")
+    assert "run `make compose`" in subprocess.run(command, capture_output=True, text=True).stderr
+
+
+@pytest.mark.parametrize("name", ["airflow", "trainer"])
+def test_images_run_as_nobody_in_particular(name: str) -> None:
+    lines = (ROOT / "docker" / f"{name}.Dockerfile").read_text().splitlines()
+    user, _ = [line.split()[1] for line in lines if line.startswith("USER ")][-1].split(":")
+    assert int(user) >= 10_000
+    assert sum(line.startswith("FROM ") for line in lines) == 2, "what builds is not in the image"
+    assert ("airflow" in " ".join(line for line in lines if "uv pip install" in line)) == (name == "airflow")
