@@ -162,7 +162,7 @@ def test_a_training_in_a_pod_leaves_its_result_in_the_lake_and_no_pod(
     assert train(snapshot, tmp_path, monkeypatch) == ("success", [])
     (key,) = (key for key in lake.keys("models/cnn_plain/") if key.endswith("result.json"))
     assert lake.get_json(key)["learnt_from"] > 0
-    assert pods() == []
+    assert none_left(pods)
     start = time.monotonic()
     assert train(snapshot, tmp_path, monkeypatch) == ("success", []) and time.monotonic() - start < 20, (
         "no pod is needed"
@@ -178,7 +178,7 @@ def test_what_osteon_says_is_wrong_stands_in_the_error_and_is_not_tried_again(
     kind, text = error
     assert (state, kind) == ("failed", "TrainingError")
     assert "exit status 1" in text and "osteon: " in text.splitlines()[-1] and snapshot in text.splitlines()[-1]
-    assert pods() == []
+    assert none_left(pods)
 
 
 def test_a_pod_that_takes_too_much_memory_is_named_so_and_tried_again(
@@ -186,7 +186,7 @@ def test_a_pod_that_takes_too_much_memory_is_named_so_and_tried_again(
 ) -> None:
     monkeypatch.setenv("OSTEON_POD_MEMORY", "150Mi")
     state, errors = train(snapshot, tmp_path, monkeypatch, retries=1)
-    assert state == "failed" and len(errors) == 2 and pods() == []
+    assert state == "failed" and len(errors) == 2 and none_left(pods)
     assert all(kind == "TrainingBrokeOffError" and "OOMKilled" in text for kind, text in errors)
 
 
@@ -202,7 +202,7 @@ def test_a_pod_that_cannot_start_says_why(
     monkeypatch.setenv("OSTEON_POD_START_MINUTES", "0.5")
     state, (error,) = train(snapshot, tmp_path, monkeypatch)
     assert state == "failed" and told in error[1]
-    assert pods() == []
+    assert none_left(pods)
 
 
 def test_a_search_goes_on_after_its_node_was_drained(
@@ -229,7 +229,15 @@ def test_a_search_goes_on_after_its_node_was_drained(
     trials = {trial["trial"]: trial["score"] for trial in lake.get_json(key)["trials"]}
     assert finished and len(trials) > len(finished)
     assert {name: trials[name] for name in finished} == finished, "no finished trial ran again"
-    assert pods() == []
+    assert none_left(pods)
+
+
+def none_left(pods: Any) -> bool:
+    """Whether all pods go; Kubernetes takes some seconds to remove what was deleted."""
+    deadline = time.monotonic() + 60
+    while pods() and time.monotonic() < deadline:
+        time.sleep(1)
+    return pods() == []
 
 
 def scores(lake: Lake, state: str) -> dict[str, float]:
