@@ -7,9 +7,11 @@ import pandas as pd
 
 from osteon.images.wavelet import LAZY, WaveletRecipe
 from osteon.lake import Lake
+from osteon.models.network import build
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored
+from osteon.training.fit import logits
 from osteon.training.predictor import Predictor
 from osteon.training.steadiness import CHANGES, steadiness
 from tests.pictures import encode, features_of, radiograph
@@ -44,3 +46,16 @@ def test_a_model_that_looks_for_upright_lines_is_not_steady_when_turned(settings
 def test_a_model_that_always_says_the_same_is_steady(settings: Settings, lake: Lake) -> None:
     found = moved(settings, lake, lambda x, training: np.zeros((len(x), 2)))
     assert found == dict.fromkeys(CHANGES, 0.0)
+
+
+def test_an_image_and_its_mirror_image_get_the_same_answer() -> None:
+    recipe = WaveletRecipe(64, "db2", 2)
+    design = {"blocks": 2, "filters": 8, "growth": 2, "kernel": 3, "block": "plain", "norm": "group", "lstm_layers": 1,
+              "lstm_units": 4, "dropout": 0.2, "learning_rate": 1e-3}  # fmt: skip
+    predictor = Predictor(build(design, recipe.shape, 2), recipe, CLASSES, 1.0)
+    film = radiograph(3, "hand")
+    one, other = predictor.answer([film, np.fliplr(film)])
+    np.testing.assert_allclose(one.classes, other.classes, atol=2e-3)
+    features = recipe.transform(film)[None]
+    sides = [logits(predictor.model, x) for x in (features, recipe.mirrored(features))]
+    assert np.abs(sides[0] - sides[1]).max() > 1e-2, "the network itself tells them apart"

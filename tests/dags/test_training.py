@@ -1,0 +1,38 @@
+"""How a training that ends badly is told, and whether it is tried again."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from osteon import cli
+from osteon.errors import ConfigurationError, TrainingError
+from osteon_airflow.training import TrainingBrokeOffError, failure, run_command
+
+
+def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TrainingError, match=r"exit status 1:\n(.*\n)*osteon: doctor knows lake, mlflow"):
+        run_command(["doctor", "--only", "weather"])
+    monkeypatch.setattr(sys, "executable", "/bin/sh")  # it takes `-m` for an option, and fails in its own way
+    with pytest.raises(TrainingBrokeOffError, match="exit status"):
+        run_command(["train"])
+    assert isinstance(failure(["train"], -9, "Epoch 3"), TrainingBrokeOffError), "killed"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(ConfigurationError("no such model"), 1), (ValueError("a bug"), os.EX_SOFTWARE)]
+)
+def test_the_exit_status_tells_an_expected_error_from_a_bug(
+    error: Exception, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(SystemExit) as ended:
+        cli.entry()
+    assert ended.value.code == status
+    told = capsys.readouterr().err
+    assert str(error) in told and ("Traceback" in told) == (status != 1)
