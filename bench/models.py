@@ -1,7 +1,8 @@
 """The main model, its rivals, its ablations and the model that it replaces, on FracAtlas: every one on the same splits.
 
-`bench/models.py [BUDGET] [SEEDS]`: designs are searched once, with seed 0; each is then fitted anew with every seed.
-Every model learns from all training images. Intervals are those of seed 0, over leakage groups.
+`bench/models.py [BUDGET] [SEEDS] [MODEL...]`: designs are searched once, with seed 0; each is then fitted anew with
+every seed, one network at a time; the main model is also the mean of them all, as Osteon registers it. Every model
+learns from all training images. Intervals are over leakage groups.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,39 +89,51 @@ def contenders(course: training.Course) -> dict[str, Callable[[training.Course],
     }
 
 
-def main(budget: str, seeds: int) -> None:
+def figures_of(scored: Scored) -> dict[str, Any]:
+    """All measures, and the fracture AUROC within hand and leg."""
+    within = {part: scored.measure(np.flatnonzero(scored.parts == part)) for part in ("hand", "leg")}
+    return scored.measure() | {part: found["fracture_auroc"] for part, found in within.items()}
+
+
+def main(budget: str, seeds: int, only: list[str]) -> None:
+    table = Table("model", *COLUMNS, "+-", "fracture AUROC, interval", "weights")
     with store():
         line = Pipeline("models")
         key = snapshot(line)
         courses = [training.Course(line.settings, line.lake, key, budget, seed) for seed in range(seeds)]
-        for course in courses[1:]:
+        for course in courses:
             course._features = courses[0]._features
-        test, rows = courses[0].test, []
+            course.plan = replace(course.plan, members=1)  # a network each; the mean of all has a row of its own
+        test, classes = courses[0].test, courses[0].classes
+
+        def row(name: str, scored: list[Scored], weights: int | None) -> None:
+            figures = [figures_of(one) for one in scored]
+            means = [np.mean([found[column] for found in figures]) for column in COLUMNS]
+            spread = np.std([found["fracture_auroc"] for found in figures])
+            bounds = scored[0].intervals(line.settings.bootstrap_rounds)["fracture_auroc"]
+            table.add_row(name, *map(number, means), number(spread), interval(bounds), str(weights))
+            print(json.dumps({"model": name, "weights": weights, "figures": figures, "interval": bounds}), flush=True)
+
         for name, learn in contenders(courses[0]).items():
-            figures, start = [], time.monotonic()
+            if only and name not in only:
+                continue
+            scored = []
             for course in courses:
                 taught = learn(course)
                 features = course.features(taught.predictor.recipe)[course.rows["test"]]
-                scored = Scored(test, taught.predictor.from_features(features), course.classes)
-                within = {part: scored.measure(np.flatnonzero(test["body_part"] == part)) for part in ("hand", "leg")}
-                figures.append(scored.measure() | {part: found["fracture_auroc"] for part, found in within.items()})
-                if course.seed == 0:
-                    bounds = scored.intervals(line.settings.bootstrap_rounds)
-            rows.append({"model": name, "weights": taught.parameters, "figures": figures, "intervals": bounds})
-            print(json.dumps(rows[-1] | {"seconds": round(time.monotonic() - start)}), flush=True)
+                scored.append(Scored(test, taught.predictor.from_features(features), classes))
+            row(name, scored, taught.parameters)
+            if name == "cnn_bilstm":
+                mean = np.exp(np.mean([np.log(one.probabilities) for one in scored], axis=0))
+                together = Scored(test, mean / mean.sum(axis=1, keepdims=True), classes)
+                row(f"cnn_bilstm, {seeds} networks", [together], seeds * (taught.parameters or 0))
         floor = shortcut_floor(courses[0].images.iloc[courses[0].rows["train"]], test)
-    table = Table(
-        "model", *COLUMNS, "fracture AUROC, interval", "weights", title=f"{len(test)} test images, {seeds} seeds"
-    )
-    for row in rows:
-        means = [np.mean([figures[column] for figures in row["figures"]]) for column in COLUMNS]
-        table.add_row(
-            row["model"], *map(number, means), interval(row["intervals"]["fracture_auroc"]), str(row["weights"])
-        )
-    console = Console(width=None if sys.stdout.isatty() else 180)
+    table.title = f"{len(test)} test images; means over {seeds} seeds, intervals of the first"
+    console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     console.print("shortcut floor:", {name: round(value or 0, 3) for name, value in floor.items()})
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else "standard", int(sys.argv[2]) if len(sys.argv) > 2 else 3)
+    arguments = sys.argv[1:]
+    main(arguments[0] if arguments else "standard", int(arguments[1]) if len(arguments) > 1 else 3, arguments[2:])
