@@ -199,12 +199,18 @@ def train(
     budget: Annotated[str, typer.Option(help="smoke, standard or full")] = "smoke",
     seed: Seed = 0,
     winner: Annotated[str, typer.Option(help="key of the training whose design is changed, or searched from")] = "",
+    files: Annotated[str, typer.Option(help="digest of label map and relabelling rules that must be those here")] = "",
 ) -> None:
     """Search, fit and evaluate a model on a snapshot."""
     from osteon.lake import Lake
     from osteon.training.train import train as train_model
 
     settings = load_settings()
+    if files and files != settings.files_digest():
+        raise ConfigurationError(
+            f"{settings.labels_file} or {settings.relabel_file} is not the one that Airflow has: build the trainer's "
+            "image again"
+        )
     result = train_model(settings, Lake.from_settings(settings), snapshot, model, budget, seed, out, winner)
     typer.echo(json.dumps(result["metrics"]))
 

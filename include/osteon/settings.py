@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -124,6 +125,11 @@ class Settings(BaseSettings):
     mlflow_port: int = Field(5000, ge=1, le=65535)
     smtp_port: int = Field(1025, ge=1, le=65535)
     mail_port: int = Field(8025, ge=1, le=65535, description="the page that shows the mails")
+
+    def files_digest(self) -> str:
+        """Of the files that set what a training learns: label map and relabelling rules. Equal texts, equal digests."""
+        texts = (path.read_bytes() for path in (self.labels_file, self.relabel_file))
+        return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
 
     @field_validator("mail_to", mode="before")
     @classmethod

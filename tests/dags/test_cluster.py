@@ -92,11 +92,9 @@ def pods(
     files["osteon_s3_secret_key"] = settings.s3_secret_key.get_secret_value()
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "osteon-lake"}, "stringData": files}
     kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(secret))
-    none = tmp_path / "relabel.yaml"
-    none.write_text(yaml.safe_dump({"base_models": {}, "default": {}}))
     values = {
         "S3_BUCKET": settings.s3_bucket, "STATE_DIR": str(settings.state_dir), "MODEL_NAME": settings.s3_bucket,
-        "BOOTSTRAP_ROUNDS": "20", "RIVAL_LEAST": "40", "RELABEL_FILE": str(none), "TRAINER": "kubernetes",
+        "BOOTSTRAP_ROUNDS": "20", "RIVAL_LEAST": "40", "TRAINER": "kubernetes",
         "POD_NAMESPACE": namespace, "POD_IMAGE": IMAGE, "POD_GPUS": "0", "POD_CPU": "1", "POD_MEMORY": "3Gi",
         "POD_DISK": "4Gi", "POD_SHARED_MEMORY": "64Mi", "POD_SETTINGS": json.dumps({"s3_endpoint": f"http://{HOST}:{port}"}),
     }  # fmt: skip

@@ -15,6 +15,8 @@ from osteon_airflow.training import TrainingBrokeOffError, failure, run_command
 def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TrainingError, match=r"exit status 1:\n(.*\n)*osteon: doctor knows lake, mlflow"):
         run_command(["doctor", "--only", "weather"])
+    with pytest.raises(TrainingError, match="not the one that Airflow has"):
+        run_command(["train", "--model", "forest", "--snapshot", "x", "--out", "y", "--files", "0123456789abcdef"])
     monkeypatch.setattr(sys, "executable", "/bin/sh")  # it takes `-m` for an option, and fails in its own way
     with pytest.raises(TrainingBrokeOffError, match="exit status"):
         run_command(["train"])
