@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,23 +68,25 @@ def old_model(course: training.Course) -> training.Taught:
     return training.Taught(predictor, {}, int(model.count_params()), epochs)
 
 
-def contenders(course: training.Course) -> dict[str, Callable[[training.Course], training.Taught]]:
-    """By name, what fits a model with a course's seed."""
+def contenders(first: training.Course) -> dict[str, Callable[[training.Course], training.Taught]]:
+    """By name, what fits a model with a course's seed. Designs are searched on the first course, when they are needed."""
 
-    def network(design: dict[str, Any]) -> Callable[[training.Course], training.Taught]:
-        return lambda course: training.learn_design(course, course.learn, design)
+    @cache
+    def found(model: str) -> dict[str, Any]:
+        choose = {"cnn_bilstm": space.cnn_bilstm, "cnn_searched": space.cnn_searched}[model](first.plan.side)
+        design = training.learn_by_search(first, first.learn, model, choose, None).design
+        print(json.dumps({model: design}), flush=True)
+        return design
 
-    main = training.learn_by_search(course, course.learn, "main", space.cnn_bilstm(course.plan.side), None).design
-    searched = training.learn_by_search(
-        course, course.learn, "rival", space.cnn_searched(course.plan.side), None
-    ).design
-    print(json.dumps({"cnn_bilstm": main, "cnn_searched": searched}))
+    def network(model: str, **changes: Any) -> Callable[[training.Course], training.Taught]:
+        return lambda course: training.learn_design(course, course.learn, found(model) | changes)
+
     return {
-        "cnn_bilstm": network(main),
-        "without wavelets": network(main | {"wavelet": LAZY}),
-        "without the LSTM": network(main | {"lstm_layers": 0}),
-        "cnn_searched": network(searched),
-        "cnn_plain": network(space.PLAIN),
+        "cnn_bilstm": network("cnn_bilstm"),
+        "without wavelets": network("cnn_bilstm", wavelet=LAZY),
+        "without the LSTM": network("cnn_bilstm", lstm_layers=0),
+        "cnn_searched": network("cnn_searched"),
+        "cnn_plain": lambda course: training.learn_design(course, course.learn, space.PLAIN),
         "forest": lambda course: training.learn_forest(course, course.learn),
         "old model": old_model,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from osteon.images.wavelet import LAZY
@@ -123,20 +123,11 @@ BASE_START = {
     "lstm_units": 32, "dropout": 0.2, "learning_rate": 1e-3,
 }  # fmt: skip
 """The architecture that inputs are compared with, before a search."""
+_BASE_SMOKE = Budget(
+    search_epochs=2, factor=3, search_images=300, fit_epochs=12, side=48, batch=16, trials=2, widest=32, unseen=False
+)
 BASE_BUDGETS = {
-    "smoke": Budget(
-        search_epochs=2,
-        factor=3,
-        search_images=300,
-        fit_epochs=12,
-        side=48,
-        batch=16,
-        trials=2,
-        widest=32,
-        unseen=False,
-    ),
-    "standard": Budget(
-        search_epochs=3, factor=3, search_images=400, fit_epochs=12, side=64, batch=16, trials=3, widest=32
-    ),
+    "smoke": _BASE_SMOKE,
+    "standard": replace(_BASE_SMOKE, trials=4, unseen=True),
     "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=50),
 }
