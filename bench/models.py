@@ -69,7 +69,7 @@ def old_model(course: training.Course) -> training.Taught:
 
 
 def contenders(first: training.Course) -> dict[str, Callable[[training.Course], training.Taught]]:
-    """By name, what fits a model with a course's seed. Designs are searched on the first course, when they are needed."""
+    """By name, what fits a model with a course's seed. Designs are searched on the first course, when needed."""
 
     @cache
     def found(model: str) -> dict[str, Any]:
