@@ -51,7 +51,7 @@ def request(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
     return ApiClient().sanitize_for_serialization(operator.build_pod_request_obj())
 
 
-def test_a_training_pod_may_do_nothing_but_train(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_pod_may_do_nothing_but_train(airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(
         pod_node_selector={"gpu": "a100"},
         pod_tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
@@ -81,6 +81,6 @@ def test_a_training_pod_may_do_nothing_but_train(monkeypatch: pytest.MonkeyPatch
     assert mounts == {"/work", "/dev/shm", "/run/secrets/osteon"}
 
 
-def test_without_a_gpu_none_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_none_is_asked_for(airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     (container,) = request(load_settings(pod_gpus=0), monkeypatch)["spec"]["containers"]
     assert not any("gpu" in name for name in container["resources"]["limits"])

@@ -9,10 +9,13 @@ import pytest
 
 from osteon import cli
 from osteon.errors import ConfigurationError, TrainingError
-from osteon_airflow.training import TrainingBrokeOffError, failure, run_command
 
 
-def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
+    airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from osteon_airflow.training import TrainingBrokeOffError, failure, run_command
+
     with pytest.raises(TrainingError, match=r"exit status 1:\n(.*\n)*osteon: doctor knows lake, mlflow"):
         run_command(["doctor", "--only", "weather"])
     with pytest.raises(TrainingError, match="not the one that Airflow has"):
