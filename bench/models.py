@@ -74,7 +74,7 @@ def contenders(first: training.Course) -> dict[str, Callable[[training.Course], 
     @cache
     def found(model: str) -> dict[str, Any]:
         choose = {"cnn_bilstm": space.cnn_bilstm, "cnn_searched": space.cnn_searched}[model](first.plan.side)
-        design = training.learn_by_search(first, first.learn, model, choose, None).design
+        design, _ = training.search_design(first, first.learn, model, choose)
         print(json.dumps({model: design}), flush=True)
         return design
 

@@ -57,10 +57,10 @@ def test_every_password_comes_from_the_file_and_a_missing_one_stops_it(
 
 
 def test_services_are_published_on_loopback_limited_and_watched(services: dict[str, dict[str, Any]]) -> None:
+    waited_for = {other for one in services.values() for other in one.get("depends_on", {})}
     for name, service in services.items():
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", [])), name
         assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}, name
-        waited_for = {other for one in services.values() for other in one.get("depends_on", {})}
         assert "healthcheck" in service or name in ONCE or name not in waited_for, name
     assert (
         "postgres" in waited_for and services["scheduler"]["depends_on"]["api-server"]["condition"] == "service_healthy"

@@ -46,13 +46,13 @@ def examine(settings: Settings, sources_file: Path, only: list[str] | None = Non
 
 def _lake(settings: Settings, sources_file: Path) -> list[Line]:
     """Write, read and remove an object: what a stage does."""
-    lake, key, data = Lake.from_settings(settings), f"doctor/{uuid.uuid4().hex}/probe", b"osteon"
+    lake, folder, data = Lake.from_settings(settings), f"doctor/{uuid.uuid4().hex}", b"osteon"
     place = f"{settings.s3_endpoint}/{settings.s3_bucket}"
-    lake.put_bytes(key, data)
+    lake.put_bytes(f"{folder}/probe", data)
     try:
-        same = lake.get_bytes(key) == data
+        same = lake.get_bytes(f"{folder}/probe") == data
     finally:
-        lake.remove_folder(key.rsplit("/", 1)[0])
+        lake.remove_folder(folder)
     return [Line("lake", same, f"{place} takes, gives and removes objects" if same else f"{place} gives other bytes")]
 
 

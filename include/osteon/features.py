@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -20,27 +20,37 @@ from osteon.settings import Settings
 
 VERSION = 1
 Recipe = WaveletRecipe | FourierRecipe
-Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""From a letterboxed square to another of its size."""
 SHARD = 512
 """Images in one shard."""
 
 
-def load_features(
-    settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe: Recipe, change: Change | None = None
-) -> NDArray[np.float16]:
+def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe: Recipe) -> NDArray[np.float16]:
     """Features (n, rows, columns, planes) in the snapshot's order, worked out from the squares that the lake keeps.
 
-    A mended image is read from its copy. Squares go through `change` first, where it is given.
+    A mended image is read from its copy.
     """
-    digests = snapshot["repaired_sha256"].fillna(snapshot["sha256"]).tolist()
-    rows: dict[str, list[int]] = {}  # two broken files may have one mended copy
-    for row, digest in enumerate(digests):
-        rows.setdefault(digest, []).append(row)
-    features = _room(settings, (len(digests), *recipe.shape))
-    for digest, square in _squares(settings, lake, set(digests), recipe.side):
-        features[rows[digest]] = recipe.of_square(square if change is None else change(square))
+    rows = _rows(snapshot)
+    features = _room(settings, (len(snapshot), *recipe.shape))
+    for digest, square in _squares(settings, lake, set(rows), recipe.side):
+        features[rows[digest]] = recipe.of_square(square)
     return features
+
+
+def load_squares(settings: Settings, lake: Lake, snapshot: pd.DataFrame, side: int) -> NDArray[np.uint8]:
+    """Letterboxed squares (n, side, side), grey levels, in the snapshot's order."""
+    rows = _rows(snapshot)
+    squares = np.empty((len(snapshot), side, side), np.uint8)
+    for digest, square in _squares(settings, lake, set(rows), side):
+        squares[rows[digest]] = square
+    return squares
+
+
+def _rows(snapshot: pd.DataFrame) -> dict[str, list[int]]:
+    """Rows of a snapshot by the image that is read: two broken files may have one mended copy."""
+    rows: dict[str, list[int]] = {}
+    for row, digest in enumerate(snapshot["repaired_sha256"].fillna(snapshot["sha256"])):
+        rows.setdefault(digest, []).append(row)
+    return rows
 
 
 def _squares(settings: Settings, lake: Lake, digests: set[str], side: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from kubernetes.client import models as k8s
 
 from osteon.settings import Settings
-from osteon_airflow.training import EXPECTED, LAST_LINES, TrainingBrokeOffError, failure, is_done, order
+from osteon_airflow.training import EXPECTED, LAST_LINES, TrainingBrokeOffError, failure, order
 
 LONGEST = timedelta(hours=12)
 """After that, task and pod are ended."""
@@ -39,7 +39,7 @@ class TrainingPod(KubernetesPodOperator):
 
     def execute(self, context: Any) -> None:
         training = order(self.stage, self.catalog, self.model, self.winner)
-        if is_done(training):
+        if training.done:
             self.log.info("%s was trained before", training.out)
             self._give(context, training.out)
             return
@@ -48,14 +48,17 @@ class TrainingPod(KubernetesPodOperator):
 
     def trigger_reentry(self, context: Any, event: dict[str, Any]) -> None:
         training = order(self.stage, self.catalog, self.model, self.winner)
+        wrong: AirflowException | None = None
         try:
             super().trigger_reentry(context, event)
         except AirflowException as error:
-            if not is_done(training):
-                raise self._failure(training.arguments, event) from error
-            self.log.warning("the pod was lost sight of, but its training ended well: %s", error)
-        if not is_done(training):
+            wrong = error
+        if not training.done:
+            if wrong:
+                raise self._failure(training.arguments, event) from wrong
             raise TrainingBrokeOffError(f"the pod ended well, but the lake has no {training.out}/result.json")
+        if wrong:
+            self.log.warning("the pod was lost sight of, but its training ended well: %s", wrong)
         self._give(context, training.out)
 
     def _give(self, context: Any, out: str) -> None:

@@ -28,10 +28,16 @@ class TrainingBrokeOffError(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """One training: where its result goes, and the arguments of `osteon` that make it."""
+    """One training: where in the lake its result goes, and the arguments of `osteon` that make it."""
 
+    lake: Lake
     out: str
     arguments: list[str]
+
+    @property
+    def done(self) -> bool:
+        """Whether the lake holds the result by now."""
+        return self.lake.exists(f"{self.out}/result.json")
 
 
 def training_task(catalog: Any, models: Any, stage: str = "train", task_id: str = "train", winner: Any = None) -> Any:
@@ -80,12 +86,7 @@ def order(stage: str, catalog: str, model: str, winner: list[str] | None) -> Ord
     out = line.training_key(catalog, model, params["budget"], params["seed"], salt, place)
     command = ["train", "--model", model, "--snapshot", catalog, "--out", out, "--winner", place]
     command += ["--files", line.settings.files_digest()]
-    return Order(out, [*command, "--budget", params["budget"], "--seed", str(params["seed"])])
-
-
-def is_done(training: Order) -> bool:
-    """Whether the lake holds the training's result."""
-    return Lake.from_settings(load_settings()).exists(f"{training.out}/result.json")
+    return Order(line.lake, out, [*command, "--budget", params["budget"], "--seed", str(params["seed"])])
 
 
 def failure(arguments: list[str], status: int | None, told: str) -> Exception:

@@ -1,4 +1,4 @@
-"""Training in pods: what a pod is, and, where a cluster is, that it trains, fails and is found again as it should."""
+"""What a training pod is, and that the manifests keep the schemas of Kubernetes."""
 
 from __future__ import annotations
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from PIL import Image
 
-from osteon.features import Change, load_features
+from osteon.features import load_squares
 from osteon.lake import Lake
 from osteon.settings import Settings
 from osteon.training.evaluate import Scored
 from osteon.training.predictor import Predictor
 
 DEGREES = 5.0
+Change = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""From a letterboxed square to another of its size."""
 
 
 def _exposed(gamma: float) -> Change:
@@ -40,9 +44,10 @@ def steadiness(
     """For each of CHANGES to `images`, of which `before` holds the answers: `change`; `part_kept`, the share of images
     whose body part is called the same; `fracture_moved`, the mean absolute difference in P(fractured | the true part),
     None where no image is judged; and the changed images' `fracture_auroc`."""
+    squares = load_squares(settings, lake, images, predictor.recipe.side)
     rows: list[dict[str, Any]] = []
     for name, change in CHANGES.items():
-        features = load_features(settings, lake, images, predictor.recipe, change)
+        features = np.stack([predictor.recipe.of_square(change(square)) for square in squares])
         after = Scored(images, predictor.from_features(features), before.classes)
         moved = np.abs(after.fracture - before.fracture)[before.judged]
         rows.append(

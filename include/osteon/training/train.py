@@ -87,8 +87,8 @@ class Course:
         self.snapshot = catalogs.snapshot_id(catalog, load_labels(settings.labels_file))
         self.images = catalog[catalog["split"].notna()].reset_index(drop=True)
         self.rows = {name: np.flatnonzero(self.images["split"] == name) for name in catalogs.SPLITS}
-        if any(len(part) == 0 for part in self.rows.values()):
-            sizes = {name: len(part) for name, part in self.rows.items()}
+        sizes = {name: len(part) for name, part in self.rows.items()}
+        if 0 in sizes.values():
             raise TrainingError(f"a split is empty ({sizes}): add images")
         self.classes = ClassList.of(self.images.iloc[self.rows["train"]])
         self.allowed = self.classes.allowed(self.images)
@@ -97,7 +97,6 @@ class Course:
             self.rows[name][self.allowed[self.rows[name]].any(axis=1)] for name in ("train", "val")
         )
         self._features: dict[Recipe, NDArray[np.float16]] = {}
-        sizes = {name: len(part) for name, part in self.rows.items()}
         log.info("images by split: %s; classes: %s", sizes, ", ".join(self.classes.names))
 
     def features(self, recipe: Recipe) -> NDArray[np.float16]:
@@ -144,12 +143,20 @@ class Taught:
 
 def learn_by_search(course: Course, rows: Rows, out: str, choose: space.Choose, start: dict[str, Any] | None) -> Taught:
     """Search the space on a part of the rows, then fit the winner on all of them."""
+    design, trials = search_design(course, rows, out, choose, start)
+    return learn_design(course, rows, design, trials=trials, start=start)
+
+
+def search_design(
+    course: Course, rows: Rows, out: str, choose: space.Choose, start: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The best design of a space on a part of the rows, and the trials."""
     from osteon.training.search import search
 
     prepare_devices()
     plan, seed = course.plan, course.seed
     few = rows[sample_groups(course.images["group"].iloc[rows], plan.search_images, seed)]
-    design, trials = search(
+    return search(
         course.lake,
         lambda design: course.lesson(design, few),
         choose=choose,
@@ -160,7 +167,6 @@ def learn_by_search(course: Course, rows: Rows, out: str, choose: space.Choose, 
         start=start,
         min_completed=course.settings.min_completed_trials,
     )
-    return learn_design(course, rows, design, trials=trials, start=start)
 
 
 def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: Any) -> Taught:
