@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Where a machine forbids bytecode, every process would read TensorFlow's and Airflow's sources anew: 16 s instead of 6.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all up down compose lint bench bench-quality bench-inspection bench-models bench-cost lock
+.PHONY: help setup setup-dev demo test test-all up down compose lint bench bench-quality bench-inspection bench-models bench-proxy bench-cost lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -63,6 +65,9 @@ bench-inspection: setup-dev  ## inspection against cleanvision, where the real a
 
 bench-models: setup-dev  ## the main model, its rivals, its ablations and the old model on FracAtlas (hours on 2 cores)
 	@$(BIN)/python bench/models.py standard 3
+
+bench-proxy: setup-dev  ## whether searching at half the side ranks designs as the whole side does
+	@$(BIN)/python bench/proxy.py
 
 bench-cost: setup-dev  ## CPU seconds of a search against the old model, where the real archives are
 	@$(BIN)/python bench/cost.py

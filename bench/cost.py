@@ -1,6 +1,7 @@
 """CPU seconds of a search, trials times epochs alike: Osteon's space against the model that it replaces.
 
-Both look at the same images, once transformed. The old pipeline is given that, too, though it had no such cache.
+Both look at the same images, Osteon at the side at which it searches. Both read them transformed, though the old
+pipeline had no such cache.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ def main(budget: str) -> None:
         rows = course.learn[: course.plan.search_images]
         old = course.features(OldRecipe())  # type: ignore[arg-type]
         designs = [space.cnn_bilstm(course.plan.side)(Drawn(seed)) for seed in range(TRIALS)]
-        for design in designs:
-            course.features(course.recipe(design))
+        recipes = [course.recipe(design, course.plan.search_side) for design in designs]
+        for recipe in recipes:
+            course.features(recipe)
 
         def trial(model: Any, lesson: Lesson, augment: Any) -> None:
             train = dataset(lesson, lesson.train, course.plan.batch, 0, augment)
@@ -57,9 +59,9 @@ def main(budget: str) -> None:
             trial(build_old(old.shape[1:], lesson.classes), lesson, None)
 
         def ours(seed: int) -> None:
-            design = designs[seed]
-            lesson = course.lesson(design, rows)
-            trial(network.build(design, lesson.shape, lesson.classes), lesson, of_wavelets(course.recipe(design), 0))
+            lesson = course.lesson(recipes[seed], rows)
+            model = network.build(designs[seed], lesson.shape, lesson.classes)
+            trial(model, lesson, of_wavelets(recipes[seed], 0))
 
         theirs(0)  # what is loaded once
         seconds = {}

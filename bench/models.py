@@ -74,7 +74,7 @@ def contenders(first: training.Course) -> dict[str, Callable[[training.Course], 
     @cache
     def found(model: str) -> dict[str, Any]:
         choose = {"cnn_bilstm": space.cnn_bilstm, "cnn_searched": space.cnn_searched}[model](first.plan.side)
-        design, _ = training.search_design(first, first.learn, model, choose)
+        design, _ = training.search_of(first, first.learn, model, choose).run(min_completed=1)
         print(json.dumps({model: design}), flush=True)
         return design
 

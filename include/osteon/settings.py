@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     # Training.
     unknown_fracture: str = Field("marginal", pattern="^(marginal|leave-out)$")
     min_completed_trials: int = Field(2, ge=1, description="a search with fewer completed trials fails")
+    search_host: str = Field(
+        "127.0.0.1", description="address of this machine at which processes that help with a search reach it"
+    )
+    search_port: int = Field(0, ge=0, le=65535, description="its port, or 0: any that is free")
+    search_patience: float = Field(
+        10, gt=0, description="minutes for which a process that helps with a search waits for the one that leads it"
+    )
     rival_share: float = Field(0.1, gt=0, le=1, description="share of the training images that rivals learn from")
     rival_least: int = Field(200, ge=1, description="training images that rivals learn from at least, where there are")
     feature_memory: int = Field(1 << 30, ge=0, description="bytes; larger features are read from a file, not memory")

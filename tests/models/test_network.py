@@ -27,9 +27,14 @@ def test_the_lstm_reads_as_many_steps_as_the_feature_map_has_rows() -> None:
     assert model.output_shape == (None, 5)
 
 
-def test_a_feature_map_of_one_row_is_refused() -> None:
+def test_pooling_leaves_the_lstm_a_sequence() -> None:
+    model = build({**ARCHITECTURE, "blocks": 3}, (8, 8, 4), 5)
+    assert model.get_layer("rows_as_time_steps").output.shape[1] == 2
+
+
+def test_features_of_one_row_are_refused() -> None:
     with pytest.raises(TrainingError, match="at least 2"):
-        build({**ARCHITECTURE, "blocks": 3}, (8, 8, 4), 5)
+        build(ARCHITECTURE, (1, 8, 4), 5)
 
 
 def test_with_one_allowed_class_the_loss_is_the_sparse_categorical_cross_entropy() -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import replace
 from typing import Any
@@ -19,9 +20,10 @@ from osteon.errors import TrainingError
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models.space import Budget
+from osteon.training import workers
 from osteon.training.augment import of_wavelets
 from osteon.training.fit import Lesson
-from osteon.training.search import Candidates, search
+from osteon.training.search import Candidates, Search
 
 RECIPE = WaveletRecipe(16)
 BUDGET = Budget(search_epochs=2, factor=2, search_images=60, fit_epochs=1, side=16, batch=16)
@@ -45,11 +47,15 @@ def lesson() -> Lesson:
     return Lesson(features.astype(np.float16), np.eye(2, dtype=np.float32)[kind], np.arange(60), np.arange(60, 90))
 
 
-def look(lake: Lake, data: str, start: dict[str, Any] | None = None, **changes: Any) -> Any:
+def searching(lake: Lake, data: str, **changes: Any) -> Search:
     learnt = lesson()
-    keywords: dict[str, Any] = {"choose": choose, "budget": BUDGET, "seed": 0, "min_completed": 2} | changes
     augment = lambda design, seed: of_wavelets(RECIPE, seed)  # noqa: E731
-    return search(lake, lambda design: learnt, augment=augment, data=data, start=start, **keywords)
+    keywords: dict[str, Any] = {"choose": choose, "budget": BUDGET, "seed": 0} | changes
+    return Search(lake=lake, lesson=lambda design: learnt, augment=augment, data=data, **keywords)
+
+
+def look(lake: Lake, data: str, start: dict[str, Any] | None = None, min_completed: int = 2, **changes: Any) -> Any:
+    return searching(lake, data, **changes).run(start=start, min_completed=min_completed)
 
 
 def test_a_search_that_is_broken_off_three_times_gives_what_it_would_have_given(
@@ -100,6 +106,63 @@ def test_a_search_whose_trials_fail_says_so(lake: Lake, monkeypatch: pytest.Monk
     monkeypatch.setattr(Candidates, "fit", failing)
     with pytest.raises(TrainingError, match="out of memory"):
         look(lake, "failing")
+
+
+HELPER = """
+    import sys, time
+    from osteon.lake import Lake
+    from osteon.settings import load_settings
+    from osteon.training import workers
+    from osteon.training.search import Candidates
+    from tests.training.test_search import searching
+    search = searching(Lake.from_settings(load_settings()), "shared")
+    workers.BEAT = 0.5
+    print("waits", flush=True)
+"""
+STUCK = """
+    def fit(*arguments, **keywords):
+        print("fits", flush=True)
+        time.sleep(600)
+    Candidates.fit = fit
+"""
+
+
+def helper(environment: dict[str, str], also: str = "") -> subprocess.Popen[str]:
+    """A process that helps with the search of "shared" as soon as somebody leads it."""
+    code = textwrap.dedent(HELPER) + textwrap.dedent(also) + "print(search.help('helper', 60))"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout and process.stdout.readline() == "waits\n"
+    return process
+
+
+def test_another_process_helps_with_a_search(lake: Lake, environment: dict[str, str]) -> None:
+    with helper(environment) as process:
+        search = searching(lake, "shared")
+        _, trials = search.run(min_completed=2, host="127.0.0.1")
+        ran = int(process.communicate(timeout=60)[0].split()[-1])
+    _, alone = look(lake, "alone")
+    assert {trial["trial"] for trial in trials} == {trial["trial"] for trial in alone}
+    assert trials[0].keys() == alone[0].keys()
+    by = [trial["worker"] for trial in trials]
+    assert set(by) == {"tuner0", "helper"} and by.count("helper") == ran
+    assert workers.leader(lake, search.study) == ""
+
+
+def test_the_trial_of_a_helper_that_is_lost_is_run_again(
+    lake: Lake, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "SILENCE", 3.0)
+    with helper(environment, STUCK) as process:
+
+        def kill() -> None:
+            assert process.stdout and process.stdout.readline() == "fits\n"
+            process.kill()
+
+        killing = threading.Thread(target=kill)
+        killing.start()
+        _, trials = searching(lake, "shared").run(min_completed=2, host="127.0.0.1")
+        killing.join()
+    assert len(trials) == 5 and {trial["worker"] for trial in trials} == {"tuner0"}
 
 
 @pytest.mark.slow

@@ -8,14 +8,17 @@ from osteon.errors import TrainingError
 
 FEATURE_MAP = "feature_map"
 """Name of the layer whose output the head reads."""
+STEPS = 2
+"""Rows that a feature map keeps at least."""
 
 
 def build(design: dict[str, Any], shape: tuple[int, int, int], classes: int) -> Any:
     """A compiled `keras.Model` from features (rows, columns, planes) to logits (classes).
 
     Each row of the last feature map is one time step of `lstm_layers` bidirectional LSTMs, so the sequence's length is
-    the number of rows. Raises `TrainingError` when that is below 2: a recurrent layer has nothing to read then. With no
-    LSTM layer the feature map is pooled, or, where the design has `dense` units, flattened into a dense layer.
+    the number of rows. Pooling stops where it would leave fewer than `STEPS`. Raises `TrainingError` when the features
+    themselves have fewer: a recurrent layer has nothing to read then. With no LSTM layer the feature map is pooled, or,
+    where the design has `dense` units, flattened into a dense layer.
     """
     import keras
 
@@ -24,14 +27,13 @@ def build(design: dict[str, Any], shape: tuple[int, int, int], classes: int) -> 
     x = inputs
     for block in range(design["blocks"]):
         x = _block(x, design["filters"] * design["growth"] ** block, design)
-        x = layers.MaxPooling2D(2)(x)
+        if x.shape[1] >= 2 * STEPS:
+            x = layers.MaxPooling2D(2)(x)
     x = layers.Activation("linear", name=FEATURE_MAP)(x)
     if design["lstm_layers"]:
         rows, columns, channels = x.shape[1:]
-        if rows < 2:
-            raise TrainingError(
-                f"the feature map has {rows} row: a sequence needs at least 2; use fewer blocks or a larger image"
-            )
+        if rows < STEPS:
+            raise TrainingError(f"features of {rows} row: a sequence needs at least {STEPS}; use a lower level")
         x = layers.Reshape((rows, columns * channels), name="rows_as_time_steps")(x)
         x = layers.TimeDistributed(layers.Dense(2 * design["lstm_units"], activation="relu"))(x)
         for _ in range(design["lstm_layers"]):
@@ -45,6 +47,7 @@ def build(design: dict[str, Any], shape: tuple[int, int, int], classes: int) -> 
     outputs = layers.Dense(classes, name="logits", dtype="float32")(x)
     model = keras.Model(inputs, outputs)
     model.compile(keras.optimizers.Adam(design["learning_rate"]), loss=marginal_cross_entropy)
+    model.optimizer.build(model.trainable_variables)  # else Keras does within the first step, and traces that twice
     return model
 
 

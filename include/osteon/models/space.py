@@ -27,6 +27,8 @@ class Budget:
     fit_epochs: int
     side: int = 128
     """Pixels of the letterboxed square."""
+    search_side: int = 64
+    """The same while searching: half the side costs a quarter, and ranks designs alike (`bench/proxy.py`)."""
     members: int = 1
     """How often the design that was found is fitted, each time with another seed: the model is their mean."""
     batch: int = 32
@@ -43,7 +45,9 @@ class Budget:
 BUDGETS = {
     "smoke": Budget(search_epochs=2, factor=2, search_images=400, fit_epochs=40, side=64, ablations=False),
     "standard": Budget(search_epochs=9, factor=3, search_images=1000, fit_epochs=50, members=2),
-    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=120, side=256, members=5),
+    "full": Budget(
+        search_epochs=27, factor=3, search_images=10_000, fit_epochs=120, side=256, search_side=128, members=5
+    ),
 }
 
 

@@ -85,7 +85,7 @@ def train_base(
     start = time.monotonic()
     import keras
 
-    from osteon.training.search import search
+    from osteon.training.search import Search
 
     prepare_devices()
     labels = load_labels(settings.labels_file)
@@ -121,16 +121,16 @@ def train_base(
     planes = max(INPUTS, key=lambda name: ablation[name]["val_auroc"] or 0.0)
     recipe, x = every.only(planes, features)
     lesson = Lesson(x, allowed, sample["train"], rows["val"])
-    design, trials = search(
-        lake,
-        lambda design: lesson,
+    search = Search(
+        lake=lake,
+        lesson=lambda design: lesson,
         choose=base_space(plan.widest),
         augment=lambda design, seed: of_planes(seed),
         budget=plan,
         seed=seed,
         data=out,
-        min_completed=settings.min_completed_trials,
     )
+    design, trials = search.run(min_completed=settings.min_completed_trials)
     predictor = learn(recipe, x, design, rows)
     test, chance = images.iloc[rows["test"]], predictor.chance(rule.answer, x[rows["test"]])
     lake.put_table(f"{out}/images.parquet", images[["sha256", "source", "licence", "body_part", "split", "target"]])

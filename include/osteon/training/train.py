@@ -6,7 +6,7 @@ import logging
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -31,20 +31,31 @@ from osteon.training.predictor import Predictor
 from osteon.training.sampling import Rows, prepare_devices, sample_groups
 from osteon.training.steadiness import steadiness
 
-VERSION = 4
+if TYPE_CHECKING:
+    from osteon.training.search import Search
+
+VERSION = 5
 log = logging.getLogger(__name__)
 
 
 def train(
-    settings: Settings, lake: Lake, snapshot_key: str, model: str, budget: str, seed: int, out: str, winner: str = ""
+    settings: Settings,
+    lake: Lake,
+    snapshot_key: str,
+    model: str,
+    budget: str,
+    seed: int,
+    out: str,
+    winner: str = "",
+    helped: bool = False,
 ) -> dict[str, Any]:
     """Train `model` and leave it under `out` in the lake; `result.json` is written last.
 
     A base model learns from a catalog that needs no splits, every other from a snapshot. An ablation changes the design
     of the main model that was trained under `winner`; for the main model itself, `winner` is the champion, whose design
-    the search starts with. Where `result.json` exists it is returned and nothing is done. The test split is used once,
-    at the end. Raises `ConfigurationError` for an unknown model or budget, `TrainingError` when the data cannot carry a
-    model.
+    the search starts with, and which other processes may help with if it is `helped` (`help_search`). Where
+    `result.json` exists it is returned and nothing is done. The test split is used once, at the end. Raises
+    `ConfigurationError` for an unknown model or budget, `TrainingError` when the data cannot carry a model.
     """
     base_models = tuple(load_rules(settings.relabel_file, load_labels(settings.labels_file)).base_models)
     known = (MAIN, *RIVALS, *ABLATIONS, *base_models)
@@ -64,9 +75,9 @@ def train(
     if model == "forest":
         taught = learn_forest(course, rows)
     elif model == MAIN:
-        taught = learn_by_search(course, rows, out, space.cnn_bilstm(course.plan.side), before)
+        taught = learn_by_search(course, rows, out, space.cnn_bilstm(course.plan.side), before, helped)
     elif model == "cnn_searched":
-        taught = learn_by_search(course, rows, out, space.cnn_searched(course.plan.side), None)
+        taught = learn_by_search(course, rows, out, space.cnn_searched(course.plan.side))
     elif model == "cnn_plain":
         taught = learn_design(course, rows, PLAIN)
     elif before is None:
@@ -75,6 +86,19 @@ def train(
         changes: dict[str, dict[str, Any]] = {"no_wavelets": {"wavelet": LAZY}, "no_recurrence": {"lstm_layers": 0}}
         taught = learn_design(course, rows, before | changes.get(model, {}))
     return _finish(course, model, taught, rows, out, start)
+
+
+def help_search(
+    settings: Settings, lake: Lake, snapshot_key: str, budget: str, seed: int, out: str, worker: str
+) -> int:
+    """Run trials of the main model's search, which another process leads: `train` with the same arguments. Returns how
+    many it ran when the search is finished, or when nobody has led it for `search_patience` minutes."""
+    if lake.exists(f"{out}/result.json"):
+        return 0
+    course = Course(settings, lake, snapshot_key, budget, seed)
+    prepare_devices()
+    search = search_of(course, course.learn, out, space.cnn_bilstm(course.plan.side))
+    return search.help(worker, 60 * settings.search_patience)
 
 
 class Course:
@@ -115,11 +139,12 @@ class Course:
     def test(self) -> pd.DataFrame:
         return self.images.iloc[self.rows["test"]].reset_index(drop=True)
 
-    def recipe(self, design: dict[str, Any]) -> WaveletRecipe:
-        return WaveletRecipe(self.plan.side, design["wavelet"], design["level"])
+    def recipe(self, design: dict[str, Any], side: int | None = None) -> WaveletRecipe:
+        """What a design looks at, at the budget's side or another."""
+        return WaveletRecipe(side or self.plan.side, design["wavelet"], design["level"])
 
-    def lesson(self, design: dict[str, Any], rows: Rows) -> Lesson:
-        return Lesson(self.features(self.recipe(design)), self.allowed, rows, self.check)
+    def lesson(self, recipe: WaveletRecipe, rows: Rows) -> Lesson:
+        return Lesson(self.features(recipe), self.allowed, rows, self.check)
 
     def calibrated(self, model: Any, recipe: Recipe) -> Predictor:
         """A model that has learnt, calibrated on the validation split."""
@@ -141,31 +166,44 @@ class Taught:
     """The design that its search started with."""
 
 
-def learn_by_search(course: Course, rows: Rows, out: str, choose: space.Choose, start: dict[str, Any] | None) -> Taught:
+def learn_by_search(
+    course: Course,
+    rows: Rows,
+    out: str,
+    choose: space.Choose,
+    start: dict[str, Any] | None = None,
+    helped: bool = False,
+) -> Taught:
     """Search the space on a part of the rows, then fit the winner on all of them."""
-    design, trials = search_design(course, rows, out, choose, start)
+    prepare_devices()
+    settings = course.settings
+    design, trials = search_of(course, rows, out, choose).run(
+        min_completed=settings.min_completed_trials,
+        start=start,
+        host=settings.search_host if helped else "",
+        port=settings.search_port,
+    )
     return learn_design(course, rows, design, trials=trials, start=start)
 
 
-def search_design(
-    course: Course, rows: Rows, out: str, choose: space.Choose, start: dict[str, Any] | None = None
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The best design of a space on a part of the rows, and the trials."""
-    from osteon.training.search import search
+def search_of(course: Course, rows: Rows, out: str, choose: space.Choose) -> Search:
+    """The search of a space on a part of the rows, at the side for searching."""
+    from osteon.training.search import Search
 
-    prepare_devices()
-    plan, seed = course.plan, course.seed
-    few = rows[sample_groups(course.images["group"].iloc[rows], plan.search_images, seed)]
-    return search(
-        course.lake,
-        lambda design: course.lesson(design, few),
+    plan = course.plan
+    few = rows[sample_groups(course.images["group"].iloc[rows], plan.search_images, course.seed)]
+
+    def recipe(design: dict[str, Any]) -> WaveletRecipe:
+        return course.recipe(design, plan.search_side)
+
+    return Search(
+        lake=course.lake,
+        lesson=lambda design: course.lesson(recipe(design), few),
         choose=choose,
-        augment=lambda design, seed: of_wavelets(course.recipe(design), seed),
+        augment=lambda design, seed: of_wavelets(recipe(design), seed),
         budget=plan,
-        seed=seed,
+        seed=course.seed,
         data=out,
-        start=start,
-        min_completed=course.settings.min_completed_trials,
     )
 
 
@@ -177,7 +215,8 @@ def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: A
     import keras
 
     prepare_devices()
-    recipe, lesson = course.recipe(design), course.lesson(design, rows)
+    recipe = course.recipe(design)
+    lesson = course.lesson(recipe, rows)
     members, epochs = [], []
     for number in range(course.plan.members):
         seed = course.seed + 1000 * number
