@@ -10,6 +10,7 @@ import json
 import random
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
@@ -34,6 +35,9 @@ class Drawn:
 
     def Int(self, name: str, least: int, most: int) -> int:  # noqa: N802 - KerasTuner's names
         return self.random.randint(least, most)
+
+    def conditional_scope(self, name: str, values: list[Any]) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def Choice(self, name: str, values: list[Any]) -> Any:  # noqa: N802
         return self.random.choice(values)

@@ -14,7 +14,7 @@ from osteon_airflow.form import params
 from osteon_airflow.mail import FailureMail, notice_teller, quality_teller
 from osteon_airflow.questions import approve, ask
 from osteon_airflow.stages import RETRY_POLICY, credentials, param, pipeline
-from osteon_airflow.training import training_task
+from osteon_airflow.training import helping_task, training_task
 
 SETTINGS = load_settings()
 MANIFESTS = Asset("osteon_manifests")  # its state store remembers the last good manifest of each source
@@ -135,13 +135,14 @@ def xray_weekly() -> None:
     relabelled = relabel(reviewed, trained)
     snapshot = split(answers(relabelled, ask(questions(relabelled)).output))
     main = training_task(snapshot, [MAIN])
+    helped = helping_task(snapshot)
     rivals = training_task(snapshot, list(RIVALS), task_id="train_rivals")
     ablations = training_task(snapshot, list_ablations(main), task_id="train_ablations", winner=main)
     compared = compare(main, rivals, ablations)
     registered = [register(main, compared, approve(approvals(main, compared)).output), register_base(trained)]
     # The report tells of a stopped run as well; `finished` is what a failure on either side of it fails.
     reported = report()
-    registered >> reported
+    [*registered, helped] >> reported
     [*registered, reported] >> EmptyOperator(task_id="finished", trigger_rule=TriggerRule.NONE_FAILED)
 
 

@@ -63,6 +63,7 @@ def run_command(
     require_approval: Annotated[
         bool, typer.Option("--require-approval", help="wait for a person before a better model becomes champion")
     ] = False,
+    workers: Annotated[int, typer.Option(min=1, help="processes, or pods, that search the main model")] = 1,
     seed: Seed = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the summary to this file")] = None,
 ) -> None:
@@ -81,6 +82,7 @@ def run_command(
         "force_retrain": force_retrain,
         "ask": ask,
         "require_approval": require_approval,
+        "workers": workers,
         "seed": seed,
     }
     outcome = run_dag(settings, conf)
@@ -200,9 +202,12 @@ def train(
     seed: Seed = 0,
     winner: Annotated[str, typer.Option(help="key of the training whose design is changed, or searched from")] = "",
     files: Annotated[str, typer.Option(help="digest of label map and relabelling rules that must be those here")] = "",
+    helped: Annotated[bool, typer.Option("--helped", help="let other processes help with the search")] = False,
+    helper: Annotated[str, typer.Option(help="only help with such a search, under this name")] = "",
 ) -> None:
     """Search, fit and evaluate a model on a snapshot."""
     from osteon.lake import Lake
+    from osteon.training.train import help_search
     from osteon.training.train import train as train_model
 
     settings = load_settings()
@@ -211,7 +216,13 @@ def train(
             f"{settings.labels_file} or {settings.relabel_file} is not the one that Airflow has: build the trainer's "
             "image again"
         )
-    result = train_model(settings, Lake.from_settings(settings), snapshot, model, budget, seed, out, winner)
+    lake = Lake.from_settings(settings)
+    if helper:
+        ran = help_search(settings, lake, snapshot, budget, seed, out, helper)
+        lake.put_json(f"{out}/helpers/{helper}.json", {"trials": ran})
+        typer.echo(f"{ran} trials")
+        return
+    result = train_model(settings, lake, snapshot, model, budget, seed, out, winner, helped)
     typer.echo(json.dumps(result["metrics"]))
 
 

@@ -33,5 +33,8 @@ def params(settings: Settings) -> dict[str, Param]:
             title="Require approval",
             description="wait for a person before a better model becomes champion",
         ),
+        "workers": Param(
+            1, type="integer", minimum=1, maximum=32, title="Workers", description="processes that search, or pods"
+        ),
         "seed": Param(0, type="integer", minimum=0, title="Seed", description="of the split and the training"),
     }

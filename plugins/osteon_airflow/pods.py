@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from kubernetes.client import models as k8s
 
 from osteon.settings import Settings
-from osteon_airflow.training import EXPECTED, LAST_LINES, TrainingBrokeOffError, failure, order
+from osteon_airflow.training import EXPECTED, LAST_LINES, Order, TrainingBrokeOffError, failure, order
 
 LONGEST = timedelta(hours=12)
 """After that, task and pod are ended."""
@@ -31,14 +31,26 @@ class TrainingPod(KubernetesPodOperator):
     `TrainingError` with its last lines where `osteon` says what is wrong, `TrainingBrokeOffError` for all else.
     """
 
-    template_fields = (*KubernetesPodOperator.template_fields, "catalog", "model", "winner")
+    template_fields = (*KubernetesPodOperator.template_fields, "catalog", "model", "winner", "helper")
 
-    def __init__(self, *, stage: str, catalog: str, model: str, winner: list[str] | None = None, **pod: Any) -> None:
+    def __init__(
+        self,
+        *,
+        stage: str,
+        catalog: str,
+        model: str,
+        winner: list[str] | None = None,
+        helper: int = 0,
+        **pod: Any,
+    ) -> None:
         super().__init__(**pod)
-        self.stage, self.catalog, self.model, self.winner = stage, catalog, model, winner
+        self.stage, self.catalog, self.model, self.winner, self.helper = stage, catalog, model, winner, helper
+
+    def _order(self) -> Order:
+        return order(self.stage, self.catalog, self.model, self.winner, self.helper)
 
     def execute(self, context: Any) -> None:
-        training = order(self.stage, self.catalog, self.model, self.winner)
+        training = self._order()
         if training.done:
             self.log.info("%s was trained before", training.out)
             self._give(context, training.out)
@@ -47,7 +59,7 @@ class TrainingPod(KubernetesPodOperator):
         super().execute(context)
 
     def trigger_reentry(self, context: Any, event: dict[str, Any]) -> None:
-        training = order(self.stage, self.catalog, self.model, self.winner)
+        training = self._order()
         wrong: AirflowException | None = None
         try:
             super().trigger_reentry(context, event)
@@ -56,7 +68,7 @@ class TrainingPod(KubernetesPodOperator):
         if not training.done:
             if wrong:
                 raise self._failure(training.arguments, event) from wrong
-            raise TrainingBrokeOffError(f"the pod ended well, but the lake has no {training.out}/result.json")
+            raise TrainingBrokeOffError(f"the pod ended well, but the lake has no {training.out}/{training.result}")
         if wrong:
             self.log.warning("the pod was lost sight of, but its training ended well: %s", wrong)
         self._give(context, training.out)

@@ -28,16 +28,18 @@ class TrainingBrokeOffError(Exception):
 
 @dataclass(frozen=True)
 class Order:
-    """One training: where in the lake its result goes, and the arguments of `osteon` that make it."""
+    """One training, or help with its search: where in the lake the training goes, the arguments of `osteon`, and what
+    that leaves there last."""
 
     lake: Lake
     out: str
     arguments: list[str]
+    result: str = "result.json"
 
     @property
     def done(self) -> bool:
         """Whether the lake holds the result by now."""
-        return self.lake.exists(f"{self.out}/result.json")
+        return self.lake.exists(f"{self.out}/{self.result}")
 
 
 def training_task(catalog: Any, models: Any, stage: str = "train", task_id: str = "train", winner: Any = None) -> Any:
@@ -64,6 +66,30 @@ def training_task(catalog: Any, models: Any, stage: str = "train", task_id: str 
     return train.partial(catalog=catalog, winner=winner).expand(model=models)
 
 
+def helping_task(snapshot: Any) -> Any:
+    """A task for each of the run's workers but the first: a process or pod that helps to search the main model."""
+    settings = load_settings()
+
+    @task
+    def list_helpers(snapshot: str) -> list[int]:
+        return list(range(1, get_current_context()["params"]["workers"]))
+
+    helpers = list_helpers(snapshot)
+    if settings.trainer == "kubernetes":
+        from osteon_airflow.pods import TrainingPod, pod_arguments
+
+        pod = TrainingPod.partial(
+            task_id="help_search", stage="train", catalog=snapshot, model=MAIN, **pod_arguments(settings)
+        )
+        return pod.expand(helper=helpers)
+
+    @task
+    def help_search(snapshot: str, helper: int) -> None:
+        run_command(order("train", snapshot, MAIN, None, helper).arguments)
+
+    return help_search.partial(snapshot=snapshot).expand(helper=helpers)
+
+
 def doctor_pod() -> None:
     """A task that examines a training pod: whether it reaches the lake, and sees its GPU."""
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
@@ -74,8 +100,9 @@ def doctor_pod() -> None:
     KubernetesPodOperator(task_id="pod", arguments=["doctor", *only], **pod_arguments(load_settings()))
 
 
-def order(stage: str, catalog: str, model: str, winner: list[str] | None) -> Order:
-    """What the current DAG run wants trained. Skips the task when the run stops before `stage`."""
+def order(stage: str, catalog: str, model: str, winner: list[str] | None, helper: int = 0) -> Order:
+    """What the current DAG run wants trained, or the part of a helper. Skips the task when the run stops before
+    `stage`."""
     from osteon_airflow.stages import pipeline
 
     line = pipeline(stage)
@@ -86,7 +113,11 @@ def order(stage: str, catalog: str, model: str, winner: list[str] | None) -> Ord
     out = line.training_key(catalog, model, params["budget"], params["seed"], salt, place)
     command = ["train", "--model", model, "--snapshot", catalog, "--out", out, "--winner", place]
     command += ["--files", line.settings.files_digest()]
-    return Order(line.lake, out, [*command, "--budget", params["budget"], "--seed", str(params["seed"])])
+    command += ["--budget", params["budget"], "--seed", str(params["seed"])]
+    if helper:
+        name = f"tuner{helper}"  # KerasTuner's names; the one that leads is tuner0
+        return Order(line.lake, out, [*command, "--helper", name], f"helpers/{name}.json")
+    return Order(line.lake, out, [*command, "--helped"] if model == MAIN and params["workers"] > 1 else command)
 
 
 def failure(arguments: list[str], status: int | None, told: str) -> Exception:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import uuid
 
 import pytest
 
 from osteon import cli
 from osteon.errors import ConfigurationError, TrainingError
+from osteon.models.space import MAIN
 
 
 def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
@@ -24,6 +26,27 @@ def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
     with pytest.raises(TrainingBrokeOffError, match="exit status"):
         run_command(["train"])
     assert isinstance(failure(["train"], -9, "Epoch 3"), TrainingBrokeOffError), "killed"
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_main_model_is_searched_by_as_many_as_asked_for(
+    workers: int, airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from osteon.pipeline import Pipeline
+    from osteon_airflow import stages, training
+
+    line, out = Pipeline("test"), f"models/cnn_bilstm/{uuid.uuid4()}"
+    monkeypatch.setattr(line, "training_key", lambda *inputs: out)
+    monkeypatch.setattr(line, "start_from", lambda sources: "")
+    monkeypatch.setattr(stages, "pipeline", lambda stage: line)
+    params = {"budget": "smoke", "seed": 0, "force_retrain": False, "sources": "x", "workers": workers}
+    monkeypatch.setattr(training, "get_current_context", lambda: {"params": params, "run_id": "y"})
+    assert ("--helped" in training.order("train", "split/x", MAIN, None).arguments) == (workers > 1)
+    assert "--helped" not in training.order("train", "split/x", "forest", None).arguments
+    help = training.order("train", "split/x", MAIN, None, helper=2)
+    assert help.arguments[-2:] == ["--helper", "tuner2"] and not help.done
+    line.lake.put_json(f"{out}/helpers/tuner2.json", {"trials": 0})
+    assert help.done
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,11 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
     for before, after in pairwise(order):
         assert after in dag.get_task(before).downstream_task_ids, (before, after)
     assert dag.get_task("finished").upstream_task_ids == {"register", "register_base", "report"}
+    helpers = dag.get_task("help_search")
+    assert helpers.upstream_task_ids == {"split", "list_helpers"} and helpers.downstream_task_ids == {"report"}
     assert dag.max_active_runs == 1 and not dag.catchup
-    assert set(dag.params) == {"sources", "budget", "stop_after", "force_retrain", "ask", "require_approval", "seed"}
+    form = "sources budget stop_after force_retrain ask require_approval workers seed"
+    assert set(dag.params) == set(form.split())
     assert len((ROOT / "dags" / "xray_weekly.py").read_text().splitlines()) < 150
 
 

@@ -1,0 +1,64 @@
+"""A search by one process and by several: the same number of trials, in how much time?
+
+`bench/workers.py [BUDGET] [WORKERS]`. Efficiency is the time of one worker over that of all, divided by their number;
+it cannot be above the processors' number over the workers'.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from stages import store
+
+from models import snapshot
+from osteon.models.space import cnn_bilstm
+from osteon.pipeline import Pipeline
+from osteon.training.train import Course, search_of
+
+
+def course_of(line: Pipeline, key: str, budget: str) -> Course:
+    return Course(line.settings, line.lake, key, budget, 0)
+
+
+def main(budget: str, workers: int) -> None:
+    with store():
+        line = Pipeline("workers")
+        key = snapshot(line)
+        course = course_of(line, key, budget)
+        choose = cnn_bilstm(course.plan.side)
+        told: dict[int, Any] = {}
+        for count in (1, workers):
+            data = f"workers-{count}"
+            command = [sys.executable, str(Path(__file__).resolve()), "--help-with", data, key, budget]
+            others = [subprocess.Popen([*command, f"tuner{n}"], env=os.environ) for n in range(1, count)]
+            time.sleep(45 if others else 0)  # until they have read the snapshot
+            start = time.monotonic()
+            _, trials = search_of(course, course.learn, data, choose).run(min_completed=1, host="127.0.0.1")
+            seconds = time.monotonic() - start
+            for other in others:
+                other.wait(timeout=600)
+            by = [trial["worker"] for trial in trials]
+            told[count] = {"trials": len(trials), "seconds": seconds, "by": {who: by.count(who) for who in set(by)}}
+            print(json.dumps({"workers": count} | told[count]), flush=True)
+    ratio = told[1]["seconds"] / told[workers]["seconds"]
+    print(json.dumps({"times faster": round(ratio, 2), "efficiency": round(ratio / workers, 2)}))
+
+
+def help_with(data: str, key: str, budget: str, worker: str) -> None:
+    course = course_of(Pipeline(worker), key, budget)
+    search = search_of(course, course.learn, data, cnn_bilstm(course.plan.side))
+    print(json.dumps({"worker": worker, "trials": search.help(worker, 600)}), flush=True)
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--help-with"]:
+        help_with(*arguments[1:])
+    else:
+        main(arguments[0] if arguments else "smoke", int(arguments[1]) if len(arguments) > 1 else 3)
