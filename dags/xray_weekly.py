@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
@@ -11,9 +10,9 @@ from airflow.sdk import Asset, TriggerRule, dag, get_current_context, task
 from osteon.models.space import MAIN, RIVALS
 from osteon.settings import load_settings
 from osteon_airflow.form import params
-from osteon_airflow.mail import FailureMail, notice_teller, quality_teller
+from osteon_airflow.mail import notice_teller, quality_teller
 from osteon_airflow.questions import approve, ask
-from osteon_airflow.stages import RETRY_POLICY, credentials, param, pipeline
+from osteon_airflow.stages import DEFAULT_ARGS, credentials, param, pipeline, stage_task
 from osteon_airflow.training import helping_task, training_task
 
 SETTINGS = load_settings()
@@ -26,12 +25,7 @@ MANIFESTS = Asset("osteon_manifests")  # its state store remembers the last good
     catchup=False,
     max_active_runs=1,
     params=params(SETTINGS),
-    default_args={
-        "retries": 2,
-        "retry_policy": RETRY_POLICY,
-        "on_failure_callback": FailureMail(),
-        "execution_timeout": timedelta(hours=12),
-    },
+    default_args=DEFAULT_ARGS,
     tags=["osteon"],
     doc_md=__doc__,
 )
@@ -50,25 +44,22 @@ def xray_weekly() -> None:
     def collect(manifests: list[str]) -> list[str]:
         return list(manifests)
 
-    @task
-    def catalogue(manifests: list[str]) -> str:
-        return pipeline("catalogue").catalogue(manifests)
+    # `parts` is empty, and what is mapped over it is skipped, where one task does it all.
+    @task(multiple_outputs=True)
+    def catalogue(manifests: list[str]) -> dict[str, Any]:
+        line = pipeline("catalogue")
+        catalog = line.catalogue(manifests)
+        return {"key": catalog, "parts": line.inspect_parts(catalog)}
 
-    @task
+    @task(max_active_tis_per_dagrun=SETTINGS.parallel_parts)
+    def inspect_part(catalog: str, part: str) -> int:
+        return pipeline("inspect").inspect_part(catalog, part)
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
     def inspect(catalog: str) -> str:
         return pipeline("inspect").inspect(catalog)
 
-    @task
-    def repair(catalog: str) -> str:
-        return pipeline("repair").repair(catalog)
-
-    @task
-    def group(catalog: str) -> str:
-        return pipeline("group").group(catalog)
-
-    @task
-    def review(catalog: str) -> str:
-        return pipeline("review").review(catalog)
+    repair, group, review = map(stage_task, ("repair", "group", "review"))
 
     @task
     def validate(catalog: str, manifests: list[str]) -> str:
@@ -83,10 +74,11 @@ def xray_weekly() -> None:
     def base_models(catalog: str) -> list[str]:
         return pipeline("relabel").base_models(catalog, param("seed"))
 
-    @task(trigger_rule=TriggerRule.NONE_FAILED)
-    def relabel(catalog: str, trainings: list[str]) -> str:
+    @task(multiple_outputs=True, trigger_rule=TriggerRule.NONE_FAILED)
+    def relabel(catalog: str, trainings: list[str]) -> dict[str, Any]:
         line = pipeline("relabel")
-        return line.relabel(catalog, trainings[:], param("sources"), notice_teller(line.settings))
+        relabelled = line.relabel(catalog, trainings[:], param("sources"), notice_teller(line.settings))
+        return {"key": relabelled, "parts": line.square_parts(relabelled)}
 
     @task
     def register_base(trainings: list[str]) -> None:
@@ -100,7 +92,11 @@ def xray_weekly() -> None:
     def answers(catalog: str, answers: list[dict[str, Any]]) -> str:
         return pipeline("relabel").answers(catalog, answers[:])
 
-    @task
+    @task(max_active_tis_per_dagrun=SETTINGS.parallel_parts)
+    def square_part(catalog: str, part: str) -> int:
+        return pipeline("train").square_part(catalog, param("budget"), part)
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
     def split(catalog: str) -> str:
         return pipeline("split").split(catalog, param("seed"))
 
@@ -127,13 +123,17 @@ def xray_weekly() -> None:
         return pipeline("ingest").report()
 
     manifests = collect(ingest.expand(name=list_sources()))
-    reviewed = review(group(repair(inspect(catalogue(manifests)))))
+    catalog: Any = catalogue(manifests)
+    inspected = inspect(catalog["key"])
+    inspect_part.partial(catalog=catalog["key"]).expand(part=catalog["parts"]) >> inspected
+    reviewed = review(group(repair(inspected)))
     passed = quality_gate(validate(reviewed, manifests))
     taught = base_models(reviewed)
     passed >> taught
     trained = training_task(reviewed, taught, stage="relabel", task_id="train_base")
-    relabelled = relabel(reviewed, trained)
-    snapshot = split(answers(relabelled, ask(questions(relabelled)).output))
+    relabelled: Any = relabel(reviewed, trained)
+    snapshot = split(answers(relabelled["key"], ask(questions(relabelled["key"])).output))
+    square_part.partial(catalog=relabelled["key"]).expand(part=relabelled["parts"]) >> snapshot
     main = training_task(snapshot, [MAIN])
     helped = helping_task(snapshot)
     rivals = training_task(snapshot, list(RIVALS), task_id="train_rivals")

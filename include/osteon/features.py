@@ -15,13 +15,14 @@ from osteon.images.decode import decode
 from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import WaveletRecipe, letterbox
 from osteon.lake import Lake, derived_key
+from osteon.parts import of_part
 from osteon.progress import parallel
 from osteon.settings import Settings
 
-VERSION = 1
+VERSION = 2
 Recipe = WaveletRecipe | FourierRecipe
 SHARD = 512
-"""Images in one shard."""
+"""Images in one shard at most; all of its images are of one part."""
 
 
 def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe: Recipe) -> NDArray[np.float16]:
@@ -45,6 +46,11 @@ def load_squares(settings: Settings, lake: Lake, snapshot: pd.DataFrame, side: i
     return squares
 
 
+def keep_squares(settings: Settings, lake: Lake, snapshot: pd.DataFrame, side: int, part: str) -> int:
+    """Have the lake keep the squares of a part of the images, before features are asked for. Returns their number."""
+    return sum(1 for _ in _squares(settings, lake, set(of_part(_rows(snapshot), part)), side))
+
+
 def _rows(snapshot: pd.DataFrame) -> dict[str, list[int]]:
     """Rows of a snapshot by the image that is read: two broken files may have one mended copy."""
     rows: dict[str, list[int]] = {}
@@ -55,27 +61,28 @@ def _rows(snapshot: pd.DataFrame) -> dict[str, list[int]]:
 
 def _squares(settings: Settings, lake: Lake, digests: set[str], side: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Each image's letterboxed square, (side, side); what no shard holds is decoded and kept."""
-    prefix, missing = derived_key("squares", VERSION, side, suffix=""), set(digests)
-    for key in lake.keys(f"{prefix}/"):
-        with np.load(io.BytesIO(lake.get_bytes(key))) as shard:
-            for name, square in zip(shard["sha256"].tolist(), shard["squares"], strict=True):
-                if name in missing:
-                    missing.discard(name)
-                    yield name, square
-    fresh = sorted(missing)
-    for start in range(0, len(fresh), SHARD):
-        part = fresh[start : start + SHARD]
-        squares = parallel(
-            lambda digest: letterbox(decode(lake.get_image(digest), settings.max_pixels).pixels, side),
-            part,
-            workers=settings.upload_workers,
-            title=f"squares {start + len(part)}/{len(fresh)}",
-        )
-        buffer = io.BytesIO()
-        np.savez(buffer, sha256=np.array(part), squares=np.stack(squares))
-        name = hashlib.sha256("".join(part).encode()).hexdigest()[:20]
-        lake.put_bytes(f"{prefix}/{name}.npz", buffer.getvalue())
-        yield from zip(part, squares, strict=True)
+    for digit in sorted({digest[0] for digest in digests}):
+        prefix, missing = f"{derived_key('squares', VERSION, side, suffix='')}/{digit}", set(of_part(digests, digit))
+        for key in lake.keys(f"{prefix}/"):
+            with np.load(io.BytesIO(lake.get_bytes(key))) as shard:
+                for name, square in zip(shard["sha256"].tolist(), shard["squares"], strict=True):
+                    if name in missing:
+                        missing.discard(name)
+                        yield name, square
+        fresh = sorted(missing)
+        for start in range(0, len(fresh), SHARD):
+            part = fresh[start : start + SHARD]
+            squares = parallel(
+                lambda digest: letterbox(decode(lake.get_image(digest), settings.max_pixels).pixels, side),
+                part,
+                workers=settings.upload_workers,
+                title=f"squares {digit}: {start + len(part)}/{len(fresh)}",
+            )
+            buffer = io.BytesIO()
+            np.savez(buffer, sha256=np.array(part), squares=np.stack(squares))
+            name = hashlib.sha256("".join(part).encode()).hexdigest()[:20]
+            lake.put_bytes(f"{prefix}/{name}.npz", buffer.getvalue())
+            yield from zip(part, squares, strict=True)
 
 
 def _room(settings: Settings, shape: tuple[int, ...]) -> NDArray[np.float16]:

@@ -104,6 +104,17 @@ class Pipeline:
             numbers |= {**counts, "catalog": key}
         return key
 
+    def inspect_parts(self, catalog: str) -> list[str]:
+        """Parts of the catalog that had better be measured by several tasks first: `inspect_part` of each."""
+        from osteon.images.inspect import inspect_parts
+
+        return inspect_parts(self.settings, self.lake, catalog)
+
+    def inspect_part(self, catalog: str, part: str) -> int:
+        from osteon.images.inspect import inspect_part
+
+        return inspect_part(self.settings, self.lake, catalog, part)
+
     def inspect(self, catalog: str) -> str:
         from osteon.images.inspect import inspect
 
@@ -316,6 +327,28 @@ class Pipeline:
             key, counts = split(self.settings, self.lake, self.labels, catalog, seed)
             numbers |= {**counts, "catalog": key}
         return key
+
+    def square_parts(self, catalog: str) -> list[str]:
+        """Parts of the catalog whose images had better be made ready for training by several tasks: `square_part` of
+        each."""
+        from osteon.parts import parts
+
+        return parts(len(self._usable(catalog)), self.settings.part_images)
+
+    def square_part(self, catalog: str, budget: str, part: str) -> int:
+        """Returns the number of squares, of the sides that a budget asks for."""
+        from osteon.features import keep_squares
+        from osteon.models.forest import SIDE
+
+        images, plan = self._usable(catalog), BUDGETS[budget]
+        sides = sorted({plan.side, plan.search_side, SIDE})
+        return sum(keep_squares(self.settings, self.lake, images, side, part) for side in sides)
+
+    def _usable(self, catalog: str) -> pd.DataFrame:
+        from osteon import catalog as catalogs
+
+        images = catalogs.read(self.lake, catalog)
+        return images[~images["quarantined"].fillna(False).astype(bool)]
 
     def ablations(self, budget: str) -> list[str]:
         """In which ways the main model's design is trained again, to see what its parts are worth."""

@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     train_share: float = Field(0.6, gt=0, lt=1)
     val_share: float = Field(0.2, gt=0, lt=1)
 
+    # Scale.
+    part_images: int = Field(
+        20_000, ge=1, description="images from which on they are measured and transformed in parts, of about so many"
+    )
+    parallel_parts: int = Field(4, ge=1, description="parts that a DAG run works on at once")
+
     # Training.
     unknown_fracture: str = Field("marginal", pattern="^(marginal|leave-out)$")
     min_completed_trials: int = Field(2, ge=1, description="a search with fewer completed trials fails")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Connection, get_current_context
+from airflow.sdk import Connection, get_current_context, task
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 from airflow.sdk.log import mask_secret
 
 from osteon.pipeline import STAGES
 from osteon.settings import load_settings
+from osteon_airflow.mail import FailureMail
 
 if TYPE_CHECKING:
     from osteon.pipeline import Pipeline
@@ -25,6 +26,13 @@ RETRY_POLICY = ExceptionRetryPolicy(
     ]
 )
 
+DEFAULT_ARGS = {
+    "retries": 2,
+    "retry_policy": RETRY_POLICY,
+    "on_failure_callback": FailureMail(),
+    "execution_timeout": timedelta(hours=12),
+}
+
 
 def pipeline(stage: str, **settings: object) -> Pipeline:
     """The pipeline of the current DAG run. Skips the task when the run's `stop_after` names an earlier stage."""
@@ -34,6 +42,16 @@ def pipeline(stage: str, **settings: object) -> Pipeline:
     if STAGES.index(stage) > STAGES.index(stop_after):
         raise AirflowSkipException(f"the run stops after `{stop_after}`")
     return Pipeline(get_current_context()["run_id"], **settings)
+
+
+def stage_task(name: str) -> Any:
+    """A task of a stage that takes a catalog's key and returns another's."""
+
+    @task(task_id=name)
+    def run(catalog: str) -> str:
+        return str(getattr(pipeline(name), name)(catalog))
+
+    return run
 
 
 def param(name: str) -> Any:

@@ -98,6 +98,10 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
     for before, after in pairwise(order):
         assert after in dag.get_task(before).downstream_task_ids, (before, after)
     assert dag.get_task("finished").upstream_task_ids == {"register", "register_base", "report"}
+    for mapped, before, after in (("inspect_part", "catalogue", "inspect"), ("square_part", "relabel", "split")):
+        part = dag.get_task(mapped)
+        assert part.upstream_task_ids == {before} and part.downstream_task_ids == {after}
+        assert part.max_active_tis_per_dagrun == load_settings().parallel_parts
     helpers = dag.get_task("help_search")
     assert helpers.upstream_task_ids == {"split", "list_helpers"} and helpers.downstream_task_ids == {"report"}
     assert dag.max_active_runs == 1 and not dag.catchup

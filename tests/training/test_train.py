@@ -20,7 +20,9 @@ from osteon.training.compare import beaten_by, compare
 from osteon.training.steadiness import CHANGES
 from osteon.training.train import train
 
-TINY = replace(space.BUDGETS["smoke"], search_epochs=1, search_images=40, fit_epochs=2, members=2, side=32)
+TINY = replace(
+    space.BUDGETS["smoke"], search_epochs=1, search_images=40, fit_epochs=2, members=2, side=32, search_side=32
+)
 
 
 @pytest.fixture

@@ -12,11 +12,14 @@ from osteon import catalog as catalogs
 from osteon.images.decode import OVER_LIMIT, over_limit
 from osteon.images.measure import Measurement, measure_batch
 from osteon.lake import Lake, derived_key
+from osteon.parts import of_part, parts
 from osteon.progress import Meter
 from osteon.settings import Settings
 
 VERSION = 3
 MEASUREMENTS = f"measurements/v{VERSION}.parquet"
+PARTS = f"measurements/parts-v{VERSION}"
+"""What parts of a catalog added, until `inspect` takes it over."""
 BATCH, BATCH_BYTES = 32, 16 << 20
 """Images, and bytes, that are handed to a process at once."""
 PROCESSES_FROM = 256
@@ -26,31 +29,43 @@ PROCESSES_FROM = 256
 def read_measurements(lake: Lake) -> pd.DataFrame:
     """All measurements so far, one row per image ever inspected."""
     if not lake.exists(MEASUREMENTS):
-        return pd.DataFrame({name: pd.Series(dtype="object") for name in Measurement.__dataclass_fields__})
+        return _table([])
     return lake.get_table(MEASUREMENTS)
+
+
+def inspect_parts(settings: Settings, lake: Lake, catalog_key: str) -> list[str]:
+    """The parts in which several processes had better measure a catalog's new images; none where one will do."""
+    return parts(len(_unmeasured(settings, lake, catalog_key)[1]), settings.part_images)
+
+
+def inspect_part(settings: Settings, lake: Lake, catalog_key: str, part: str) -> int:
+    """Measure the new images of a part, for `inspect` to take over. Returns their number."""
+    key = derived_key(PARTS, VERSION, catalog_key, settings.max_pixels, part)
+    if lake.exists(key):
+        return 0
+    fresh = of_part(_unmeasured(settings, lake, catalog_key)[1], part)
+    lake.put_table(key, _table(list(measure_all(lake, fresh, settings))))
+    return len(fresh)
 
 
 def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
     """Fill the catalog's measured columns. Returns its key and counts (`images`, `decoded`, `truncated`).
 
-    Only images without a measurement are fetched and decoded.
+    Only images without a measurement are fetched and decoded, here or in parts before.
     """
-    limits = [settings.max_pixels]
-    key = derived_key("inspect", VERSION, catalog_key, limits)
+    key = derived_key("inspect", VERSION, catalog_key, [settings.max_pixels])
     if lake.exists(key):
         done = lake.get_table(key, columns=["truncated"])
         return key, {"images": len(done), "decoded": 0, "truncated": int(done["truncated"].sum())}
     catalog = catalogs.read(lake, catalog_key)
-    known = read_measurements(lake)
-    problem = known["problem"].fillna("")
-    refused = problem.str.contains(OVER_LIMIT, regex=False) & ~problem.str.endswith(over_limit(settings.max_pixels))
-    large = (known["width"].astype("Float64") * known["height"].astype("Float64") > settings.max_pixels).fillna(False)
-    known = known[~refused & ~large]  # what another limit refused, or let pass, is measured again
-    fresh = sorted(set(catalog["sha256"]) - set(known["sha256"]))
-    rows = [vars(row) for row in measure_all(lake, fresh, settings)]
+    known, fresh = _unmeasured(settings, lake, catalog_key)
+    in_parts = _valid(settings, [lake.get_table(key) for key in lake.keys(f"{PARTS}/")])
+    left = sorted(set(fresh) - set(in_parts["sha256"]))
     if fresh:
-        known = pd.concat([known, pd.DataFrame(rows)], ignore_index=True) if len(known) else pd.DataFrame(rows)
+        rows = _table(list(measure_all(lake, left, settings)))
+        known = _valid(settings, [known, in_parts, rows]).drop_duplicates("sha256", ignore_index=True)
         lake.put_table(MEASUREMENTS, known)
+        lake.remove_folder(PARTS)
     measured = known.set_index("sha256").loc[catalog["sha256"].tolist()]
     for column in ("width", "height", "mode", "truncated", "blank_fraction", "mean", "std", "dhash"):
         catalog[column] = measured[column].to_numpy()
@@ -61,6 +76,28 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
         "decoded": len(fresh),
         "truncated": int((measured["truncated"] == True).sum()),  # noqa: E712 - the column holds None as well
     }
+
+
+def _table(rows: list[Measurement]) -> pd.DataFrame:
+    if rows:
+        return pd.DataFrame([vars(row) for row in rows])
+    return pd.DataFrame({name: pd.Series(dtype="object") for name in Measurement.__dataclass_fields__})
+
+
+def _unmeasured(settings: Settings, lake: Lake, catalog_key: str) -> tuple[pd.DataFrame, list[str]]:
+    """What was measured before, and the catalog's images that were not."""
+    known = _valid(settings, [read_measurements(lake)])
+    return known, sorted(set(catalogs.read(lake, catalog_key)["sha256"]) - set(known["sha256"]))
+
+
+def _valid(settings: Settings, tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Measurements together, but for those that another limit refused, or let pass."""
+    full = [table for table in tables if len(table)]
+    known = pd.concat(full, ignore_index=True) if full else _table([])
+    problem = known["problem"].fillna("")
+    refused = problem.str.contains(OVER_LIMIT, regex=False) & ~problem.str.endswith(over_limit(settings.max_pixels))
+    large = (known["width"].astype("Float64") * known["height"].astype("Float64") > settings.max_pixels).fillna(False)
+    return known[~refused & ~large]
 
 
 def measure_all(lake: Lake, digests: list[str], settings: Settings) -> Iterator[Measurement]:

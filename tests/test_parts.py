@@ -1,0 +1,67 @@
+"""A large catalog is worked on in parts, and nothing is lost or done twice between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from osteon import catalog as catalogs
+from osteon.images.inspect import PARTS, read_measurements
+from osteon.lake import Lake
+from osteon.models import space
+from osteon.parts import DIGITS, of_part, parts
+from osteon.pipeline import Pipeline
+
+
+@pytest.mark.parametrize(("images", "count"), [(0, 0), (100, 0), (101, 2), (1000, 10), (10**7, 16)])
+def test_parts_hold_every_image_once(images: int, count: int) -> None:
+    found = parts(images, 100)
+    assert len(found) == count
+    assert sorted("".join(found)) == (sorted(DIGITS) if count else [])
+    digests = [f"{number:x}abc" for number in range(40)]
+    assert sorted(digest for part in parts(1000, 100) for digest in of_part(digests, part)) == sorted(digests)
+
+
+@pytest.fixture
+def published(environment: dict[str, str], tmp_path: Path) -> tuple[Pipeline, str]:
+    entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": 60, "longer_side": [60, 80]}
+    sources = tmp_path / "sources.yaml"
+    sources.write_text(yaml.safe_dump({"sources": [{**entry, "parts": ["hand"], "defects": {"truncated": 4}}]}))
+    line = Pipeline("x", part_images=20)
+    return line, line.catalogue([line.ingest(str(sources), "clinic")])
+
+
+def test_images_are_measured_in_parts_as_in_one(
+    published: tuple[Pipeline, str], lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, catalog = published
+    images = len(catalogs.read(lake, catalog))
+    todo = line.inspect_parts(catalog)
+    assert len(todo) == 3
+    assert sum(line.inspect_part(catalog, part) for part in todo[:2]) < images
+    assert line.inspect_part(catalog, todo[0]) == 0, "a part is not measured again"
+    key = line.inspect(catalog)  # it measures the part that no task did
+    assert line.run.stages()["inspect"]["decoded"] == images
+    assert not list(lake.keys(PARTS)) and line.inspect_parts(catalog) == []
+    in_parts = catalogs.read(lake, key)
+    assert sorted(read_measurements(lake)["sha256"]) == sorted(in_parts["sha256"])
+    lake.remove_folder("measurements")
+    lake.remove_folder("inspect")
+    assert line.inspect(catalog) == key
+    pd.testing.assert_frame_equal(catalogs.read(lake, key), in_parts)
+
+
+def test_squares_are_made_in_parts(published: tuple[Pipeline, str], lake: Lake) -> None:
+    line, catalog = published
+    repaired = line.repair(line.inspect(catalog))
+    todo = line.square_parts(repaired)
+    assert len(todo) == 3
+    sides = len({space.BUDGETS["standard"].side, space.BUDGETS["standard"].search_side, 64})
+    made = sum(line.square_part(repaired, "standard", part) for part in todo)
+    usable = ~catalogs.read(lake, repaired)["quarantined"].fillna(False).astype(bool)
+    assert made == sides * usable.sum() > 0
+    shards = list(lake.keys("squares/"))
+    assert line.square_part(repaired, "standard", todo[0]) > 0 and list(lake.keys("squares/")) == shards
