@@ -12,7 +12,7 @@ from osteon.settings import load_settings
 from osteon_airflow.form import params
 from osteon_airflow.mail import notice_teller, quality_teller
 from osteon_airflow.questions import approve, ask
-from osteon_airflow.stages import DEFAULT_ARGS, credentials, param, pipeline, stage_task
+from osteon_airflow.stages import DEFAULT_ARGS, credentials, in_parts, param, pipeline, stage_task
 from osteon_airflow.training import helping_task, training_task
 
 SETTINGS = load_settings()
@@ -44,16 +44,9 @@ def xray_weekly() -> None:
     def collect(manifests: list[str]) -> list[str]:
         return list(manifests)
 
-    # `parts` is empty, and what is mapped over it is skipped, where one task does it all.
-    @task(multiple_outputs=True)
-    def catalogue(manifests: list[str]) -> dict[str, Any]:
-        line = pipeline("catalogue")
-        catalog = line.catalogue(manifests)
-        return {"key": catalog, "parts": line.inspect_parts(catalog)}
-
-    @task(max_active_tis_per_dagrun=SETTINGS.parallel_parts)
-    def inspect_part(catalog: str, part: str) -> int:
-        return pipeline("inspect").inspect_part(catalog, part)
+    @task
+    def catalogue(manifests: list[str]) -> str:
+        return pipeline("catalogue").catalogue(manifests)
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def inspect(catalog: str) -> str:
@@ -74,11 +67,10 @@ def xray_weekly() -> None:
     def base_models(catalog: str) -> list[str]:
         return pipeline("relabel").base_models(catalog, param("seed"))
 
-    @task(multiple_outputs=True, trigger_rule=TriggerRule.NONE_FAILED)
-    def relabel(catalog: str, trainings: list[str]) -> dict[str, Any]:
+    @task(trigger_rule=TriggerRule.NONE_FAILED)
+    def relabel(catalog: str, trainings: list[str]) -> str:
         line = pipeline("relabel")
-        relabelled = line.relabel(catalog, trainings[:], param("sources"), notice_teller(line.settings))
-        return {"key": relabelled, "parts": line.square_parts(relabelled)}
+        return line.relabel(catalog, trainings[:], param("sources"), notice_teller(line.settings))
 
     @task
     def register_base(trainings: list[str]) -> None:
@@ -91,10 +83,6 @@ def xray_weekly() -> None:
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def answers(catalog: str, answers: list[dict[str, Any]]) -> str:
         return pipeline("relabel").answers(catalog, answers[:])
-
-    @task(max_active_tis_per_dagrun=SETTINGS.parallel_parts)
-    def square_part(catalog: str, part: str) -> int:
-        return pipeline("train").square_part(catalog, param("budget"), part)
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def split(catalog: str) -> str:
@@ -123,17 +111,17 @@ def xray_weekly() -> None:
         return pipeline("ingest").report()
 
     manifests = collect(ingest.expand(name=list_sources()))
-    catalog: Any = catalogue(manifests)
-    inspected = inspect(catalog["key"])
-    inspect_part.partial(catalog=catalog["key"]).expand(part=catalog["parts"]) >> inspected
+    catalog = catalogue(manifests)
+    inspected = inspect(catalog)
+    in_parts("inspect", "inspect", catalog) >> inspected
     reviewed = review(group(repair(inspected)))
     passed = quality_gate(validate(reviewed, manifests))
     taught = base_models(reviewed)
     passed >> taught
     trained = training_task(reviewed, taught, stage="relabel", task_id="train_base")
-    relabelled: Any = relabel(reviewed, trained)
-    snapshot = split(answers(relabelled["key"], ask(questions(relabelled["key"])).output))
-    square_part.partial(catalog=relabelled["key"]).expand(part=relabelled["parts"]) >> snapshot
+    relabelled = relabel(reviewed, trained)
+    snapshot = split(answers(relabelled, ask(questions(relabelled)).output))
+    in_parts("train", "square", relabelled, "budget") >> snapshot
     main = training_task(snapshot, [MAIN])
     helped = helping_task(snapshot)
     rivals = training_task(snapshot, list(RIVALS), task_id="train_rivals")

@@ -60,8 +60,8 @@ def test_squares_are_made_in_parts(published: tuple[Pipeline, str], lake: Lake) 
     todo = line.square_parts(repaired)
     assert len(todo) == 3
     sides = len({space.BUDGETS["standard"].side, space.BUDGETS["standard"].search_side, 64})
-    made = sum(line.square_part(repaired, "standard", part) for part in todo)
+    made = sum(line.square_part(repaired, part, "standard") for part in todo)
     usable = ~catalogs.read(lake, repaired)["quarantined"].fillna(False).astype(bool)
     assert made == sides * usable.sum() > 0
     shards = list(lake.keys("squares/"))
-    assert line.square_part(repaired, "standard", todo[0]) > 0 and list(lake.keys("squares/")) == shards
+    assert line.square_part(repaired, todo[0], "standard") > 0 and list(lake.keys("squares/")) == shards

@@ -335,7 +335,7 @@ class Pipeline:
 
         return parts(len(self._usable(catalog)), self.settings.part_images)
 
-    def square_part(self, catalog: str, budget: str, part: str) -> int:
+    def square_part(self, catalog: str, part: str, budget: str) -> int:
         """Returns the number of squares, of the sides that a budget asks for."""
         from osteon.features import keep_squares
         from osteon.models.forest import SIDE

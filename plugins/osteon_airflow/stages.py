@@ -54,6 +54,22 @@ def stage_task(name: str) -> Any:
     return run
 
 
+def in_parts(stage: str, work: str, catalog: Any, *params: str) -> Any:
+    """A task mapped over the parts of a large catalog, as many at once as OSTEON_PARALLEL_PARTS says; it is skipped
+    where there are none, because one task does it all. It calls the pipeline's `{work}_part` with what the form says
+    of `params`."""
+
+    @task(task_id=f"list_{work}_parts")
+    def list_parts(catalog: str) -> list[str]:
+        return list(getattr(pipeline(stage), f"{work}_parts")(catalog))
+
+    @task(task_id=f"{work}_part", max_active_tis_per_dagrun=load_settings().parallel_parts)
+    def work_on(catalog: str, part: str) -> int:
+        return int(getattr(pipeline(stage), f"{work}_part")(catalog, part, *map(param, params)))
+
+    return work_on.partial(catalog=catalog).expand(part=list_parts(catalog))
+
+
 def param(name: str) -> Any:
     """What the form of the current DAG run says."""
     return get_current_context()["params"][name]

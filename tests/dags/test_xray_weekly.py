@@ -98,9 +98,9 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
     for before, after in pairwise(order):
         assert after in dag.get_task(before).downstream_task_ids, (before, after)
     assert dag.get_task("finished").upstream_task_ids == {"register", "register_base", "report"}
-    for mapped, before, after in (("inspect_part", "catalogue", "inspect"), ("square_part", "relabel", "split")):
-        part = dag.get_task(mapped)
-        assert part.upstream_task_ids == {before} and part.downstream_task_ids == {after}
+    for work, before, after in (("inspect", "catalogue", "inspect"), ("square", "relabel", "split")):
+        part = dag.get_task(f"{work}_part")
+        assert part.upstream_task_ids == {before, f"list_{work}_parts"} and part.downstream_task_ids == {after}
         assert part.max_active_tis_per_dagrun == load_settings().parallel_parts
     helpers = dag.get_task("help_search")
     assert helpers.upstream_task_ids == {"split", "list_helpers"} and helpers.downstream_task_ids == {"report"}
@@ -301,9 +301,13 @@ def test_a_failing_task_is_mailed_with_its_remedy(dag: Any, tmp_path: Path, lake
     assert any("OSTEON_SOURCES_FILE" in body for body in text), text
 
 
-def test_a_run_stops_after_the_stage_that_was_asked_for(dag: Any, sources: Path, lake: Lake) -> None:
+def test_a_run_measures_many_images_in_parts_and_stops_after_the_stage_that_was_asked_for(
+    dag: Any, sources: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OSTEON_PART_IMAGES", "100")
     result, states = run(dag, sources, lake, stop_after="repair")
     assert states["run"] == "success"
+    assert (states["inspect_part"], states["inspect"], states["square_part"]) == ("success", "success", "skipped")
     assert (states["repair"], states["group"], states["train"]) == ("success", "skipped", "skipped")
     assert lake.get_json(f"{result.prefix}/summary.json")["repaired"] == DEFECTS["truncated"]
 
