@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all up down compose lint bench bench-quality bench-inspection bench-models bench-proxy bench-workers bench-cost lock
+.PHONY: help setup setup-dev demo test test-all up down compose lint bench bench-quality bench-inspection bench-models bench-proxy bench-scaling bench-workers bench-cost lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -68,6 +68,9 @@ bench-models: setup-dev  ## the main model, its rivals, its ablations and the ol
 
 bench-proxy: setup-dev  ## whether searching at half the side ranks designs as the whole side does
 	@$(BIN)/python bench/proxy.py
+
+bench-scaling: setup-dev  ## what stages cost as the number of images grows
+	@$(BIN)/python bench/scaling.py
 
 bench-workers: setup-dev  ## a search by one process and by three
 	@$(BIN)/python bench/workers.py

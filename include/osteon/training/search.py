@@ -119,11 +119,11 @@ class Search:
         return ran
 
     def _tuner(self, study: Study) -> Any:
-        common: dict[str, Any] = {
+        common = {
             "objective": keras_tuner.Objective("val_loss", "min"),
-            "seed": self.seed + 1,
-        }  # 0: any
-        common |= {"max_consecutive_failed_trials": MOST_FAILURES}
+            "seed": self.seed + 1,  # KerasTuner takes 0 for "any"
+            "max_consecutive_failed_trials": MOST_FAILURES,
+        }
         candidates = Candidates(self.lesson, self.choose, self.augment, self.budget)
         if self.budget.trials is None:
             oracle: Any = Hyperband(max_epochs=self.budget.search_epochs, factor=self.budget.factor, **common)

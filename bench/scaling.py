@@ -1,0 +1,113 @@
+"""What each stage costs as the number of images grows: wall and processor seconds, memory, requests to the lake.
+
+`bench/scaling.py [IMAGES...]`: phantoms of 60 to 80 pixels, so that what is seen is the cost of an image and not of
+its pixels. Growth is the exponent b of `cost = a * images**b`, fitted to the two largest sizes: 1 is linear.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import yaml
+from rich.console import Console
+from rich.table import Table
+from stages import store
+
+from osteon.pipeline import Pipeline
+
+BUDGET = "standard"
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those that it started."""
+    ended = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    running = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
+    return sum(one.ru_utime + one.ru_stime for one in ended) + sum(one.user + one.system for one in running)
+
+
+class Counted:
+    """Counts the requests that a lake's client sends."""
+
+    def __init__(self, lake: Any) -> None:
+        self.count = 0
+        send = lake.client._http.urlopen
+
+        def counted(*arguments: Any, **keywords: Any) -> Any:
+            self.count += 1
+            return send(*arguments, **keywords)
+
+        lake.client._http.urlopen = counted
+
+
+def measure(images: int) -> dict[str, dict[str, float]]:
+    """Costs by stage, in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": images, "longer_side": [60, 80]}
+        sources = Path(folder) / "sources.yaml"
+        sources.write_text(yaml.safe_dump({"sources": [entry]}))
+        line = Pipeline(f"scaling-{images}")
+        requests = Counted(line.lake)
+        costs: dict[str, dict[str, float]] = {}
+
+        def stage(name: str, work: Callable[..., Any], *arguments: Any) -> Any:
+            before = time.monotonic(), cpu_seconds(), requests.count
+            result = work(*arguments)
+            costs[name] = {
+                "wall": time.monotonic() - before[0],
+                "cpu": cpu_seconds() - before[1],
+                "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+                "requests": requests.count - before[2],
+            }
+            return result
+
+        manifests = [stage("ingest", line.ingest, str(sources), "clinic")]
+        catalog = stage("catalogue", line.catalogue, manifests)
+        for name in ("inspect", "repair", "group", "review"):
+            catalog = stage(name, getattr(line, name), catalog)
+        stage("validate", line.validate, catalog, manifests, str(sources))
+        snapshot = stage("split", line.split, catalog, 0)
+        stage("squares", line.square_part, snapshot, "0123456789abcdef", BUDGET)
+    return costs
+
+
+def growth(small: tuple[int, float], large: tuple[int, float]) -> float:
+    """Exponent of a power law through two points (images, cost)."""
+    return math.log(max(large[1], 1e-9) / max(small[1], 1e-9)) / math.log(large[0] / small[0])
+
+
+def main(sizes: list[int]) -> None:
+    told: dict[int, dict[str, dict[str, float]]] = {}
+    with store():
+        for size in sizes:  # a process each, whose memory is its own
+            child = subprocess.run(
+                [sys.executable, __file__, "--measure", str(size)], stdout=subprocess.PIPE, text=True, check=True
+            )
+            told[size] = json.loads(child.stdout.splitlines()[-1])
+            print(json.dumps({size: told[size]}), flush=True)
+    table = Table("stage", *(f"{size:,}" for size in sizes), "growth of CPU", "of memory", "of requests")
+    for name in told[sizes[0]]:
+        cells = [
+            "{wall:.1f} s, {cpu:.1f} s CPU, {memory:.0f} MB, {requests} requests".format_map(told[size][name])
+            for size in sizes
+        ]
+        two = [[(size, told[size][name][what]) for size in sizes[-2:]] for what in ("cpu", "memory", "requests")]
+        table.add_row(name, *cells, *(f"{growth(*pair):.2f}" if len(pair) == 2 else "" for pair in two))
+    Console(width=None if sys.stdout.isatty() else 220).print(table)
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--measure"]:
+        print(json.dumps(measure(int(arguments[1]))))
+    else:
+        main([int(argument) for argument in arguments] or [1_000, 10_000, 100_000])
