@@ -71,6 +71,8 @@ def leave_training(
     figures = evaluate(Scored(images, probabilities, CLASSES), 20)
     result = {"model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": key, "budget": "smoke", "seed": 0,
               "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9, "epochs": [epochs],
+              "trials": [{"score": 0.5, "seconds": 2.4, "worker": "tuner0"},
+                         {"score": 0.75, "seconds": 1.3, "worker": "tuner1"}],
               "images": {"test": len(images)}, "shortcut_floor": {}, "steadiness": [], **figures,
               "images_by_class": {"spine/fractured": int(epochs)}}  # fmt: skip
     lake.put_json(f"{out}/result.json", result)
@@ -145,6 +147,7 @@ def test_registering_serving_and_promoting(
     assert not foreign.promoted and "not registered by Osteon" in foreign.reason
 
     card = client.get_model_version(registry.model_name, "2").description
+    assert "Found in 2 trials of 4 seconds in all, by 2 worker(s); the best validation loss was 0.500" in card
     assert (
         "not a medical device" in card and "| part spine | 30 | 15 |" in card and "| s | CC0-1.0 | 0 | 0 | 60 |" in card
     )

@@ -10,6 +10,8 @@ FEATURE_MAP = "feature_map"
 """Name of the layer whose output the head reads."""
 STEPS = 2
 """Rows that a feature map keeps at least."""
+SHORT = 8
+"""Rows up to which a recurrent layer is written out step by step: a loop takes longer to build than it saves."""
 
 
 def build(design: dict[str, Any], shape: tuple[int, int, int], classes: int) -> Any:
@@ -37,7 +39,8 @@ def build(design: dict[str, Any], shape: tuple[int, int, int], classes: int) -> 
         x = layers.Reshape((rows, columns * channels), name="rows_as_time_steps")(x)
         x = layers.TimeDistributed(layers.Dense(2 * design["lstm_units"], activation="relu"))(x)
         for _ in range(design["lstm_layers"]):
-            x = layers.Bidirectional(layers.LSTM(design["lstm_units"], return_sequences=True))(x)
+            lstm = layers.LSTM(design["lstm_units"], return_sequences=True, unroll=rows <= SHORT)
+            x = layers.Bidirectional(lstm)(x)
         x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
     elif design.get("dense"):
         x = layers.Dense(design["dense"], activation="relu")(layers.Flatten()(x))
