@@ -174,7 +174,7 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
 
     assert [row["model"] for row in summary["comparison"]] == [MAIN, "cnn_plain", "cnn_searched", "forest"]
     for row in summary["models"][MAIN]["steadiness"]:
-        assert row["part_kept"] > 0.9 and row["fracture_moved"] < 0.15, row
+        assert row["part_kept"] > 0.8 and row["fracture_moved"] < 0.15, row
     assert lake.exists(summary["report"].replace("index.html", "evaluation.html"))
     mail, told = mails(stack)[before:]
     figures = told.get_body(("plain",)).get_content()

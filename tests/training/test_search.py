@@ -32,7 +32,7 @@ START = {"filters": 8, "dropout": 0.5}
 
 def choose(hp: Any) -> dict[str, Any]:
     return {
-        "blocks": 1, "growth": 1, "kernel": 3, "block": "plain", "norm": "batch", "lstm_layers": 1, "lstm_units": 4,
+        "blocks": 1, "growth": 1, "kernel": 3, "block": "plain", "norm": "batch", "lstm_layers": 0,
         "learning_rate": 1e-2, "filters": hp.Choice("filters", [4, 6, 8]), "dropout": hp.Choice("dropout", [0.1, 0.5]),
     }  # fmt: skip
 
@@ -181,7 +181,7 @@ def test_a_search_that_is_killed_at_random_moments_runs_no_trial_twice(lake: Lak
     for kill in (True, True, True, False):
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
         if kill:
-            time.sleep(moments.uniform(8, 25))
+            time.sleep(moments.uniform(7, 14))
             process.send_signal(signal.SIGKILL)
         _, log = process.communicate(timeout=300)
         ended += [line.split()[1] for line in log.splitlines() if line.startswith("trial ")]
