@@ -28,7 +28,7 @@ class Budget:
     side: int = 128
     """Pixels of the letterboxed square."""
     search_side: int = 64
-    """The same while searching: half the side costs a quarter, and ranks designs alike (`bench/proxy.py`)."""
+    """The same while searching: half the side costs a quarter. `bench/proxy.py` asks whether it ranks designs alike."""
     members: int = 1
     """How often the design that was found is fitted, each time with another seed: the model is their mean."""
     batch: int = 32

@@ -274,7 +274,11 @@ class Hyperband(Kept, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc
         if start is not None:
             space = self.hyperparameters.space
             values = {hp.name: start.get(hp.name) for hp in space}
-            if all(values[hp.name] in hp.values for hp in space) and not self._duplicate(values):
+            tried = self.hyperparameters.copy()
+            tried.values = values
+            design = self.describe(tried)  # a value that another rules out does not come out as it went in
+            known = all(values[hp.name] in hp.values and design[hp.name] == values[hp.name] for hp in space)
+            if known and not self._duplicate(values):
                 return values
         drawn: dict[str, Any] | None = super()._random_values()
         return drawn
