@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from stages import store
 
+from osteon.parts import DIGITS
 from osteon.pipeline import Pipeline
 
 BUDGET = "standard"
@@ -76,7 +77,7 @@ def measure(images: int) -> dict[str, dict[str, float]]:
             catalog = stage(name, getattr(line, name), catalog)
         stage("validate", line.validate, catalog, manifests, str(sources))
         snapshot = stage("split", line.split, catalog, 0)
-        stage("squares", line.square_part, snapshot, "0123456789abcdef", BUDGET)
+        stage("squares", line.square_part, snapshot, DIGITS, BUDGET)
     return costs
 
 

@@ -7,7 +7,6 @@ it cannot be above the processors' number over the workers'.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -36,7 +35,7 @@ def main(budget: str, workers: int) -> None:
         for count in (1, workers):
             data = f"workers-{count}"
             command = [sys.executable, str(Path(__file__).resolve()), "--help-with", data, key, budget]
-            others = [subprocess.Popen([*command, f"tuner{n}"], env=os.environ) for n in range(1, count)]
+            others = [subprocess.Popen([*command, f"tuner{n}"]) for n in range(1, count)]
             time.sleep(45 if others else 0)  # until they have read the snapshot
             start = time.monotonic()
             _, trials = search_of(course, course.learn, data, choose).run(min_completed=1, host="127.0.0.1")

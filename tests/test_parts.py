@@ -34,9 +34,7 @@ def published(environment: dict[str, str], tmp_path: Path) -> tuple[Pipeline, st
     return line, line.catalogue([line.ingest(str(sources), "clinic")])
 
 
-def test_images_are_measured_in_parts_as_in_one(
-    published: tuple[Pipeline, str], lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_are_measured_in_parts_as_in_one(published: tuple[Pipeline, str], lake: Lake) -> None:
     line, catalog = published
     images = len(catalogs.read(lake, catalog))
     todo = line.inspect_parts(catalog)

@@ -109,7 +109,7 @@ def test_a_search_whose_trials_fail_says_so(lake: Lake, monkeypatch: pytest.Monk
 
 
 HELPER = """
-    import sys, time
+    import time
     from osteon.lake import Lake
     from osteon.settings import load_settings
     from osteon.training import workers

@@ -35,7 +35,7 @@ def read_measurements(lake: Lake) -> pd.DataFrame:
 
 def inspect_parts(settings: Settings, lake: Lake, catalog_key: str) -> list[str]:
     """The parts in which several processes had better measure a catalog's new images; none where one will do."""
-    return parts(len(_unmeasured(settings, lake, catalog_key)[1]), settings.part_images)
+    return parts(len(_unmeasured(settings, lake, catalogs.read(lake, catalog_key))[1]), settings.part_images)
 
 
 def inspect_part(settings: Settings, lake: Lake, catalog_key: str, part: str) -> int:
@@ -43,7 +43,7 @@ def inspect_part(settings: Settings, lake: Lake, catalog_key: str, part: str) ->
     key = derived_key(PARTS, VERSION, catalog_key, settings.max_pixels, part)
     if lake.exists(key):
         return 0
-    fresh = of_part(_unmeasured(settings, lake, catalog_key)[1], part)
+    fresh = of_part(_unmeasured(settings, lake, catalogs.read(lake, catalog_key))[1], part)
     lake.put_table(key, _table(list(measure_all(lake, fresh, settings))))
     return len(fresh)
 
@@ -58,12 +58,12 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
         done = lake.get_table(key, columns=["truncated"])
         return key, {"images": len(done), "decoded": 0, "truncated": int(done["truncated"].sum())}
     catalog = catalogs.read(lake, catalog_key)
-    known, fresh = _unmeasured(settings, lake, catalog_key)
-    in_parts = _valid(settings, [lake.get_table(key) for key in lake.keys(f"{PARTS}/")])
-    left = sorted(set(fresh) - set(in_parts["sha256"]))
+    known, fresh = _unmeasured(settings, lake, catalog)
     if fresh:
+        in_parts = _valid(settings, _joined([lake.get_table(key) for key in lake.keys(f"{PARTS}/")]))
+        left = sorted(set(fresh) - set(in_parts["sha256"]))
         rows = _table(list(measure_all(lake, left, settings)))
-        known = _valid(settings, [known, in_parts, rows]).drop_duplicates("sha256", ignore_index=True)
+        known = _joined([known, in_parts, rows]).drop_duplicates("sha256", ignore_index=True)
         lake.put_table(MEASUREMENTS, known)
         lake.remove_folder(PARTS)
     measured = known.set_index("sha256").loc[catalog["sha256"].tolist()]
@@ -84,16 +84,19 @@ def _table(rows: list[Measurement]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype="object") for name in Measurement.__dataclass_fields__})
 
 
-def _unmeasured(settings: Settings, lake: Lake, catalog_key: str) -> tuple[pd.DataFrame, list[str]]:
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    full = [table for table in tables if len(table)]  # pandas takes column types from empty ones, too
+    return pd.concat(full, ignore_index=True) if full else _table([])
+
+
+def _unmeasured(settings: Settings, lake: Lake, catalog: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """What was measured before, and the catalog's images that were not."""
-    known = _valid(settings, [read_measurements(lake)])
-    return known, sorted(set(catalogs.read(lake, catalog_key)["sha256"]) - set(known["sha256"]))
+    known = _valid(settings, read_measurements(lake))
+    return known, sorted(set(catalog["sha256"]) - set(known["sha256"]))
 
 
-def _valid(settings: Settings, tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """Measurements together, but for those that another limit refused, or let pass."""
-    full = [table for table in tables if len(table)]
-    known = pd.concat(full, ignore_index=True) if full else _table([])
+def _valid(settings: Settings, known: pd.DataFrame) -> pd.DataFrame:
+    """Measurements but for those that another limit refused, or let pass: they are made again."""
     problem = known["problem"].fillna("")
     refused = problem.str.contains(OVER_LIMIT, regex=False) & ~problem.str.endswith(over_limit(settings.max_pixels))
     large = (known["width"].astype("Float64") * known["height"].astype("Float64") > settings.max_pixels).fillna(False)

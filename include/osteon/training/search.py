@@ -8,6 +8,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,11 +76,10 @@ class Search:
             oracle = tuner.oracle
             if oracle.end_order:
                 log.info("the search goes on after %d trials that finished before", len(oracle.end_order))
-            if host:
-                with serve(oracle, self.lake, self.study, host, port) as servicer:
+            with ExitStack() as door:
+                if host:
+                    servicer = door.enter_context(serve(oracle, self.lake, self.study, host, port))
                     tuner.between_trials = servicer.between_trials
-                    tuner.search(epochs=self.budget.search_epochs, verbose=0)
-            else:
                 tuner.search(epochs=self.budget.search_epochs, verbose=0)
             if oracle.broken:
                 raise TrainingError(f"the search broke off: {oracle.broken}") from oracle.broken
@@ -170,12 +170,15 @@ class Study:
 
     def put_weights(self, trial: str) -> None:
         """Keep a trial's weights and how to build them, for the one that goes on from it."""
-        for path in (self.folder / f"trial_{trial}").iterdir():
+        for path in (self.folder / f"trial_{trial}").glob("*"):  # a trial that failed early has no folder
             if path.name != "trial.json":  # the oracle's
                 self.lake.put_bytes(f"{self.prefix}/weights/{trial}/{path.name}", path.read_bytes())
 
     def get_weights(self, trial: str) -> None:
-        self.lake.get_folder(f"{self.prefix}/weights/{trial}", self.folder / f"trial_{trial}")
+        """Bring back the weights of a trial that another process ran, or this one before it was killed."""
+        folder = self.folder / f"trial_{trial}"
+        if not any(folder.glob("*.h5")):
+            self.lake.get_folder(f"{self.prefix}/weights/{trial}", folder)
 
     def finish(self) -> None:
         """Drop the weights: the winner is trained on its own."""

@@ -72,19 +72,22 @@ def serve(oracle: SharedOracle, lake: Lake, study: str, host: str, port: int) ->
     protos.get_service_grpc().add_OracleServicer_to_server(servicer, server)
     bound = server.add_insecure_port(f"{host}:{port}")
     server.start()
-    lake.put_json(f"{study}/leader.json", {"address": f"{host}:{bound}"})
+    lake.put_json(_place(study), {"address": f"{host}:{bound}"})
     try:
         yield servicer
         servicer.dismiss()
     finally:
-        lake.put_json(f"{study}/leader.json", {"address": ""})
+        lake.put_json(_place(study), {"address": ""})
         server.stop(grace=None)
 
 
 def leader(lake: Lake, study: str) -> str:
     """`host:port` of the process that leads a search, or nothing."""
-    place = f"{study}/leader.json"
-    return str(lake.get_json(place)["address"]) if lake.exists(place) else ""
+    return str(lake.get_json(_place(study))["address"]) if lake.exists(_place(study)) else ""
+
+
+def _place(study: str) -> str:
+    return f"{study}/leader.json"
 
 
 @contextmanager
