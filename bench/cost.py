@@ -20,7 +20,6 @@ from stages import store
 from models import snapshot
 from osteon.models import network, space
 from osteon.pipeline import Pipeline
-from osteon.training.augment import of_wavelets
 from osteon.training.fit import Lesson, dataset
 from osteon.training.train import Course
 
@@ -65,7 +64,7 @@ def main(budget: str) -> None:
         def ours(seed: int) -> None:
             lesson = course.lesson(recipes[seed], rows)
             model = network.build(designs[seed], lesson.shape, lesson.classes)
-            trial(model, lesson, of_wavelets(recipes[seed], 0))
+            trial(model, lesson, course.augment(recipes[seed], 0))
 
         theirs(0)  # what is loaded once
         seconds = {}

@@ -29,13 +29,9 @@ class OldRecipe:
     def shape(self) -> tuple[int, int, int]:
         return self.side // 2, self.side // 2, 1
 
-    def of_square(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
+    def of_squares(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Undoes the letterboxing as well as it can: what stays black at the edges is cut away."""
-        lines = [np.flatnonzero(letterboxed.any(axis=axis)) for axis in (1, 0)]
-        if any(len(line) == 0 for line in lines):
-            return self.transform(letterboxed)
-        rows, columns = (slice(line[0], line[-1] + 1) for line in lines)
-        return self.transform(letterboxed[rows, columns])
+        return np.stack([self.transform(_cut(square)) for square in letterboxed])
 
     def mirrored(self, features: NDArray[np.float16]) -> NDArray[np.float16]:
         """The study looked once."""
@@ -45,6 +41,14 @@ class OldRecipe:
         square = np.asarray(Image.fromarray(pixels).resize((self.side, self.side)), np.float32) / 255
         approximation, _ = pywt.dwt2(square, "haar")
         return (approximation / 2)[..., None].astype(np.float16)
+
+
+def _cut(square: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    lines = [np.flatnonzero(square.any(axis=axis)) for axis in (1, 0)]
+    if any(len(line) == 0 for line in lines):
+        return square
+    rows, columns = (slice(line[0], line[-1] + 1) for line in lines)
+    return square[rows, columns]
 
 
 def build_old(shape: tuple[int, int, int], classes: int) -> Any:

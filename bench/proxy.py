@@ -18,7 +18,6 @@ from stages import store
 from models import snapshot
 from osteon.models import space
 from osteon.pipeline import Pipeline
-from osteon.training.augment import of_wavelets
 from osteon.training.sampling import sample_groups
 from osteon.training.search import Candidates
 from osteon.training.train import Course
@@ -39,7 +38,7 @@ def main(budget: str, designs: int) -> None:
             candidates = Candidates(
                 lambda design: course.lesson(recipe, rows),
                 lambda drawn: drawn,
-                lambda design, seed: of_wavelets(recipe, seed),
+                lambda design, seed: course.augment(recipe, seed),
                 plan,
             )
             candidates.seed = seed

@@ -6,6 +6,7 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,21 +27,23 @@ SHARD = 512
 
 
 def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe: Recipe) -> NDArray[np.float16]:
-    """Features (n, rows, columns, planes) in the snapshot's order, worked out from the squares that the lake keeps.
+    """Features (n, rows, columns, planes) in the snapshot's order, worked out from the squares that the lake keeps."""
+    return transformed(settings, load_squares(settings, lake, snapshot, recipe.side), recipe)
 
-    A mended image is read from its copy.
-    """
-    rows = _rows(snapshot)
-    features = _room(settings, (len(snapshot), *recipe.shape))
-    for digest, square in _squares(settings, lake, set(rows), recipe.side):
-        features[rows[digest]] = recipe.of_square(square)
+
+def transformed(settings: Settings, squares: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float16]:
+    """Letterboxed squares (n, side, side) to features (n, rows, columns, planes)."""
+    features = _room(settings, (len(squares), *recipe.shape), np.float16)
+    for start in range(0, len(squares), SHARD):
+        features[start : start + SHARD] = recipe.of_squares(squares[start : start + SHARD])
     return features
 
 
 def load_squares(settings: Settings, lake: Lake, snapshot: pd.DataFrame, side: int) -> NDArray[np.uint8]:
-    """Letterboxed squares (n, side, side), grey levels, in the snapshot's order."""
+    """Letterboxed squares (n, side, side), grey levels, in the snapshot's order. A mended image is read from its
+    copy."""
     rows = _rows(snapshot)
-    squares = np.empty((len(snapshot), side, side), np.uint8)
+    squares = _room(settings, (len(snapshot), side, side), np.uint8)
     for digest, square in _squares(settings, lake, set(rows), side):
         squares[rows[digest]] = square
     return squares
@@ -85,10 +88,10 @@ def _squares(settings: Settings, lake: Lake, digests: set[str], side: int) -> It
             yield from zip(part, squares, strict=True)
 
 
-def _room(settings: Settings, shape: tuple[int, ...]) -> NDArray[np.float16]:
+def _room(settings: Settings, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
     """An array in memory, or, where it would be too large, in a file that is gone with it."""
-    if np.prod(shape) * np.dtype(np.float16).itemsize <= settings.feature_memory:
-        return np.empty(shape, np.float16)
+    if np.prod(shape) * np.dtype(dtype).itemsize <= settings.feature_memory:
+        return np.empty(shape, dtype)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=settings.state_dir) as file:
-        return np.memmap(file, np.float16, "w+", shape=shape)
+        return np.memmap(file, dtype, "w+", shape=shape)

@@ -9,7 +9,7 @@ from osteon.errors import TrainingError
 from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import LAZY, WaveletRecipe, letterbox
 from osteon.models.network import build, marginal_cross_entropy, mean_of, members_of
-from osteon.training.augment import of_wavelets, transforms
+from osteon.training.augment import MAIN_MOVES, Moves, augmented
 from osteon.training.fit import Lesson, dataset
 from tests.pictures import radiograph
 
@@ -84,16 +84,11 @@ RECIPES = [WaveletRecipe(64, wavelet, level) for wavelet in ("haar", "bior1.3", 
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
-def test_features_hold_all_of_the_image_and_the_transform_in_the_pipeline_is_that_of_the_recipe(
-    recipe: WaveletRecipe,
-) -> None:
+def test_features_hold_all_of_the_image(recipe: WaveletRecipe) -> None:
     pixels = letterbox(radiograph(3, "hand"), 64).astype(np.float32)
     square = (pixels - pixels.mean()) / (pixels.std() + 1)
     features = recipe.transform(pixels.astype(np.uint8)).astype(np.float32)
-    forward, backward = transforms(recipe)
     assert features.shape == recipe.shape and features.size == 64 * 64
-    np.testing.assert_allclose(np.asarray(backward(features[None]))[0], square, atol=5e-3)
-    np.testing.assert_allclose(np.asarray(forward(square[None]))[0], features, atol=5e-3)
     np.testing.assert_allclose(recipe.squares(features[None])[0], square, atol=5e-3)
 
 
@@ -101,7 +96,7 @@ def test_features_hold_all_of_the_image_and_the_transform_in_the_pipeline_is_tha
 def test_features_are_mirrored_as_the_image_is(recipe: WaveletRecipe | FourierRecipe) -> None:
     films = [letterbox(radiograph(seed, "hand"), 64) for seed in range(2)]
     features, expected = (
-        np.stack([recipe.of_square(turn(film)) for film in films]) for turn in (np.asarray, np.fliplr)
+        recipe.of_squares(np.stack([turn(film) for film in films])) for turn in (np.asarray, np.fliplr)
     )
     np.testing.assert_allclose(recipe.mirrored(features).astype(float), expected.astype(float), atol=2e-2)
     assert np.abs(features.astype(float) - expected).max() > 0.5
@@ -109,22 +104,35 @@ def test_features_are_mirrored_as_the_image_is(recipe: WaveletRecipe | FourierRe
 
 def test_augmentation_moves_the_image_and_leaves_its_brightness() -> None:
     recipe = WaveletRecipe(64)
-    pixels = letterbox(radiograph(5, "hand"), 64)
-    features = np.stack([recipe.transform(pixels)] * 16).astype(np.float32)
-    _, backward = transforms(recipe)
-    changed = np.asarray(backward(of_wavelets(recipe, 1)(features)))
+    film = letterbox(radiograph(5, "hand"), 64)
+    augment = augmented(film[None], recipe, MAIN_MOVES, 1)
+    changed = recipe.squares(augment(np.zeros(16, np.intp)).astype(np.float16))
     assert len({image.tobytes() for image in changed.round(3)}) == 16, "each in a way of its own"
-    # a mean grey level moves by what the frame cuts off, and by a gain of 20 %
-    assert np.abs(changed.mean(axis=(1, 2)) - np.asarray(backward(features)).mean()).max() < 0.3
+    np.testing.assert_allclose(changed.mean(axis=(1, 2)), 0, atol=0.01)
+    assert 0.75 < changed.std(axis=(1, 2)).min() < 0.95 < 1 < changed.std(axis=(1, 2)).max() < 1.25
+
+
+def test_an_image_that_is_not_turned_keeps_its_pixels_and_one_that_is_turned_keeps_its_middle() -> None:
+    film = letterbox(radiograph(5, "hand"), 64)
+    recipe = WaveletRecipe(64, level=0)
+    same = {recipe.of_squares(turned[None]).tobytes() for turned in (film, film[:, ::-1])}
+    still = augmented(film[None], recipe, Moves(degrees=10, zoom=0.1, turned=0), 0)(np.zeros(16, np.intp))
+    assert {image.astype(np.float16).tobytes() for image in still} == same, "as it is, or mirrored"
+    spot = np.zeros((1, 64, 64), np.uint8)
+    spot[:, 30:34, 30:34] = 255
+    for turned in augmented(spot, recipe, Moves(degrees=45), 0)(np.zeros(8, np.intp)):
+        rows, columns = np.nonzero(turned[..., 0] > 1)
+        assert abs(rows.mean() - 31.5) < 0.2 > abs(columns.mean() - 31.5)
 
 
 def test_augmentation_changes_no_target_and_validation_changes_nothing() -> None:
     recipe = WaveletRecipe(16)
-    features = np.random.default_rng(1).normal(size=(20, *recipe.shape)).astype(np.float16)
+    squares = np.random.default_rng(1).integers(0, 255, (20, 16, 16), np.uint8)
+    features = recipe.of_squares(squares)
     allowed = np.eye(4, dtype=np.float32)[np.arange(20) % 4]
     lesson = Lesson(features, allowed, np.arange(4, 20), np.arange(4))
     plain = next(iter(dataset(lesson, lesson.train, 20)))
     np.testing.assert_array_equal(np.asarray(plain[0]), features[4:].astype(np.float32))
-    changed = next(iter(dataset(lesson, lesson.train, 20, 3, of_wavelets(recipe, 3))))
+    changed = next(iter(dataset(lesson, lesson.train, 20, 3, augmented(squares, recipe, MAIN_MOVES, 3))))
     assert not np.array_equal(np.sort(np.asarray(changed[0]).ravel()), np.sort(features[4:].astype(np.float32).ravel()))
     np.testing.assert_array_equal(np.asarray(changed[1]).sum(axis=0), allowed[4:].sum(axis=0))

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from osteon.errors import TrainingError
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models.space import Budget
 from osteon.training import workers
-from osteon.training.augment import of_wavelets
+from osteon.training.augment import MAIN_MOVES, augmented
 from osteon.training.fit import Lesson
 from osteon.training.search import Candidates, Search
 
@@ -37,19 +38,21 @@ def choose(hp: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def lesson() -> Lesson:
-    """Bright squares on noise, in one corner or the other."""
+def pictures() -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    """Bright squares on noise, in one corner or the other, and which."""
     rng = np.random.default_rng(0)
     kind = np.arange(90) % 2
-    features = rng.normal(size=(90, *RECIPE.shape))
-    features[kind == 0, :4, :4] += 1
-    features[kind == 1, 4:, 4:] += 1
-    return Lesson(features.astype(np.float16), np.eye(2, dtype=np.float32)[kind], np.arange(60), np.arange(60, 90))
+    pixels = rng.normal(120, 30, (90, 16, 16))
+    pixels[kind == 0, :8, :8] += 30
+    pixels[kind == 1, 8:, 8:] += 30
+    return pixels.clip(0, 255).astype(np.uint8), kind
 
 
 def searching(lake: Lake, data: str, **changes: Any) -> Search:
-    learnt = lesson()
-    augment = lambda design, seed: of_wavelets(RECIPE, seed)  # noqa: E731
+    squares, kind = pictures()
+    features, allowed = RECIPE.of_squares(squares), np.eye(2, dtype=np.float32)[kind]
+    learnt = Lesson(features, allowed, np.arange(60), np.arange(60, 90))
+    augment = lambda design, seed: augmented(squares, RECIPE, MAIN_MOVES, seed)  # noqa: E731
     keywords: dict[str, Any] = {"choose": choose, "budget": BUDGET, "seed": 0} | changes
     return Search(lake=lake, lesson=lambda design: learnt, augment=augment, data=data, **keywords)
 

@@ -28,18 +28,18 @@ class FourierRecipe:
 
     def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Grey levels (height, width) to (side, side, planes)."""
-        return self.of_square(letterbox(pixels, self.side))
+        return self.of_squares(letterbox(pixels, self.side)[None])[0]
 
-    def of_square(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
-        """The same from the letterboxed image, (side, side); each plane has mean 0 and deviation 1.
+    def of_squares(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """The same from letterboxed images, (n, side, side); each plane has mean 0 and deviation 1.
 
         The magnitude log(1 + |F|) has the zero frequency in its middle. It does not change when the picture is shifted,
         and turns as the picture turns; where things are, it does not tell.
         """
-        square = letterboxed.astype(np.float32)
-        window = np.hanning(self.side)
-        spectrum = np.fft.fftshift(np.fft.fft2((square - square.mean()) * window * window[:, None]))
-        planes = {"pixels": square, "fourier": np.log1p(np.abs(spectrum))}
+        squares, window = letterboxed.astype(np.float32), np.hanning(self.side)
+        centred = squares - squares.mean(axis=(1, 2), keepdims=True)
+        spectrum = np.fft.fftshift(np.fft.fft2(centred * window * window[:, None]), axes=(1, 2))
+        planes = {"pixels": squares, "fourier": np.log1p(np.abs(spectrum))}
         chosen = planes if self.planes == "both" else {self.planes: planes[self.planes]}
         return np.stack([_standard(plane) for plane in chosen.values()], axis=-1).astype(np.float16)
 
@@ -56,5 +56,6 @@ class FourierRecipe:
         return FourierRecipe(self.side, planes), features[..., part]
 
 
-def _standard(plane: NDArray[np.floating]) -> NDArray[np.floating]:
-    return (plane - plane.mean()) / (plane.std() + 1e-3)
+def _standard(planes: NDArray[np.floating]) -> NDArray[np.floating]:
+    mean, deviation = (of(planes, axis=(1, 2), keepdims=True) for of in (np.mean, np.std))
+    return (planes - mean) / (deviation + 1e-3)

@@ -33,17 +33,18 @@ class WaveletRecipe:
 
     def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Grey levels (height, width) to features (rows, columns, planes)."""
-        return self.of_square(letterbox(pixels, self.side))
+        return self.of_squares(letterbox(pixels, self.side)[None])[0]
 
-    def of_square(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
-        """The same from the letterboxed image, (side, side).
+    def of_squares(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
+        """The same from letterboxed images, (n, side, side) to (n, rows, columns, planes).
 
         Grey levels are standardised by the image's own mean and deviation first, so that exposure does not count. The
         planes are the approximation, then from the coarsest level to the finest horizontal, vertical and diagonal
         details. Finer details have more rows and columns: every f-th goes to a plane of its own.
         """
-        square = letterboxed.astype(np.float32)
-        return self._analysed(((square - square.mean()) / (square.std() + 1.0))[None])[0]
+        squares = letterboxed.astype(np.float32)
+        mean, deviation = (of(squares, axis=(1, 2), keepdims=True) for of in (np.mean, np.std))
+        return self._analysed((squares - mean) / (deviation + 1))
 
     def mirrored(self, features: NDArray[np.float16]) -> NDArray[np.float16]:
         """What the same images, seen in a mirror, have as features: (n, rows, columns, planes)."""
@@ -87,11 +88,6 @@ def filters(wavelet: str) -> pywt.Wavelet:
     if wavelet == LAZY:
         return pywt.Wavelet(LAZY, filter_bank=([0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]))
     return pywt.Wavelet(wavelet)
-
-
-def analysis(wavelet: str, length: int) -> NDArray[np.float32]:
-    """(length, length): the matrix that takes a column apart into its approximation and, below, its details."""
-    return np.concatenate(pywt.dwt(np.eye(length), filters(wavelet), MODE, axis=0)).astype(np.float32)
 
 
 def letterbox(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

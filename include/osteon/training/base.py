@@ -16,21 +16,21 @@ from osteon.curation.conflicts import conflicts
 from osteon.curation.relabel import BASE_MODEL, BaseModelRule, load_rules
 from osteon.curation.split import assignments, place_images
 from osteon.errors import TrainingError
-from osteon.features import Recipe, load_features
+from osteon.features import Recipe, load_squares, transformed
 from osteon.images.fourier import FourierRecipe, Planes
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake, derived_key
 from osteon.models import network
 from osteon.models.space import BASE_BUDGETS, BASE_START, base_space
 from osteon.settings import Settings
-from osteon.training.augment import of_planes
+from osteon.training.augment import BASE_MOVES, augmented
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_error
 from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
 from osteon.training.sampling import prepare_devices, sample_groups
 
-VERSION = 2
+VERSION = 3
 OTHER = "other"
 INPUTS: tuple[Planes, ...] = ("fourier", "pixels", "both")
 LEAST = 8
@@ -96,7 +96,8 @@ def train_base(
         raise TrainingError(f"{model} cannot be trained: {problem}")
     plan = BASE_BUDGETS[budget]
     every = FourierRecipe(plan.side, "both")
-    features = load_features(settings, lake, images, every)
+    squares = load_squares(settings, lake, images, plan.side)
+    features = transformed(settings, squares, every)
     allowed = np.stack([images["target"], ~images["target"]], axis=1).astype(np.float32)
     rows = {name: np.flatnonzero(images["split"] == name) for name in catalogs.SPLITS}
     truth, answers = images["target"].to_numpy(bool), ClassList((rule.answer, OTHER))
@@ -104,7 +105,8 @@ def train_base(
     def learn(recipe: Recipe, x: NDArray[np.float16], design: dict[str, Any], rows: dict[str, Any]) -> Predictor:
         keras.utils.set_random_seed(seed)
         model = network.build(design, recipe.shape, 2)
-        fit(model, Lesson(x, allowed, rows["train"], rows["val"]), budget=plan, seed=seed, augment=of_planes(seed))
+        augment = augmented(squares, recipe, BASE_MOVES, seed)
+        fit(model, Lesson(x, allowed, rows["train"], rows["val"]), budget=plan, seed=seed, augment=augment)
         return Predictor.calibrated(model, recipe, answers, x[rows["val"]], allowed[rows["val"]])
 
     few = sample_groups(images["group"].iloc[rows["train"]], plan.search_images, seed)
@@ -125,7 +127,7 @@ def train_base(
         lake=lake,
         lesson=lambda design: lesson,
         choose=base_space(plan.widest),
-        augment=lambda design, seed: of_planes(seed),
+        augment=lambda design, seed: augmented(squares, recipe, BASE_MOVES, seed),
         budget=plan,
         seed=seed,
         data=out,

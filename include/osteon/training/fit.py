@@ -44,7 +44,7 @@ def sample_weights(allowed: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def dataset(lesson: Lesson, rows: Rows, batch: int, seed: int | None = None, augment: Augment | None = None) -> Any:
-    """`tf.data` of (features, allowed, weight) in batches; with a seed shuffled, with `augment` augmented."""
+    """`tf.data` of (features, allowed, weight) in batches; with a seed shuffled, with `augment` of moved images."""
     import tensorflow as tf
 
     allowed = lesson.allowed[rows]
@@ -52,14 +52,14 @@ def dataset(lesson: Lesson, rows: Rows, batch: int, seed: int | None = None, aug
     if seed is not None:
         data = data.shuffle(len(rows), seed=seed)
 
+    def as_they_are(rows: Rows) -> NDArray[np.float32]:
+        return lesson.features[rows].astype(np.float32)
+
     def read(rows: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
-        x = tf.numpy_function(lambda some: lesson.features[some].astype(np.float32), [rows], tf.float32, stateful=False)
+        x = tf.numpy_function(augment or as_they_are, [rows], tf.float32, stateful=augment is not None)
         return tf.ensure_shape(x, (None, *lesson.shape)), y, weight
 
-    data = data.batch(batch).map(read)
-    if augment is not None:
-        data = data.map(lambda x, y, weight: (augment(x), y, weight))
-    return data.prefetch(2)
+    return data.batch(batch).map(read).prefetch(2)
 
 
 def fit(model: Any, lesson: Lesson, *, budget: Budget, seed: int, augment: Augment | None) -> int:

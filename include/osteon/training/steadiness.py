@@ -47,7 +47,7 @@ def steadiness(
     squares = load_squares(settings, lake, images, predictor.recipe.side)
     rows: list[dict[str, Any]] = []
     for name, change in CHANGES.items():
-        features = np.stack([predictor.recipe.of_square(change(square)) for square in squares])
+        features = predictor.recipe.of_squares(np.stack([change(square) for square in squares]))
         after = Scored(images, predictor.from_features(features), before.classes)
         moved = np.abs(after.fracture - before.fracture)[before.judged]
         rows.append(

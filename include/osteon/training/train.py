@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from osteon import catalog as catalogs
 from osteon.curation.relabel import load_rules
 from osteon.errors import ConfigurationError, TrainingError
-from osteon.features import Recipe, load_features
+from osteon.features import Recipe, load_squares, transformed
 from osteon.images.wavelet import LAZY, WaveletRecipe
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.models import forest, network, space
 from osteon.models.space import ABLATIONS, BUDGETS, MAIN, PLAIN, RIVALS
 from osteon.settings import Settings
-from osteon.training.augment import of_wavelets
+from osteon.training.augment import MAIN_MOVES, Augment, augmented
 from osteon.training.base import train_base
 from osteon.training.classes import ClassList, class_names
 from osteon.training.evaluate import Scored, evaluate, shortcut_floor
@@ -34,7 +34,7 @@ from osteon.training.steadiness import steadiness
 if TYPE_CHECKING:
     from osteon.training.search import Search
 
-VERSION = 5
+VERSION = 6
 log = logging.getLogger(__name__)
 
 
@@ -120,14 +120,24 @@ class Course:
         self.learn, self.check = (
             self.rows[name][self.allowed[self.rows[name]].any(axis=1)] for name in ("train", "val")
         )
+        self._squares: dict[int, NDArray[np.uint8]] = {}
         self._features: dict[Recipe, NDArray[np.float16]] = {}
         log.info("images by split: %s; classes: %s", sizes, ", ".join(self.classes.names))
 
+    def squares(self, side: int) -> NDArray[np.uint8]:
+        """Letterboxed squares of all images, read once."""
+        if side not in self._squares:
+            self._squares[side] = load_squares(self.settings, self.lake, self.images, side)
+        return self._squares[side]
+
     def features(self, recipe: Recipe) -> NDArray[np.float16]:
-        """Features of all images, read or transformed once."""
+        """Features of all images, transformed once."""
         if recipe not in self._features:
-            self._features[recipe] = load_features(self.settings, self.lake, self.images, recipe)
+            self._features[recipe] = transformed(self.settings, self.squares(recipe.side), recipe)
         return self._features[recipe]
+
+    def augment(self, recipe: Recipe, seed: int) -> Augment:
+        return augmented(self.squares(recipe.side), recipe, MAIN_MOVES, seed)
 
     @cached_property
     def sample(self) -> Rows:
@@ -144,7 +154,9 @@ class Course:
         return WaveletRecipe(side or self.plan.side, design["wavelet"], design["level"])
 
     def lesson(self, recipe: WaveletRecipe, rows: Rows) -> Lesson:
-        return Lesson(self.features(recipe), self.allowed, rows, self.check)
+        """Of no more images after an epoch than in it: who learns from a few would be checked longer than taught."""
+        check = self.check[sample_groups(self.images["group"].iloc[self.check], len(rows), self.seed)]
+        return Lesson(self.features(recipe), self.allowed, rows, check)
 
     def calibrated(self, model: Any, recipe: Recipe) -> Predictor:
         """A model that has learnt, calibrated on the validation split."""
@@ -200,7 +212,7 @@ def search_of(course: Course, rows: Rows, out: str, choose: space.Choose) -> Sea
         lake=course.lake,
         lesson=lambda design: course.lesson(recipe(design), few),
         choose=choose,
-        augment=lambda design, seed: of_wavelets(recipe(design), seed),
+        augment=lambda design, seed: course.augment(recipe(design), seed),
         budget=plan,
         seed=course.seed,
         data=out,
@@ -222,7 +234,7 @@ def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: A
         seed = course.seed + 1000 * number
         keras.utils.set_random_seed(seed)
         member = network.build(design, recipe.shape, lesson.classes)
-        epochs.append(fit(member, lesson, budget=course.plan, seed=seed, augment=of_wavelets(recipe, seed)))
+        epochs.append(fit(member, lesson, budget=course.plan, seed=seed, augment=course.augment(recipe, seed)))
         members.append(member)
     model = network.mean_of(members)
     return Taught(course.calibrated(model, recipe), design, int(model.count_params()), epochs, **search)
