@@ -77,6 +77,11 @@ def write(lake: Lake, key: str, catalog: pd.DataFrame) -> str:
     return key
 
 
+def usable(catalog: pd.DataFrame) -> pd.Series:
+    """Whether each image may take part: it is not quarantined, or `repair` has not looked at it yet."""
+    return ~catalog["quarantined"].fillna(False).astype(bool)
+
+
 def snapshot_id(catalog: pd.DataFrame, labels: LabelMap) -> str:
     """16 hex digits over identity, label and split columns plus the label map; the order of rows does not matter."""
     columns = ["sha256", "repaired_sha256", "body_part", "fractured", "quarantined", "group", "split"]

@@ -348,7 +348,7 @@ class Pipeline:
         from osteon import catalog as catalogs
 
         images = catalogs.read(self.lake, catalog)
-        return images[~images["quarantined"].fillna(False)]
+        return images[catalogs.usable(images)]
 
     def ablations(self, budget: str) -> list[str]:
         """In which ways the main model's design is trained again, to see what its parts are worth."""

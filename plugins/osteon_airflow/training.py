@@ -15,6 +15,7 @@ from osteon.errors import TrainingError
 from osteon.lake import Lake
 from osteon.models.space import MAIN
 from osteon.settings import load_settings
+from osteon_airflow.stages import param, pipeline
 
 log = logging.getLogger(__name__)
 LAST_LINES = 15
@@ -72,7 +73,7 @@ def helping_task(snapshot: Any) -> Any:
 
     @task
     def list_helpers(snapshot: str) -> list[int]:
-        return list(range(1, get_current_context()["params"]["workers"]))
+        return list(range(1, param("workers")))
 
     helpers = list_helpers(snapshot)
     if settings.trainer == "kubernetes":
@@ -103,8 +104,6 @@ def doctor_pod() -> None:
 def order(stage: str, catalog: str, model: str, winner: list[str] | None, helper: int = 0) -> Order:
     """What the current DAG run wants trained, or the part of a helper. Skips the task when the run stops before
     `stage`."""
-    from osteon_airflow.stages import pipeline
-
     line = pipeline(stage)
     context = get_current_context()
     params = context["params"]

@@ -64,7 +64,7 @@ def accounts(manifests: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
     claims = manifests[manifests["claims_image"]]
     published = catalog["published"].explode().map(lambda item: item["source"]).value_counts()
     first = catalog.groupby("source").size()
-    bad = catalog[catalog["quarantined"].fillna(False)].groupby("source").size()
+    bad = catalog[~catalogs.usable(catalog)].groupby("source").size()
     refused = claims[claims["sha256"].isna()].groupby("source").size()
     table = pd.DataFrame({"files": claims.groupby("source").size()})
     table["images"] = first.sub(bad, fill_value=0)

@@ -176,7 +176,7 @@ def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
     if lake.exists(key):
         return key, _counts(lake.get_table(key, columns=["group"]))
     catalog = catalogs.read(lake, catalog_key)
-    usable = catalog[~catalog["quarantined"].fillna(False)]
+    usable = catalog[catalogs.usable(catalog)]
     thumbs = read_measurements(lake).set_index("sha256")["thumb"]
     frame = pd.DataFrame(
         {

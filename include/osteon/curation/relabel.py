@@ -107,7 +107,7 @@ def ambiguous(catalog: pd.DataFrame, labels: LabelMap) -> pd.Series:
     ]
     return (
         catalog["body_part"].isna()
-        & ~catalog["quarantined"].fillna(False)
+        & catalogs.usable(catalog)
         & catalog["reason"].isna()
         & (catalog["label_origin"].fillna("") != HUMAN)
         & ~pd.Series(unknown, index=catalog.index, dtype=bool)

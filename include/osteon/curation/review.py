@@ -101,7 +101,7 @@ def apply(catalog: pd.DataFrame, made: list[Decision], labels: LabelMap) -> tupl
     result, idle = catalog.copy(), []
     for decision, rows in zip(made, meant(catalog, made), strict=True):
         if decision.action != "drop":
-            rows = rows[~catalog.loc[rows, "quarantined"].fillna(False).to_numpy(bool)]
+            rows = rows[catalogs.usable(catalog.loc[rows]).to_numpy()]
         if rows.empty:
             idle.append(decision)
         elif decision.action == "drop":

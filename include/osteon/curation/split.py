@@ -91,7 +91,7 @@ def split(
     sizes = catalog["split"].value_counts()
     return key, {
         "snapshot": catalogs.snapshot_id(catalog, labels),
-        "left_out": int(catalog["reason"].notna().sum() - catalog["quarantined"].fillna(False).sum()),
+        "left_out": int(catalog["reason"].notna().sum() - (~catalogs.usable(catalog)).sum()),
         **{name: int(sizes.get(name, 0)) for name in catalogs.SPLITS},
     }
 

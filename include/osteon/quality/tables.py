@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from osteon import catalog as catalogs
 from osteon.curation.conflicts import conflicts
 from osteon.curation.review import HUMAN
 from osteon.images.measure import THUMB, coarse_thumbnails
@@ -83,7 +84,7 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     `imbalance` is the size of the largest class over this one's; it and `originals_if_any` are empty for classes
     without images, which are a finding of their own.
     """
-    taking_part = ~catalog["quarantined"].fillna(False) & catalog["reason"].isna()
+    taking_part = catalogs.usable(catalog) & catalog["reason"].isna()
     usable = catalog[taking_part & catalog["body_part"].notna() & catalog["fractured"].notna()]
     names = class_names(usable)
     images, originals = names.value_counts(), usable["group"].groupby(names).nunique()
@@ -124,7 +125,7 @@ def image_table(
     A check's column is empty where all is well, or holds a measurement (`measured`, by `sha256`) that the check bounds.
     What a curator dropped is not looked at, and a label that a curator set is none of the publisher's.
     """
-    catalog = catalog[catalog["reason"].isna() | catalog["quarantined"].fillna(False)]
+    catalog = catalog[catalog["reason"].isna() | ~catalogs.usable(catalog)]
     human = catalog["label_origin"].fillna("") == HUMAN
     rows = catalog[["source", "path", "sha256", "raw_label", "group"]].astype("object")
     published = catalog["published"]
@@ -134,7 +135,7 @@ def image_table(
         ", ".join(sorted({word for item in items for word in meanings[item["raw_label"]].unknown}))
         for items in published
     ]
-    rows["unusable"] = catalog["reason"].where(catalog["quarantined"].fillna(False))
+    rows["unusable"] = catalog["reason"].where(~catalogs.usable(catalog))
     rows["broken_stream"] = (
         catalog["mode"]
         .where(catalog["truncated"].fillna(False))
@@ -154,7 +155,7 @@ def image_table(
     rows["near_copies"] = alone.where((size > 1).fillna(False))
     rows["leaking_split"] = _leaking(catalog)
     rows[["suspected_label", "doubt_rank"]] = suspected_labels(catalog[~human], measured["thumb"]).reindex(rows.index)
-    usable = ~catalog["quarantined"].fillna(False).to_numpy(bool)
+    usable = catalogs.usable(catalog).to_numpy()
     whole = usable & ~catalog["truncated"].fillna(False).to_numpy(bool)  # a broken stream is a finding of its own
     found = measured.reindex(catalog["sha256"]).set_index(catalog.index)
     for name in MEASURED:
@@ -189,7 +190,7 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
     from sklearn.preprocessing import StandardScaler
 
     nothing = pd.DataFrame(columns=["suspected_label", "doubt_rank"], dtype="object")
-    rows = catalog[~catalog["quarantined"].fillna(False) & catalog["body_part"].notna()]
+    rows = catalog[catalogs.usable(catalog) & catalog["body_part"].notna()]
     originals = rows.groupby("body_part")["group"].nunique()
     rows = rows[rows["body_part"].isin(originals[originals >= 2 * FOLDS].index)]
     if rows["body_part"].nunique() < 2:

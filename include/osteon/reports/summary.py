@@ -91,7 +91,7 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
 def _counts(manifests: pd.DataFrame, catalog: pd.DataFrame, split: bool) -> dict[str, Any]:
     table = accounts(manifests, catalog)
     copies = catalog["published"].map(len)
-    usable = catalog[~catalog["quarantined"].fillna(False)]
+    usable = catalog[catalogs.usable(catalog)]
     counts: dict[str, Any] = {
         "images": int(table["images"].sum()),
         "truncated": int(copies[catalog["truncated"].fillna(False)].sum()),

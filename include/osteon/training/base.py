@@ -43,7 +43,7 @@ def teaching_images(
 ) -> pd.DataFrame:
     """Images of one body part, said by a publisher or a curator. Adds `split`, and `target`: is it the answer."""
     fit_to_teach = (
-        ~catalog["quarantined"].fillna(False)
+        catalogs.usable(catalog)
         & catalog["reason"].isna()
         & catalog["body_part"].notna()
         & ~catalog["body_part"].isin(rule.unsure)
