@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from osteon.embedded.ports import free_ports
 from osteon.images.wavelet import LAZY, WaveletRecipe
 from osteon.models.network import FEATURE_MAP, mean_of, members_of
 from osteon.predict import as_json, grad_cam, look, overlay
@@ -84,3 +88,11 @@ def test_nothing_is_said_of_what_is_no_radiograph(predictor: Predictor, pixels: 
     assert film.problem == "" and np.isfinite(film.classes).all(), "the others are answered"
     told = as_json("x.png", odd, CLASSES.names, None)
     assert told["classes"] is None and told["body_part"] is None and told["problem"] == problem
+
+
+def test_where_the_registry_does_not_answer_one_line_says_so() -> None:
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
+    command = [sys.executable, "-m", "osteon.cli", "predict", "x.png"]
+    done = subprocess.run(command, env={"OSTEON_MLFLOW_URL": url}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and url.removeprefix("http://127.0.0.1") in done.stderr
+    assert "OSTEON_MLFLOW_URL" in done.stderr and "Traceback" not in done.stderr

@@ -171,6 +171,8 @@ def test_registering_serving_and_promoting(
 def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     registry: Settings, lake: Lake, snapshot: tuple[str, pd.DataFrame, dict[str, bytes]]
 ) -> None:
+    import mlflow
+
     key, images, data = snapshot
     name = registry.model_name
     leave_training(lake, "models/first", key, images, data, epochs=0).to_lake(lake, "models/first")
@@ -181,6 +183,11 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
 
     beaten = register(registry, lake, "models/first", name, "", rows)
     assert (beaten.alias, beaten.promoted, beaten.champion, beaten.new) == ("challenger", False, "", True)
+    client = mlflow.MlflowClient(registry.mlflow_url)
+    logged = client.get_run(client.get_model_version(name, "1").run_id).info
+    (rival,) = client.search_runs([logged.experiment_id], f"tags.`mlflow.parentRunId` = '{logged.run_id}'")
+    assert rival.data.metrics == {"macro_f1": 0.5}
+    assert (rival.data.params["model"], rival.data.params["verdict"]) == ("forest", "worse")
     assert propose(registry, lake, "models/first", name, rows) is None, "it is registered"
     with pytest.raises(ConfigurationError, match="no alias champion"):
         rollback(registry, lake, name, "ann", "x")

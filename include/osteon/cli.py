@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from osteon.errors import ConfigurationError, OsteonError, SourceError
+from osteon.errors import ConfigurationError, OsteonError, ServiceError, SourceError
 from osteon.labels import load_labels
-from osteon.settings import load_settings
+from osteon.settings import Settings, load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -257,7 +257,7 @@ def predict(
     from osteon import predict as ask
     from osteon.images.decode import UndecodableError, decode
 
-    settings, failed, found = load_settings(), [], []
+    settings, failed, found = _with_registry(), [], []
     version, predictor = ask.champion(settings, model or settings.model_name)
     out.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -292,7 +292,7 @@ def rollback(
     from osteon.lake import Lake
     from osteon.registry import rollback as roll_back
 
-    settings = load_settings()
+    settings = _with_registry()
     name = model or settings.model_name
     now, before = roll_back(settings, Lake.from_settings(settings), name, who, why)
     typer.echo(f"version {now} of {name} is champion again, version {before} is previous")
@@ -325,6 +325,17 @@ def doctor(
         typer.echo(f"{'ok  ' if line.ok else 'FAIL'} {line.name:24} {line.text}")
     if not all(line.ok for line in lines):
         raise SystemExit(1)
+
+
+def _with_registry() -> Settings:
+    """The settings, where MLflow answers: its client would ask for minutes, and then tell of HTTP."""
+    from osteon.doctor import examine
+
+    settings = load_settings()
+    (line,) = examine(settings, settings.sources_file, ["mlflow"])
+    if not line.ok:
+        raise ServiceError(f"{line.text}; OSTEON_MLFLOW_URL says where MLflow is")
+    return settings
 
 
 def _stage(run: str, name: str, *arguments: object) -> None:

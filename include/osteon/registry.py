@@ -249,10 +249,11 @@ def _log(
         mlflow.log_params(
             {**result["design"], "budget": result["budget"], "seed": result["seed"], "snapshot": snapshot}
         )
-        figures = {name: value for name, value in result["metrics"].items() if isinstance(value, int | float)}
-        by_part = result["metrics"].get("fracture_auroc_by_part", {})
-        figures |= {f"fracture_auroc_{part}": value for part, value in by_part.items() if value is not None}
-        mlflow.log_metrics(figures)
+        mlflow.log_metrics(_figures(result["metrics"]))
+        for row in [row for row in rows or [] if row["model"] != result["model"]]:
+            with mlflow.start_run(run_name=f"{row['model']} {snapshot}", nested=True):
+                mlflow.log_params({name: row[name] for name in ("model", "learnt_from", "of", "verdict")})
+                mlflow.log_metrics(_figures(row["metrics"]))
         mlflow.log_dict(result, "result.json")
         mlflow.log_dict(load_labels(settings.labels_file).model_dump(mode="json"), "label_map.json")
         if rows is not None:
@@ -282,3 +283,10 @@ def _log(
     if rows is not None:
         mlflow.MlflowClient().update_model_version(name, str(version), card)
     return version
+
+
+def _figures(metrics: dict[str, Any]) -> dict[str, float]:
+    """What of the measures is a number, under one name each."""
+    figures = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    by_part = metrics.get("fracture_auroc_by_part", {})
+    return figures | {f"fracture_auroc_{part}": value for part, value in by_part.items() if value is not None}

@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +87,29 @@ def pods(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """Airflow's environment for training in pods. Gives what lists the namespace's pods."""
+    values = {"S3_BUCKET": settings.s3_bucket, "STATE_DIR": str(settings.state_dir), "MODEL_NAME": settings.s3_bucket}
+    for name, value in values.items():
+        monkeypatch.setenv(f"OSTEON_{name}", value)
+    with trained_in_pods(namespace, settings, monkeypatch) as found:
+        yield found
+
+
+@contextmanager
+def trained_in_pods(
+    namespace: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, **changes: str
+) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """The environment of an Airflow that trains in pods, which reach the settings' lake. Gives what lists the pods."""
     port = int(settings.s3_endpoint.rsplit(":", 1)[1])
     files = {"osteon_s3_access_key": settings.s3_access_key}
     files["osteon_s3_secret_key"] = settings.s3_secret_key.get_secret_value()
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "osteon-lake"}, "stringData": files}
     kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(secret))
     values = {
-        "S3_BUCKET": settings.s3_bucket, "STATE_DIR": str(settings.state_dir), "MODEL_NAME": settings.s3_bucket,
         "BOOTSTRAP_ROUNDS": "20", "RIVAL_LEAST": "40", "TRAINER": "kubernetes",
         "POD_NAMESPACE": namespace, "POD_IMAGE": IMAGE, "POD_GPUS": "0", "POD_CPU": "1", "POD_MEMORY": "3Gi",
         "POD_DISK": "4Gi", "POD_SHARED_MEMORY": "64Mi", "POD_SETTINGS": json.dumps({"s3_endpoint": f"http://{HOST}:{port}"}),
     }  # fmt: skip
-    for name, value in values.items():
+    for name, value in (values | changes).items():
         monkeypatch.setenv(f"OSTEON_{name}", value)
     monkeypatch.setenv("AIRFLOW_CONN_KUBERNETES_DEFAULT", '{"conn_type": "kubernetes"}')  # KUBECONFIG says where
     with Relay(port) as relay:

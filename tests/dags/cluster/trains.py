@@ -19,7 +19,7 @@ def told(context: Any) -> None:
         file.write(json.dumps([type(error).__name__, str(error)]) + "\n")
 
 
-FORM = {"catalog": "", "model": "", "sources": "", "budget": "smoke", "seed": 0, "force_retrain": False}
+FORM = {"catalog": "", "model": "", "sources": "", "budget": "smoke", "seed": 0, "workers": 1, "force_retrain": False}
 DEFAULTS = {"retry_policy": RETRY_POLICY, "on_failure_callback": told, "on_retry_callback": told}
 DEFAULTS["retries"] = int(os.environ.get("OSTEON_TEST_RETRIES", "0"))
 
