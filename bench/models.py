@@ -1,8 +1,8 @@
 """The main model, its rivals, its ablations and the model that it replaces, on FracAtlas: every one on the same splits.
 
-`bench/models.py [BUDGET] [SEEDS] [MODEL...]`: all models, or those named, in their order. Designs are searched once, with seed 0; each is then fitted anew with
-every seed, one network at a time; the main model is also the mean of them all, as Osteon registers it. Every model
-learns from all training images. Intervals are over leakage groups.
+`bench/models.py [BUDGET] [SEEDS] [MODEL...]`: all models, or those named, in their order. Designs are searched once,
+with seed 0; each is then fitted anew with every seed, one network at a time; the main model is also the mean of them
+all, as Osteon registers it. Every model learns from all training images. Intervals are over leakage groups.
 """
 
 from __future__ import annotations
