@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all up down compose lint bench bench-quality bench-inspection bench-models bench-proxy bench-scaling bench-workers bench-cost lock
+.PHONY: help setup setup-dev demo test test-all test-kubernetes up down compose lint bench bench-quality bench-inspection bench-models bench-proxy bench-scaling bench-workers bench-cost lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -38,6 +38,9 @@ test: setup-dev  ## the default tests (under 10 minutes on 2 cores)
 
 test-all: setup-dev  ## every test, the slow ones as well
 	@$(BIN)/python -m pytest -m ""
+
+test-kubernetes: setup-dev  ## trainings in pods of the cluster that KUBECONFIG names: see docs/kubernetes.md
+	@$(BIN)/python -m pytest -m kubernetes -o timeout=1500
 
 up: setup  ## start S3, MLflow, the mail catcher and Airflow on this machine
 	@$(BIN)/osteon up
