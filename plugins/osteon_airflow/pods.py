@@ -53,6 +53,8 @@ class TrainingPod(KubernetesPodOperator):
         training = self._order()
         if training.done:
             self.log.info("%s was trained before", training.out)
+            # a try that ended with Airflow's worker left its pod, which may have ended well
+            self.process_pod_deletion(self.find_pod(self.namespace, context, exclude_checked=False))
             self._give(context, training.out)
             return
         self.arguments = training.arguments

@@ -17,17 +17,19 @@ from osteon_airflow.mail import FailureMail
 if TYPE_CHECKING:
     from osteon.pipeline import Pipeline
 
+RETRY_DELAY = timedelta(seconds=30)
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
         # What Osteon raises on purpose names a remedy that only a person can apply.
         RetryRule(exception="osteon.errors.OsteonError", action=RetryAction.FAIL),
         RetryRule(exception="pydantic.ValidationError", action=RetryAction.FAIL),
-        RetryRule(exception=Exception, action=RetryAction.RETRY, retry_delay=timedelta(seconds=30)),
+        RetryRule(exception=Exception, action=RetryAction.RETRY, retry_delay=RETRY_DELAY),
     ]
 )
 
 DEFAULT_ARGS = {
     "retries": 2,
+    "retry_delay": RETRY_DELAY,  # of a task that ended with its worker: no policy is asked then
     "retry_policy": RETRY_POLICY,
     "on_failure_callback": FailureMail(),
     "execution_timeout": timedelta(hours=12),
