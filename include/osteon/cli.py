@@ -334,7 +334,7 @@ def _with_registry() -> Settings:
     settings = load_settings()
     (line,) = examine(settings, settings.sources_file, ["mlflow"])
     if not line.ok:
-        raise ServiceError(f"{line.text}; OSTEON_MLFLOW_URL says where MLflow is")
+        raise ServiceError(f"no registry at {settings.mlflow_url}; OSTEON_MLFLOW_URL says where it is: {line.text}")
     return settings
 
 

@@ -33,12 +33,12 @@ def test_the_main_model_is_searched_by_as_many_as_asked_for(
     workers: int, airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from osteon.pipeline import Pipeline
-    from osteon_airflow import stages, training
+    from osteon_airflow import training
 
     line, out = Pipeline("test"), f"models/cnn_bilstm/{uuid.uuid4()}"
     monkeypatch.setattr(line, "training_key", lambda *inputs: out)
     monkeypatch.setattr(line, "start_from", lambda sources: "")
-    monkeypatch.setattr(stages, "pipeline", lambda stage: line)
+    monkeypatch.setattr(training, "pipeline", lambda stage: line)
     params = {"budget": "smoke", "seed": 0, "force_retrain": False, "sources": "x", "workers": workers}
     monkeypatch.setattr(training, "get_current_context", lambda: {"params": params, "run_id": "y"})
     assert ("--helped" in training.order("train", "split/x", MAIN, None).arguments) == (workers > 1)
