@@ -30,6 +30,17 @@ def main(verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False) -> N
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(message)s")
     for noisy in ("urllib3", "botocore", "great_expectations", "matplotlib", "alembic", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    _use_embedded()
+
+
+def _use_embedded() -> None:
+    """Where no lake is configured and the embedded services run, every command means those: only they know the keys."""
+    from osteon.embedded.stack import Stack
+
+    settings = load_settings()
+    if not settings.s3_access_key and (stack := Stack(settings)).running():
+        found = stack.environment()
+        os.environ.update({name: found[name] for name in found if name.startswith("OSTEON_")})
 
 
 @app.command()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import email
+import os
 import smtplib
 import socket
 import stat
+import subprocess
+import sys
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
@@ -94,3 +97,11 @@ def _plain(text: str) -> EmailMessage:
     message = EmailMessage()
     message.set_content(text)
     return message
+
+
+def test_commands_find_the_embedded_services_without_being_told_their_keys(stack: Stack) -> None:
+    names = ("state_dir", "s3_port", "mlflow_port")
+    variables = {f"OSTEON_{name.upper()}": str(getattr(stack.settings, name)) for name in names}
+    command = [sys.executable, "-m", "osteon.cli", "doctor", "--only", "lake", "--only", "mlflow"]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.count("ok ") == 2, done.stdout + done.stderr
