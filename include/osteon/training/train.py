@@ -34,7 +34,7 @@ from osteon.training.steadiness import steadiness
 if TYPE_CHECKING:
     from osteon.training.search import Search
 
-VERSION = 6
+VERSION = 7
 log = logging.getLogger(__name__)
 
 
