@@ -41,10 +41,8 @@ COLUMNS = (
     "average_precision",
     "sensitivity_at_90_specificity",
 )
-
-
 OLD_EPOCHS = 20
-"""Of the old model: without augmentation it is at its best on validation long before (the rows tell when)."""
+"""Of the old model, whose images are not augmented; its row tells which epochs were kept."""
 
 
 def snapshot(line: Pipeline) -> str:

@@ -22,7 +22,7 @@ COPY deploy/training-pod.yaml /etc/osteon/training-pod.yaml
 COPY docker/entrypoint.py /opt/osteon/bin/osteon-entrypoint
 COPY plugins /opt/airflow/plugins
 COPY dags /opt/airflow/dags
-ENV PATH=/opt/osteon/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+ENV PATH=/opt/osteon/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=1 \
     AIRFLOW_HOME=/opt/airflow AIRFLOW__CORE__LOAD_EXAMPLES=false AIRFLOW__CORE__DAGS_FOLDER=/opt/airflow/dags \
     OSTEON_STATE_DIR=/opt/airflow/state OSTEON_RELABEL_FILE=/etc/osteon/relabel.yaml \
     OSTEON_QUALITY_FILE=/etc/osteon/quality.yaml OSTEON_SOURCES_FILE=/etc/osteon/sources.yaml \

@@ -19,7 +19,7 @@ FROM ${BASE}
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /work osteon && install -d -o osteon -g osteon /work
 COPY --from=build /opt/osteon /opt/osteon
 COPY config /etc/osteon
-ENV PATH=/opt/osteon/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+ENV PATH=/opt/osteon/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TF_CPP_MIN_LOG_LEVEL=1 \
     HOME=/work OSTEON_STATE_DIR=/work/osteon OSTEON_RELABEL_FILE=/etc/osteon/relabel.yaml \
     OSTEON_QUALITY_FILE=/etc/osteon/quality.yaml OSTEON_SOURCES_FILE=/etc/osteon/sources.yaml
 USER 10001:10001

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from osteon.embedded import STATE
 from osteon.errors import ConfigurationError, OsteonError, ServiceError, SourceError
 from osteon.labels import load_labels
 from osteon.settings import Settings, load_settings
@@ -35,10 +36,13 @@ def main(verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False) -> N
 
 def _use_embedded() -> None:
     """Where no lake is configured and the embedded services run, every command means those: only they know the keys."""
+    settings = load_settings()
+    if settings.s3_access_key or not (settings.state_dir / STATE).exists():
+        return
     from osteon.embedded.stack import Stack
 
-    settings = load_settings()
-    if not settings.s3_access_key and (stack := Stack(settings)).running():
+    stack = Stack(settings)
+    if stack.running():
         found = stack.environment()
         os.environ.update({name: found[name] for name in found if name.startswith("OSTEON_")})
 

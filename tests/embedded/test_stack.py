@@ -105,3 +105,12 @@ def test_commands_find_the_embedded_services_without_being_told_their_keys(stack
     command = [sys.executable, "-m", "osteon.cli", "doctor", "--only", "lake", "--only", "mlflow"]
     done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stdout.count("ok ") == 2, done.stdout + done.stderr
+
+
+def test_commands_work_where_what_embedded_services_need_is_not_installed(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['psutil'] = sys.modules['supervisor'] = None\n"
+    code += "from osteon import cli; sys.argv = ['osteon', 'doctor', '--only', 'weather']; cli.entry()"
+    variables = {"OSTEON_STATE_DIR": str(tmp_path), "OSTEON_S3_ACCESS_KEY": ""}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "doctor knows lake" in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -23,6 +23,7 @@ import psutil
 import requests
 from pydantic import SecretStr
 
+from osteon.embedded import STATE
 from osteon.embedded.ports import HOST, free_ports, require_free
 from osteon.errors import ServiceError
 from osteon.lake import Lake
@@ -126,6 +127,7 @@ class Stack:
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runners evaluate language models; none is here
             "GX_ANALYTICS_ENABLED": "false",
+            "TF_CPP_MIN_LOG_LEVEL": "2",
             "PYTHONPATH": os.pathsep.join(part for part in search if part),
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         }
@@ -245,7 +247,7 @@ class Stack:
     @cached_property
     def _state(self) -> dict[str, Any]:
         """Keys, passwords and inner ports: made on first use, readable by their owner only."""
-        path = self.home / "stack.json"
+        path = self.home / STATE
         if not path.exists():
             self.home.mkdir(parents=True, exist_ok=True)
             state = {
