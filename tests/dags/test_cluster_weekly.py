@@ -113,7 +113,7 @@ def test_the_weekly_dag_trains_in_pods_while_airflow_starts_again(weekly: Weekly
     lake = Lake.from_settings(settings)
     summary = lake.get_json(f"{Run(lake, run).prefix}/summary.json")
     trials = summary["models"]["cnn_bilstm"]["trials"]
-    assert len({trial["trial"] for trial in trials}) == len(trials) == 5
+    assert len({trial["trial"] for trial in trials}) == len(trials) == 3
     assert {trial["worker"] for trial in trials} > {"tuner0"}, "pods that help ran trials"
     assert summary["registered"] == {**summary["registered"], "version": "1", "alias": "champion"}
     assert champion_version(settings, settings.model_name).version == "1"

@@ -93,8 +93,11 @@ def test_a_search_that_is_broken_off_three_times_gives_what_it_would_have_given(
     assert look(lake, "broken")[1] == resumed and len(fitted) == 8, "a finished search is not run again"
 
 
-def test_a_search_starts_with_the_design_it_is_given_and_another_space_is_another_study(lake: Lake) -> None:
-    one = {"budget": replace(BUDGET, search_epochs=1), "min_completed": 1}
+@pytest.mark.parametrize("trials", [None, 1], ids=["hyperband", "random"])
+def test_a_search_starts_with_the_design_it_is_given_and_another_space_is_another_study(
+    lake: Lake, trials: int | None
+) -> None:
+    one = {"budget": replace(BUDGET, search_epochs=1, trials=trials), "min_completed": 1}
     _, (trial,) = look(lake, "started", START, **one)
     assert {name: trial[name] for name in START} == START
     studies = {key.split("/")[1] for key in lake.keys("studies/")}
@@ -113,6 +116,7 @@ def test_a_search_whose_trials_fail_says_so(lake: Lake, monkeypatch: pytest.Monk
 
 HELPER = """
     import time
+    from dataclasses import replace
     from osteon.lake import Lake
     from osteon.settings import load_settings
     from osteon.training import workers
@@ -123,6 +127,7 @@ HELPER = """
     print("waits", flush=True)
 """
 STUCK = """
+    search = replace(search, budget=replace(search.budget, trials=3))
     def fit(*arguments, **keywords):
         print("fits", flush=True)
         time.sleep(600)
@@ -132,7 +137,7 @@ STUCK = """
 
 def helper(environment: dict[str, str], also: str = "") -> subprocess.Popen[str]:
     """A process that helps with the search of "shared" as soon as somebody leads it."""
-    code = textwrap.dedent(HELPER) + textwrap.dedent(also) + "print(search.help('helper', 60))"
+    code = "\n".join([textwrap.dedent(HELPER), textwrap.dedent(also), "print(search.help('helper', 60))"])
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout and process.stdout.readline() == "waits\n"
     return process
@@ -163,9 +168,10 @@ def test_the_trial_of_a_helper_that_is_lost_is_run_again(
 
         killing = threading.Thread(target=kill)
         killing.start()
-        _, trials = searching(lake, "shared").run(min_completed=2, host="127.0.0.1")
+        budget = replace(BUDGET, trials=3)  # whoever leads is through with the others and waits for this one
+        _, trials = searching(lake, "shared", budget=budget).run(min_completed=2, host="127.0.0.1")
         killing.join()
-    assert len(trials) == 5 and {trial["worker"] for trial in trials} == {"tuner0"}
+    assert len(trials) == 3 and {trial["worker"] for trial in trials} == {"tuner0"}
 
 
 @pytest.mark.slow

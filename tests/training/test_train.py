@@ -21,7 +21,14 @@ from osteon.training.steadiness import CHANGES
 from osteon.training.train import train
 
 TINY = replace(
-    space.BUDGETS["smoke"], search_epochs=1, search_images=40, fit_epochs=2, members=2, side=32, search_side=32
+    space.BUDGETS["smoke"],
+    search_epochs=1,
+    trials=1,
+    search_images=40,
+    fit_epochs=2,
+    members=2,
+    side=32,
+    search_side=32,
 )
 
 

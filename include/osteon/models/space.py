@@ -18,13 +18,15 @@ Choose = Callable[[Any], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is spent: epochs of Hyperband's longest trial, its reduction factor (Li et al., JMLR 18, 2018), ..."""
+    """How much is spent."""
 
     search_epochs: int
-    factor: int
+    """Of the search's longest trial."""
     search_images: int
     """At most this many training images (whole groups) are used while searching; the winner is fit on all."""
     fit_epochs: int
+    factor: int = 3
+    """Hyperband's reduction factor (Li et al., JMLR 18, 2018)."""
     side: int = 128
     """Pixels of the letterboxed square."""
     search_side: int = 64
@@ -43,11 +45,9 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget(search_epochs=2, factor=2, search_images=400, fit_epochs=40, side=64, ablations=False),
-    "standard": Budget(search_epochs=9, factor=3, search_images=1000, fit_epochs=50, members=2),
-    "full": Budget(
-        search_epochs=27, factor=3, search_images=10_000, fit_epochs=120, side=256, search_side=128, members=5
-    ),
+    "smoke": Budget(search_epochs=2, trials=3, search_images=400, fit_epochs=40, side=64, ablations=False),
+    "standard": Budget(search_epochs=9, search_images=1000, fit_epochs=50, members=2),
+    "full": Budget(search_epochs=27, search_images=10_000, fit_epochs=120, side=256, search_side=128, members=5),
 }
 
 
@@ -138,10 +138,10 @@ BASE_START = {
 }  # fmt: skip
 """The architecture that inputs are compared with, before a search."""
 _BASE_SMOKE = Budget(
-    search_epochs=2, factor=3, search_images=300, fit_epochs=12, side=48, batch=16, trials=2, widest=32, unseen=False
+    search_epochs=2, search_images=300, fit_epochs=12, side=48, batch=16, trials=2, widest=32, unseen=False
 )
 BASE_BUDGETS = {
     "smoke": _BASE_SMOKE,
     "standard": replace(_BASE_SMOKE, trials=4, unseen=True),
-    "full": Budget(search_epochs=27, factor=3, search_images=10_000, fit_epochs=50),
+    "full": Budget(search_epochs=27, search_images=10_000, fit_epochs=50),
 }

@@ -215,7 +215,8 @@ class Candidates(keras_tuner.HyperModel):  # type: ignore[misc]
 
 
 class Kept:
-    """What an oracle does besides: keep the study, and tell of every trial that ended, whoever ran it."""
+    """What an oracle does besides: begin with the design that the study starts with, keep the study, and tell of every
+    trial that ended, whoever ran it."""
 
     study: Study
     describe: Choose
@@ -224,12 +225,31 @@ class Kept:
     ongoing_trials: dict[str, Any]
     tuner_ids: set[str]
     _retry_queue: list[str]
+    hyperparameters: Any
+    _duplicate: Callable[[dict[str, Any]], bool]
+
+    def _random_values(self) -> dict[str, Any] | None:
+        start = self.study.start
+        if start is not None:
+            space = self.hyperparameters.space
+            values = {hp.name: start.get(hp.name) for hp in space}
+            tried = self.hyperparameters.copy()
+            tried.values = values
+            design = self.describe(tried)  # a value that another rules out does not come out as it went in
+            known = all(values[hp.name] in hp.values and design[hp.name] == values[hp.name] for hp in space)
+            if known and not self._duplicate(values):
+                return values
+        drawn: dict[str, Any] | None = super()._random_values()  # type: ignore[misc]
+        return drawn
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Any:
         trial = super().create_trial(tuner_id)  # type: ignore[misc]
         if trial.status == "RUNNING":
             self.study.began.setdefault((trial.trial_id, tuner_id), time.monotonic())
+        elif trial.status == "STOPPED" and self.ongoing_trials and not self.broken:
+            trial.status = "IDLE"  # who leads a random search would leave before the others' last trials ended
+            self.tuner_ids.add(tuner_id)
         return trial
 
     @keras_tuner.synchronized
@@ -270,21 +290,7 @@ class Kept:
 
 
 class Hyperband(Kept, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
-    """Whose first design may be given."""
-
-    def _random_values(self) -> dict[str, Any] | None:
-        start = self.study.start
-        if start is not None:
-            space = self.hyperparameters.space
-            values = {hp.name: start.get(hp.name) for hp in space}
-            tried = self.hyperparameters.copy()
-            tried.values = values
-            design = self.describe(tried)  # a value that another rules out does not come out as it went in
-            known = all(values[hp.name] in hp.values and design[hp.name] == values[hp.name] for hp in space)
-            if known and not self._duplicate(values):
-                return values
-        drawn: dict[str, Any] | None = super()._random_values()
-        return drawn
+    pass
 
 
 class RandomSearch(Kept, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
