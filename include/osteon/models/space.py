@@ -30,7 +30,7 @@ class Budget:
     side: int = 128
     """Pixels of the letterboxed square."""
     search_side: int = 64
-    """The same while searching: half the side costs a quarter. `bench/proxy.py` asks whether it ranks designs alike."""
+    """The same while searching: half the side costs a quarter, and ranks designs alike (docs/models.md)."""
     members: int = 1
     """How often the design that was found is fitted, each time with another seed: the model is their mean."""
     batch: int = 32
