@@ -1,6 +1,7 @@
-"""Write `.env` with passwords of its own, unless there is one. Needs nothing but Python."""
+"""Write `.env` with passwords of its own and this machine's processors, unless there is one. Needs nothing but Python."""
 
 import base64
+import os
 import secrets
 from pathlib import Path
 
@@ -14,6 +15,7 @@ def main(path: Path) -> None:
     values = {name: secrets.token_hex(20) for name in PASSWORDS}
     values["S3_ACCESS_KEY"] = secrets.token_hex(10)
     values["FERNET_KEY"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    values["OSTEON_CPUS"] = str(os.cpu_count())  # docker refuses a limit of more than there are
     path.touch(mode=0o600)
     path.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
     print(f"wrote {path}: log in to Airflow and MLflow as admin, with the passwords in it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import shutil
@@ -28,10 +29,12 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def env(folder: Path) -> dict[str, str]:
-    """What `make_env` writes into a folder."""
+    """The passwords that `make_env` writes into a folder."""
     path = folder / ".env"
     runpy.run_path(str(ROOT / "docker" / "make_env.py"))["main"](path)
-    return dict(line.split("=", 1) for line in path.read_text().splitlines())
+    made = dict(line.split("=", 1) for line in path.read_text().splitlines())
+    assert made.pop("OSTEON_CPUS") == str(os.cpu_count())
+    return made
 
 
 def test_passwords_are_made_once_and_nobody_else_reads_them(tmp_path: Path) -> None:
