@@ -46,7 +46,7 @@ class Budget:
 
 BUDGETS = {
     "smoke": Budget(search_epochs=2, trials=3, search_images=400, fit_epochs=40, side=64, ablations=False),
-    "standard": Budget(search_epochs=9, search_images=1000, fit_epochs=50, members=2),
+    "standard": Budget(search_epochs=9, search_images=1000, fit_epochs=50, members=3),
     "full": Budget(search_epochs=27, search_images=10_000, fit_epochs=120, side=256, search_side=128, members=5),
 }
 

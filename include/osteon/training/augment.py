@@ -52,11 +52,14 @@ def augmented(squares: NDArray[np.uint8], recipe: Recipe, moves: Moves, seed: in
 
 def _moved(square: NDArray[np.uint8], moves: Moves, random: np.random.Generator) -> NDArray[np.uint8]:
     side = len(square)
+
+    def drawn(most: float) -> float:
+        return random.uniform(-most, most)
+
     turned = random.random() < moves.turned
-    angle, zoom = turned * math.radians(moves.degrees), turned * moves.zoom
-    angle, scale = random.uniform(-angle, angle), 1 + random.uniform(-zoom, zoom)
-    mirror, most = random.choice([-1, 1]), moves.shift * side
-    down, right = random.uniform(-most, most, 2).round()
+    angle, scale = turned * drawn(math.radians(moves.degrees)), 1 + turned * drawn(moves.zoom)
+    mirror = random.choice([-1, 1])
+    down, right = round(drawn(moves.shift * side)), round(drawn(moves.shift * side))
     cos, sin = math.cos(angle) / scale, math.sin(angle) / scale
     # where in the image each pixel of the new one is found: turned about the middle, then moved
     lines = ((mirror * cos, -sin, right), (mirror * sin, cos, down))

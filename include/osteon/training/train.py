@@ -34,7 +34,7 @@ from osteon.training.steadiness import steadiness
 if TYPE_CHECKING:
     from osteon.training.search import Search
 
-VERSION = 7
+VERSION = 8
 log = logging.getLogger(__name__)
 
 
