@@ -1,4 +1,4 @@
-"""Write `.env` with passwords of its own and this machine's processors, unless there is one. Needs nothing but Python."""
+"""Write `.env` with its own passwords and the number of processors, unless there is one. Needs nothing but Python."""
 
 import base64
 import os
