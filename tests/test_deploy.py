@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from osteon.settings import ROOT
+from osteon.settings import ROOT, Settings
 
 COMPOSE = ROOT / "docker-compose.yaml"
 SECRET = re.compile(r"PASSWORD|SECRET|KEY")
@@ -68,6 +68,19 @@ def test_services_are_published_on_loopback_limited_and_watched(services: dict[s
     assert (
         "postgres" in waited_for and services["scheduler"]["depends_on"]["api-server"]["condition"] == "service_healthy"
     )
+
+
+def test_settings_and_secrets_of_the_helm_values_are_those_that_there_are(
+    services: dict[str, dict[str, Any]],
+) -> None:
+    text = (ROOT / "deploy" / "airflow-values.yaml").read_text()
+    named = [entry["name"] for entry in yaml.safe_load(text)["env"]]
+    named += [name for service in services.values() for name in service.get("environment", {})]
+    settings = {f"OSTEON_{name.upper()}" for name in Settings.model_fields}
+    assert {name for name in named if name.startswith("OSTEON_")} <= settings
+    secrets = set(re.findall(r"osteon-[a-z-]+", text)) - {"osteon-airflow", "osteon-trainer", "osteon-entrypoint"}
+    guide = (ROOT / "docs" / "kubernetes.md").read_text()
+    assert secrets and all(f"`{secret}`" in guide for secret in secrets), secrets
 
 
 def test_docker_compose_takes_it(tmp_path: Path) -> None:
