@@ -13,8 +13,10 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
+from keras_tuner.src import protos
 from numpy.typing import NDArray
 
 from osteon.errors import TrainingError
@@ -153,7 +155,31 @@ def test_another_process_helps_with_a_search(lake: Lake, environment: dict[str, 
     assert trials[0].keys() == alone[0].keys()
     by = [trial["worker"] for trial in trials]
     assert set(by) == {"tuner0", "helper"} and by.count("helper") == ran
-    assert workers.leader(lake, search.study) == ""
+    assert workers.leader(lake, search.study) is None
+
+
+def test_who_does_not_know_the_token_of_a_search_is_refused(lake: Lake) -> None:
+    search = searching(lake, "shared", budget=replace(BUDGET, search_epochs=1, trials=1))
+    refused: list[grpc.RpcError] = []
+    ask = protos.get_service()
+
+    def intrude() -> None:
+        while (found := workers.leader(lake, search.study)) is None:
+            time.sleep(0.05)
+        with grpc.insecure_channel(found["address"]) as channel:
+            stub = protos.get_service_grpc().OracleStub(channel)
+            stub.GetSpace(ask.GetSpaceRequest(), timeout=30, metadata=((workers.TOKEN, found["token"]),))
+            for metadata in ((), ((workers.TOKEN, "a guess"),)):
+                with pytest.raises(grpc.RpcError) as error:
+                    stub.CreateTrial(ask.CreateTrialRequest(tuner_id="intruder"), timeout=30, metadata=metadata)
+                refused.append(error.value)
+
+    intruder = threading.Thread(target=intrude)
+    intruder.start()
+    _, trials = search.run(min_completed=1, host="127.0.0.1")
+    intruder.join()
+    assert [error.code() for error in refused] == [grpc.StatusCode.UNAUTHENTICATED] * 2
+    assert [trial["worker"] for trial in trials] == ["tuner0"]
 
 
 def test_the_trial_of_a_helper_that_is_lost_is_run_again(

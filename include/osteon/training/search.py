@@ -104,8 +104,8 @@ class Search:
         `patience` seconds. Returns how many trials it ran. `worker` is a name that no other worker has."""
         ran, since = 0, time.monotonic()
         while time.monotonic() - since < patience and not Study.finished(self.lake, self.study):
-            if address := leader(self.lake, self.study):
-                with tempfile.TemporaryDirectory(prefix="osteon-search-") as folder, asking(address, worker):
+            if found := leader(self.lake, self.study):
+                with tempfile.TemporaryDirectory(prefix="osteon-search-") as folder, asking(**found, worker=worker):
                     tuner = self._tuner(Study(self.lake, self.study, Path(folder)))
                     tuner.between_trials = lambda: time.sleep(PAUSE)
                     try:
@@ -113,7 +113,7 @@ class Search:
                             tuner.search(epochs=self.budget.search_epochs, verbose=0)
                         since = time.monotonic()
                     except grpc.RpcError as error:
-                        log.warning("who leads the search, at %s, does not answer: %s", address, error)
+                        log.warning("who leads the search, at %s, does not answer: %s", found["address"], error)
                     ran += tuner.ran
             time.sleep(PAUSE)
         return ran
