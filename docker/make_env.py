@@ -1,8 +1,9 @@
-"""Write `.env` with its own passwords and the number of processors, unless there is one. Needs nothing but Python."""
+"""Write `.env` with passwords and what depends on machine and day, unless there is one. Needs nothing but Python."""
 
 import base64
 import os
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 
 PASSWORDS = ("POSTGRES_PASSWORD", "S3_SECRET_KEY", "MLFLOW_PASSWORD", "AIRFLOW_PASSWORD", "JWT_SECRET", "SECRET_KEY")
@@ -16,6 +17,7 @@ def main(path: Path) -> None:
     values["S3_ACCESS_KEY"] = secrets.token_hex(10)
     values["FERNET_KEY"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     values["OSTEON_CPUS"] = str(os.cpu_count())  # docker refuses a limit of more than there are
+    values["OSTEON_SCHEDULED_FROM"] = datetime.now(UTC).isoformat(timespec="seconds")  # not for last week as well
     path.touch(mode=0o600)
     path.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
     print(f"wrote {path}: log in to Airflow and MLflow as admin, with the passwords in it")

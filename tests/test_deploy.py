@@ -8,6 +8,7 @@ import runpy
 import shutil
 import stat
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def env(folder: Path) -> dict[str, str]:
     runpy.run_path(str(ROOT / "docker" / "make_env.py"))["main"](path)
     made = dict(line.split("=", 1) for line in path.read_text().splitlines())
     assert made.pop("OSTEON_CPUS") == str(os.cpu_count())
+    assert datetime.fromisoformat(made.pop("OSTEON_SCHEDULED_FROM")) <= datetime.now(UTC)
     return made
 
 

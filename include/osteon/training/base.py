@@ -23,7 +23,7 @@ from osteon.lake import Lake, derived_key
 from osteon.models import network
 from osteon.models.space import BASE_BUDGETS, BASE_START, base_space
 from osteon.settings import Settings
-from osteon.training.augment import BASE_MOVES, augmented
+from osteon.training.augment import BASE_MOVES, Augment, augmented
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_error
 from osteon.training.fit import Lesson, fit
@@ -102,11 +102,14 @@ def train_base(
     rows = {name: np.flatnonzero(images["split"] == name) for name in catalogs.SPLITS}
     truth, answers = images["target"].to_numpy(bool), ClassList((rule.answer, OTHER))
 
+    def moved(recipe: Recipe, seed: int) -> Augment:
+        return augmented(squares, recipe, BASE_MOVES, seed)
+
     def learn(recipe: Recipe, x: NDArray[np.float16], design: dict[str, Any], rows: dict[str, Any]) -> Predictor:
         keras.utils.set_random_seed(seed)
         model = network.build(design, recipe.shape, 2)
-        augment = augmented(squares, recipe, BASE_MOVES, seed)
-        fit(model, Lesson(x, allowed, rows["train"], rows["val"]), budget=plan, seed=seed, augment=augment)
+        lesson = Lesson(x, allowed, rows["train"], rows["val"])
+        fit(model, lesson, budget=plan, seed=seed, augment=moved(recipe, seed))
         return Predictor.calibrated(model, recipe, answers, x[rows["val"]], allowed[rows["val"]])
 
     few = sample_groups(images["group"].iloc[rows["train"]], plan.search_images, seed)
@@ -127,7 +130,7 @@ def train_base(
         lake=lake,
         lesson=lambda design: lesson,
         choose=base_space(plan.widest),
-        augment=lambda design, seed: augmented(squares, recipe, BASE_MOVES, seed),
+        augment=lambda design, seed: moved(recipe, seed),
         budget=plan,
         seed=seed,
         data=out,
