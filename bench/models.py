@@ -131,6 +131,7 @@ def main(budget: str, seeds: int, only: list[str]) -> None:
                 epochs.append(taught.epochs)
                 features = course.features(taught.predictor.recipe)[course.rows["test"]]
                 scored.append(Scored(test, taught.predictor.from_features(features), classes))
+                print(json.dumps({"model": name, "seed": course.seed} | figures_of(scored[-1])), flush=True)
             row(name, scored, taught.parameters, epochs=epochs)
             if name == "cnn_bilstm":
                 mean = np.exp(np.mean([np.log(one.probabilities) for one in scored], axis=0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -36,7 +37,8 @@ DISC = 0.42
 """Radius of the disc that is compared, over the image's shorter side."""
 ANGLES, RADII = 180, 24
 """Samples of the disc, around and outward."""
-BLOCK = 512
+BLOCK, PAIRS = 256, 2048
+"""Images whose hashes are compared with all at once; candidates whose pixels are."""
 
 
 def original_stem(path: str) -> tuple[str, bool]:
@@ -56,28 +58,38 @@ def dihedral(thumbs: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
 
 
 def same_pictures(thumbs: NDArray[np.uint8]) -> set[tuple[int, int]]:
-    """Pairs (i, j), i < j, whose hashes are close and whose aligned pixels correlate. Hashing is quadratic in n."""
-    upright, coarse, hashes = _unit(thumbs), _unit(coarse_thumbnails(thumbs)), hash_thumbnails(thumbs)
+    """Pairs (i, j), i < j, whose hashes are close and whose aligned pixels correlate.
+
+    Time is quadratic in n, for hashes; memory is not: beside the thumbnails, some 2 kB an image.
+    """
+    coarse, hashes = _glance(thumbs)
     pairs: set[tuple[int, int]] = set()
     for orientation in range(8):
         turned = dihedral(thumbs, orientation)
-        units, turned_coarse, turned_hashes = _unit(turned), _unit(coarse_thumbnails(turned)), hash_thumbnails(turned)
+        turned_coarse, turned_hashes = _glance(turned)
         for start in range(0, len(thumbs), BLOCK):
             distance = np.bitwise_count(hashes[start : start + BLOCK, None] ^ turned_hashes[None, start:])
             left, right = (side + start for side in np.nonzero(distance <= MAX_HAMMING))
             left, right = left[left < right], right[left < right]
-            for chunk in range(0, len(left), 8 * BLOCK):
-                i, j = left[chunk : chunk + 8 * BLOCK], right[chunk : chunk + 8 * BLOCK]
+            for chunk in range(0, len(left), PAIRS):
+                i, j = left[chunk : chunk + PAIRS], right[chunk : chunk + PAIRS]
                 near = np.einsum("np,np->n", coarse[i], turned_coarse[j]) >= NEARLY_SAME
                 i, j = i[near], j[near]
-                same = np.einsum("np,np->n", upright[i], units[j]) >= SAME_PICTURE
+                same = np.einsum("np,np->n", _unit(thumbs[i]), _unit(turned[j])) >= SAME_PICTURE
                 pairs.update(zip(i[same].tolist(), j[same].tolist(), strict=True))
     return pairs
 
 
+def _glance(thumbs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint64]]:
+    """Flat coarse thumbnails of mean 0 and norm 1, and hashes."""
+    blocks = [thumbs[start : start + BLOCK] for start in range(0, len(thumbs), BLOCK)]
+    coarse = np.concatenate([_unit(coarse_thumbnails(block)) for block in blocks])
+    return coarse, np.concatenate([hash_thumbnails(block) for block in blocks])
+
+
 def _unit(thumbs: NDArray[np.number]) -> NDArray[np.float32]:
     """Flat thumbnails (n, s*s) of mean 0 and norm 1 (norm 0 where constant): their products are correlations."""
-    flat = thumbs.reshape(len(thumbs), -1).astype(np.float32)
+    flat = thumbs.reshape(len(thumbs), math.prod(thumbs.shape[1:])).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
 
