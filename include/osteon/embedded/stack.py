@@ -34,6 +34,9 @@ ALL = ("s3", "mail", "mlflow", "airflow")
 USER = "admin"
 PATIENCE = 300.0
 """Seconds that a service has to answer."""
+STOPPING = {"s3": 4}
+"""Seconds until a program that was asked to end is killed, where not 30. SeaweedFS waits 15 s for streams between its
+own parts, which never end; by then every request is answered, and what it wrote is the machine's."""
 INNER_PORTS = (
     "master",
     "master_grpc",
@@ -325,7 +328,7 @@ class Stack:
                 line = " ".join(command).replace("%", "%%")
                 sections.append(
                     f"[program:{name}]\ncommand={line}\nautostart=false\nautorestart=false\nstartsecs=0\n"
-                    "stopasgroup=true\nkillasgroup=true\nstopwaitsecs=30\nredirect_stderr=true\n"
+                    f"stopasgroup=true\nkillasgroup=true\nstopwaitsecs={STOPPING.get(name, 30)}\nredirect_stderr=true\n"
                     f"stdout_logfile={self.home / 'log' / name}.log\nstdout_logfile_maxbytes=20MB\n"
                     "stdout_logfile_backups=1"
                 )
