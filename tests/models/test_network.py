@@ -8,7 +8,7 @@ import pytest
 from osteon.errors import TrainingError
 from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import LAZY, WaveletRecipe, letterbox
-from osteon.models.network import build, marginal_cross_entropy, mean_of, members_of
+from osteon.models.network import build, marginal_cross_entropy, mean_of, members_of, precise
 from osteon.training.augment import MAIN_MOVES, Moves, augmented
 from osteon.training.fit import Lesson, dataset
 from tests.pictures import radiograph
@@ -64,6 +64,28 @@ def test_an_ensemble_says_the_mean_of_its_members_and_is_saved_as_one(tmp_path: 
         np.testing.assert_allclose(np.asarray(one(x)), expected, atol=1e-5)
         assert len(members_of(one)) == 3
     assert mean_of(members[:1]) is members[0] and members_of(members[0]) == [members[0]]
+
+
+def test_what_learnt_in_half_precision_answers_in_single(tmp_path: Path) -> None:
+    import keras
+
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        members = [build(ARCHITECTURE, (16, 16, 4), 3) for _ in range(2)]
+        served = precise(mean_of(members))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert members[0].get_layer("rows_as_time_steps").compute_dtype == "float16"
+    served.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    layers = [layer for part in (loaded, *members_of(loaded)) for layer in part.layers]
+    assert {layer.compute_dtype for layer in layers} == {"float32"} and len(layers) > 20
+    x = np.random.default_rng(0).normal(size=(5, 16, 16, 4)).astype(np.float32)
+    same = [build(ARCHITECTURE, (16, 16, 4), 3) for _ in members]
+    for one, member in zip(same, members, strict=True):
+        one.set_weights(member.get_weights())
+    np.testing.assert_allclose(np.asarray(loaded(x)), np.asarray(mean_of(same)(x)), atol=1e-5)
+    assert precise(same[0]) is same[0]
 
 
 @pytest.mark.parametrize("block", ["plain", "separable"])

@@ -6,7 +6,7 @@ import pytest
 
 from osteon.errors import TrainingError
 from osteon.training.classes import ClassList
-from osteon.training.fit import sample_weights, temperature
+from osteon.training.fit import calibrate, sample_weights
 from osteon.training.train import sample_groups
 
 
@@ -45,14 +45,17 @@ def test_rare_classes_weigh_more_and_weights_average_to_one() -> None:
     assert weights[-1] / weights[0] == pytest.approx(3)
 
 
-def test_temperature_calms_overconfident_logits_and_leaves_right_ones() -> None:
+def test_calibration_calms_overconfident_logits_takes_back_a_weight_and_leaves_right_ones() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(4000, 3))
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     truth = np.array([rng.choice(3, p=row) for row in chances])
     targets = np.eye(3, dtype=np.float32)[truth]
-    assert temperature(logits, targets) == pytest.approx(1, abs=0.1)
-    assert temperature(3 * logits, targets) == pytest.approx(3, abs=0.3)
+    fractured = np.array([False, True, False])
+    assert calibrate(logits, targets, fractured) == pytest.approx((1, 0), abs=0.1)
+    assert calibrate(3 * logits, targets, fractured) == pytest.approx((3, 0), abs=0.3)
+    assert calibrate(logits + fractured, targets, fractured) == pytest.approx((1, -1), abs=0.1)
+    assert calibrate(logits, targets, np.zeros(3, bool))[1] == 0, "no class tells of fractures"
 
 
 def test_whole_groups_are_sampled() -> None:

@@ -37,7 +37,7 @@ def blurred(frame: pd.DataFrame, noise: float, seed: int = 1) -> np.ndarray:
 
 def test_a_perfect_model_gets_perfect_figures() -> None:
     found = Scored(images(), truth(images()), CLASSES).measure()
-    assert found.pop("ece") == pytest.approx(0)
+    assert [found.pop(name) for name in ("ece", "fracture_ece")] == pytest.approx([0, 0])
     assert set(found.values()) == {1.0}
 
 
@@ -120,6 +120,21 @@ def test_the_gate_refuses_a_model_that_misses_more_fractures() -> None:
     before = champion.measure()["sensitivity_at_90_specificity"]
     assert before is not None and before > 0.9, "the champion of this test finds fractures"
     assert not decision.promoted and "sensitivity" in decision.reason
+
+
+def test_the_gate_compares_sensitivity_where_both_models_tell_of_fractures() -> None:
+    """The champion never learnt the fracture state of legs: the challenger's harder legs are no step back."""
+    frame = images(600)
+    probabilities = blurred(frame, 1.0)
+    probabilities[(frame["body_part"] == "leg").to_numpy()] = truth(frame)[frame["body_part"] == "leg"] * 0.2 + 0.2
+    wrong = ((frame["body_part"] == "leg") & (np.arange(600) % 3 == 0)).to_numpy()
+    probabilities[wrong] = probabilities[wrong][:, [0, 1, 3, 2]]
+    challenger = Scored(frame, probabilities, CLASSES)
+    narrow = ClassList((*CLASSES.names[:2], "leg/unknown"))
+    champion = Scored(frame, np.hstack([probabilities[:, :2], probabilities[:, 2:].sum(axis=1, keepdims=True)]), narrow)
+    ours, theirs = (model.measure()["sensitivity_at_90_specificity"] for model in (challenger, champion))
+    assert ours is not None and theirs is not None and ours < theirs - 0.1
+    assert judge(challenger, champion, 60).promoted
 
 
 def test_an_evaluation_tells_of_every_part_and_source_and_counts_all_images() -> None:

@@ -11,7 +11,6 @@ from osteon.models.network import build
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored
-from osteon.training.fit import logits
 from osteon.training.predictor import Predictor
 from osteon.training.steadiness import CHANGES, steadiness
 from tests.pictures import encode, features_of, radiograph
@@ -57,5 +56,5 @@ def test_an_image_and_its_mirror_image_get_the_same_answer() -> None:
     one, other = predictor.answer([film, np.fliplr(film)])
     np.testing.assert_allclose(one.classes, other.classes, atol=2e-3)
     features = recipe.transform(film)[None]
-    sides = [logits(predictor.model, x) for x in (features, recipe.mirrored(features))]
+    sides = [np.asarray(predictor.model(x.astype(np.float32))) for x in (features, recipe.mirrored(features))]
     assert np.abs(sides[0] - sides[1]).max() > 1e-2, "the network itself tells them apart"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from osteon.errors import TrainingError
@@ -63,7 +64,20 @@ def mean_of(members: list[Any]) -> Any:
     inputs = keras.Input(members[0].input_shape[1:], name="features")
     # Keras wants names that differ, and saves no loss of a part
     parts = [keras.Model(one.inputs[0], one.outputs[0], name=f"member_{number}") for number, one in enumerate(members)]
-    return keras.Model(inputs, keras.layers.Average(name="logits")([part(inputs) for part in parts]))
+    mean = keras.layers.Average(name="logits", dtype="float32")
+    return keras.Model(inputs, mean([part(inputs) for part in parts]))
+
+
+def precise(model: Any) -> Any:
+    """The model as it is measured and served: in single precision, wherever it was trained (a GPU trains in half)."""
+    import keras
+
+    half = "mixed_float16"
+    if keras.config.dtype_policy().name != half:
+        return model
+    same = keras.Model.from_config(json.loads(json.dumps(model.get_config()).replace(half, "float32")))
+    same.set_weights(model.get_weights())
+    return same
 
 
 def members_of(model: Any) -> list[Any]:

@@ -30,6 +30,7 @@ METRICS = (
     "average_precision",
     "sensitivity_at_90_specificity",
     "ece",
+    "fracture_ece",
 )
 COMPARED = ("macro_f1", "part_accuracy", "fracture_auroc_within_part", "fracture_auroc")
 

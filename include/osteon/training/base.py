@@ -110,7 +110,7 @@ def train_base(
         model = network.build(design, recipe.shape, 2)
         lesson = Lesson(x, allowed, rows["train"], rows["val"])
         fit(model, lesson, budget=plan, seed=seed, augment=moved(recipe, seed))
-        return Predictor.calibrated(model, recipe, answers, x[rows["val"]], allowed[rows["val"]])
+        return Predictor.calibrated(network.precise(model), recipe, answers, x[rows["val"]], allowed[rows["val"]])
 
     few = sample_groups(images["group"].iloc[rows["train"]], plan.search_images, seed)
     sample = {**rows, "train": rows["train"][few]}

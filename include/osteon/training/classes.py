@@ -52,6 +52,11 @@ class ClassList:
         """Distinct body parts, in order."""
         return tuple(dict.fromkeys(name.split("/")[0] for name in self.names))
 
+    @property
+    def fractured(self) -> NDArray[np.bool_]:
+        """(classes,): which of them are fractured."""
+        return np.array([name.endswith(f"/{STATES[True]}") for name in self.names])
+
     def allowed(self, images: pd.DataFrame) -> NDArray[np.float32]:
         """(n, classes) of 0 and 1: the classes that an image's label admits.
 

@@ -61,7 +61,7 @@ class Scored:
         Pooled over parts they also tell how often each part is fractured: read them beside `shortcut_floor`.
         `fracture_auroc_within_part` compares fractured and whole images of the same part only: the parts' AUROCs,
         weighted by their pairs. `ece` is the expected calibration error of the joint class over 10 equal bins (Guo et
-        al., ICML 2017).
+        al., ICML 2017), `fracture_ece` that of P(fractured | the true part).
         """
         rows = self.every if rows is None else rows
         known, judged = rows[self.known[rows]], rows[self.judged[rows]]
@@ -82,6 +82,7 @@ class Scored:
             "average_precision": float(average_precision_score(yes, score)) if both else None,
             "sensitivity_at_90_specificity": sensitivity(yes, score),
             "ece": calibration_error(self.probabilities[known].max(axis=1), right) if len(known) else None,
+            "fracture_ece": calibration_error(score, yes) if len(judged) else None,
         }
 
     def _within_part(self, judged: Rows) -> float | None:
@@ -248,7 +249,8 @@ def calibration(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> list[
 
 
 def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Expected calibration error over BINS equal bins (Guo et al., ICML 2017)."""
+    """Expected calibration error over BINS equal bins of the probability that something is right, or so (Guo et al.,
+    ICML 2017)."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gaps = [
         abs(confidence[bins == i].mean() - right[bins == i].mean()) * (bins == i).mean()

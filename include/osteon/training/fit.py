@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
 
 from osteon.models.space import Budget
@@ -83,20 +83,22 @@ def fit(model: Any, lesson: Lesson, *, budget: Budget, seed: int, augment: Augme
     return int(np.argmin(history.history["val_loss"])) + 1
 
 
-def logits(model: Any, features: NDArray[np.float16], batch: int = 256) -> NDArray[np.float64]:
-    """(n, classes) by plain calls of the model: for few images many times faster than `model.predict`."""
-    parts = [
-        np.asarray(model(features[i : i + batch].astype(np.float32), training=False))
-        for i in range(0, len(features), batch)
-    ]
-    return np.concatenate(parts).astype(np.float64)
+def calibrate(
+    values: NDArray[np.float64], allowed: NDArray[np.float32], fractured: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """The temperature, 0.25 to 10, and what is added to the logits of the `fractured` classes before, -5 to 5, that
+    make validation logits (n, classes) likeliest.
 
+    Temperature scaling (Guo et al., ICML 2017) with one bias (Alexandari et al., ICML 2020): a loss that weighs a rare
+    state more makes it as likely as it weighs, which no temperature takes back. 0 where the images hold one state only.
+    """
 
-def temperature(values: NDArray[np.float64], allowed: NDArray[np.float32]) -> float:
-    """The temperature that makes validation logits likeliest (Guo et al., ICML 2017), between 0.25 and 10."""
-
-    def loss(log_t: float) -> float:
-        scaled = log_softmax(values / np.exp(log_t), axis=1)
+    def loss(both: NDArray[np.float64]) -> float:
+        scaled = log_softmax((values + both[1] * fractured) / np.exp(both[0]), axis=1)
         return float(-logsumexp(np.where(allowed > 0, scaled, -1e9), axis=1).mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.25), np.log(10)), method="bounded").x))
+    of_one = allowed[allowed.sum(axis=1) == 1]
+    most = 5.0 if 0 < (of_one @ fractured).sum() < len(of_one) else 0.0
+    bounds = ((np.log(0.25), np.log(10)), (-most, most))
+    log_t, bias = minimize(loss, (0.0, 0.0), bounds=bounds, method="L-BFGS-B").x
+    return float(np.exp(log_t)), float(bias)

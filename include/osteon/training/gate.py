@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from osteon.training.evaluate import Scored, paired_differences
@@ -32,7 +33,8 @@ def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame) -> pd.DataFrame:
 def judge(challenger: Scored, champion: Scored, rounds: int) -> Decision:
     """Promote only if the 95 % interval of the paired difference in macro-F1 lies above 0 and sensitivity holds.
 
-    Both were scored on the same images of the current test split.
+    Both were scored on the same images of the current test split. Sensitivity is compared on those where both tell of
+    fractures: a part whose fractures only the challenger has learnt is no step back.
     """
     ours, theirs = challenger.measure(), champion.measure()
     interval = paired_differences(challenger, champion, rounds)[METRIC]
@@ -42,7 +44,8 @@ def judge(challenger: Scored, champion: Scored, rounds: int) -> Decision:
     told += f", difference {interval[0]:+.3f} to {interval[1]:+.3f}"
     if interval[0] <= 0:
         return Decision(False, f"not better with confidence: {told}")
-    new, old = (values["sensitivity_at_90_specificity"] for values in (ours, theirs))
+    both = np.flatnonzero(challenger.judged & champion.judged)
+    new, old = (model.measure(both)["sensitivity_at_90_specificity"] for model in (challenger, champion))
     if old is not None and (new is None or new < old - SENSITIVITY_MARGIN):
         return Decision(
             False, f"fracture sensitivity at 90 % specificity falls from {old:.3f} to {new or 0:.3f}; {told}"

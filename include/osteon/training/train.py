@@ -34,7 +34,7 @@ from osteon.training.steadiness import steadiness
 if TYPE_CHECKING:
     from osteon.training.search import Search
 
-VERSION = 8
+VERSION = 9
 log = logging.getLogger(__name__)
 
 
@@ -236,7 +236,7 @@ def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: A
         member = network.build(design, recipe.shape, lesson.classes)
         epochs.append(fit(member, lesson, budget=course.plan, seed=seed, augment=course.augment(recipe, seed)))
         members.append(member)
-    model = network.mean_of(members)
+    model = network.precise(network.mean_of(members))
     return Taught(course.calibrated(model, recipe), design, int(model.count_params()), epochs, **search)
 
 
