@@ -99,7 +99,7 @@ def xray_weekly() -> None:
     @task
     def approvals(main: list[str], comparison: str) -> list[dict[str, str]]:
         line = pipeline("register")
-        return line.approvals(main[0], comparison, param("sources")) if param("require_approval") else []
+        return line.approvals(main[0], comparison, param("sources"), param("require_approval"))
 
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def register(main: list[str], comparison: str, answers: list[dict[str, Any]]) -> None:

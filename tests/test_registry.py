@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +22,20 @@ from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import network
 from osteon.pipeline import Pipeline
-from osteon.registry import CHAMPION, PREVIOUS, champion_key, propose, register, register_base, rollback
+from osteon.registry import (
+    CHAMPION,
+    LONGEST_DESCRIPTION,
+    PREVIOUS,
+    REQUIREMENTS,
+    Approval,
+    _description,
+    champion_key,
+    needs_approval,
+    propose,
+    register,
+    register_base,
+    rollback,
+)
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate
@@ -123,6 +141,20 @@ def test_registering_serving_and_promoting(
     assert client.get_model_version(registry.model_name, "2").tags["osteon.rolled_back"] == "by ann: it misses wrists"
     kept = lake.get_json(champion_key(registry.model_name))
     assert (kept["version"], kept["training"]) == ("1", "models/untrained")
+
+    leave_training(lake, "models/alike", key, images, data, epochs=0)
+    lake.put_folder("models/alike", tmp_path / "trained")
+    assert needs_approval(registry, registry.model_name), "next week's model would be much like the one taken back"
+    alike = register(registry, lake, "models/alike", registry.model_name)
+    assert not alike.promoted and alike.reason.startswith("version 1 was brought back by ann: it misses wrists; what")
+    client.delete_model_version_tag(registry.model_name, alike.version, "osteon.registered")
+    assert register(registry, lake, "models/alike", registry.model_name, approval=Approval(True, "bob")).promoted
+    assert not needs_approval(registry, registry.model_name)
+    client.set_registered_model_alias(registry.model_name, CHAMPION, "2")
+    client.set_registered_model_alias(registry.model_name, PREVIOUS, "2")
+    with pytest.raises(ConfigurationError, match=r"version 2 of .* is champion and previous"):
+        rollback(registry, lake, registry.model_name, "ann", "x")
+    client.set_registered_model_alias(registry.model_name, CHAMPION, "1")
     rollback(registry, lake, registry.model_name, "ann", "it does not")
 
     before = register(registry, lake, "models/untrained", registry.model_name)
@@ -131,8 +163,8 @@ def test_registering_serving_and_promoting(
     leave_training(lake, "models/worse", key, images, data, epochs=0)
     lake.put_folder("models/worse", tmp_path / "untrained")
     told = report(registry, lake, "worse", tmp_path)
-    assert f"Version 3 of {registry.model_name} is <b>challenger</b>: not better with confidence" in told
-    version = client.get_model_version(registry.model_name, "3")
+    assert f"Version 4 of {registry.model_name} is <b>challenger</b>: not better with confidence" in told
+    version = client.get_model_version(registry.model_name, "4")
     assert "not better with confidence" in version.tags["osteon.reason"]
 
     client.delete_model_version_tag(registry.model_name, "2", "osteon.registered")
@@ -163,8 +195,11 @@ def test_registering_serving_and_promoting(
     offline = outs["trained"].from_features(features)
     np.testing.assert_allclose(table[list(CLASSES.names)].to_numpy(), offline, atol=1e-5)
     assert list(table.columns[:3]) == ["body_part", "fracture_probability", "problem"]
-    black = served.predict(pd.DataFrame({"image": [encode(np.zeros((80, 90), np.uint8))]}))
-    assert black["problem"].tolist() == ["blank"] and np.isnan(black["fracture_probability"][0])
+    mixed = [encode(np.zeros((80, 90), np.uint8)), next(iter(data.values())), b"no image"]
+    mixed_table = served.predict(pd.DataFrame({"image": mixed}))
+    assert mixed_table["problem"].tolist() == ["blank", "", "unreadable"]
+    assert np.isnan(mixed_table["fracture_probability"]).tolist() == [True, False, True]
+    np.testing.assert_allclose(mixed_table[list(CLASSES.names)].to_numpy()[1], offline[0], atol=1e-5)
     assert table["fracture_probability"].between(0, 1).all()
 
 
@@ -193,7 +228,7 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
         rollback(registry, lake, name, "ann", "x")
 
     leave_training(lake, "models/second", key, images, data, epochs=0).to_lake(lake, "models/second")
-    refused = register(registry, lake, "models/second", name, "", rows[:1], "not approved by ann")
+    refused = register(registry, lake, "models/second", name, "", rows[:1], Approval(False, "ann"))
     assert not refused.promoted and refused.reason.startswith("not approved by ann; the gate had said: there was no")
 
 
@@ -221,3 +256,31 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(
     offline = trained["models/hand_base/b"].from_features(films)
     np.testing.assert_allclose(table[list(classes)].to_numpy(), offline, atol=1e-5)
     assert set(table["body_part"]) <= set(classes) and table["fracture_probability"].isna().all()
+
+
+def test_what_the_served_model_imports_is_among_its_requirements() -> None:
+    """The registry's copy of Osteon's code is run where nothing else of Osteon's environment is."""
+    code = "import sys, osteon.served_model\nfor name, module in sys.modules.items():\n"
+    code += "    if name.startswith('osteon'): print(module.__file__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    trees = [ast.parse(Path(file).read_text()) for file in done.stdout.split() if file != "None"]
+    assert len(trees) > 10
+    lines = [line for tree in trees for line in tree.body]
+    names = {alias.name for line in lines if isinstance(line, ast.Import) for alias in line.names}
+    names |= {line.module for line in lines if isinstance(line, ast.ImportFrom) and line.module}
+    tops = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"osteon"}
+    packages = importlib.metadata.packages_distributions()
+    known, new = set[str](), {"mlflow", *REQUIREMENTS}
+    while new:
+        known |= new
+        needed = [line for name in new for line in importlib.metadata.requires(name) or [] if "extra ==" not in line]
+        new = {re.split(r"[^\w.-]", line)[0].lower() for line in needed} - known
+        new = {name for name in new if name in {one.lower() for ones in packages.values() for one in ones}}
+    assert {top for top in tops if not {one.lower() for one in packages[top]} & known} == set()
+
+
+def test_a_long_model_card_is_cut_at_a_section_and_says_where_the_rest_is() -> None:
+    card = "# A\n\nshort\n" + "".join(f"\n## {letter}\n\n{letter * 2000}\n" for letter in "bcde")
+    told = _description(card)
+    assert told.startswith(card[: card.index("\n## d") - 1]) and "ddd" not in told and "`model_card.md`" in told
+    assert len(told) <= LONGEST_DESCRIPTION and _description("# short") == "# short"

@@ -284,7 +284,8 @@ def predict(
         (answer,) = predictor.answer([pixels])
         place = None
         if not answer.problem:
-            place = str(out / f"{file.stem}.gradcam.png")
+            twins = sum(other.stem == file.stem for other in files[: files.index(file)])
+            place = str(out / f"{file.stem}{f'-{twins + 1}' if twins else ''}.gradcam.png")
             ask.overlay(pixels, ask.look(predictor, pixels, answer.body_part)).save(place)
         found.append(ask.as_json(str(file), answer, predictor.classes.names, place))
         if not as_json:

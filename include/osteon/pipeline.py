@@ -394,11 +394,16 @@ class Pipeline:
             numbers["comparison"] = compare(self.lake, trainings, self.settings.bootstrap_rounds)
         return str(numbers["comparison"])
 
-    def approvals(self, training: str, comparison: str, sources_file: str) -> list[dict[str, str]]:
-        """What a person is asked before a model is promoted: `training, name, why`; nothing where the gate refuses."""
-        from osteon.registry import propose
+    def approvals(self, training: str, comparison: str, sources_file: str, always: bool) -> list[dict[str, str]]:
+        """What a person is asked before a model is promoted: `training, name, why`; nothing where the gate refuses.
+
+        Unless `always`, only what would follow a champion that a rollback brought back is asked about.
+        """
+        from osteon.registry import needs_approval, propose
 
         name, rows = self.model_name(sources_file), self.lake.get_json(comparison)
+        if not always and not needs_approval(self.settings, name):
+            return []
         decision = propose(self.settings, self.lake, training, name, rows)
         if decision is None or not decision.promoted:
             return []
@@ -420,15 +425,14 @@ class Pipeline:
         from dataclasses import asdict
 
         from osteon.quality.pictures import Picture
-        from osteon.registry import PROMOTE, register
+        from osteon.registry import PROMOTE, Approval, register
         from osteon.reports.evaluation import evaluation_picture, figure_lines
 
         with self.run.stage("register") as numbers:
             name, rows = self.model_name(sources_file), self.lake.get_json(comparison)
             catalog = self.run.stages().get("review", {}).get("catalog", "")
-            refused = [answer["by"] for answer in answers or [] if answer["answer"] != PROMOTE]
-            refusal = f"not approved by {refused[0] or 'anybody in time'}" if refused else ""
-            registered = register(self.settings, self.lake, training, name, catalog, rows, refusal)
+            said = [Approval(answer["answer"] == PROMOTE, answer["by"]) for answer in answers or []]
+            registered = register(self.settings, self.lake, training, name, catalog, rows, next(iter(said), None))
             numbers |= {**asdict(registered), "training": training, "comparison": comparison}
             if tell is not None and registered.new:
                 result = self.lake.get_json(f"{training}/result.json")

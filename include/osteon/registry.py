@@ -23,6 +23,8 @@ from osteon.training.gate import Decision, comparable, judge
 from osteon.training.predictor import RECIPE, Predictor
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+RESTORED = "osteon.restored"
+"""Tag of a champion that a rollback brought back."""
 PROMOTE, KEEP = "promote", "keep the champion"
 """What a person may answer who is asked for approval."""
 REQUIREMENTS = (
@@ -36,7 +38,11 @@ REQUIREMENTS = (
     "minio",
     "pydantic",
     "pydantic-settings",
+    "tqdm",
 )
+"""What the served model imports, beside what MLflow itself requires."""
+LONGEST_DESCRIPTION = 5000
+"""Characters that MLflow's database holds."""
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
 
 
@@ -56,6 +62,15 @@ class Registration:
     """Whether this registered it."""
 
 
+@dataclass(frozen=True)
+class Approval:
+    """What a person who was asked says of a promotion."""
+
+    given: bool
+    by: str | None
+    """None where nobody answered."""
+
+
 def register(
     settings: Settings,
     lake: Lake,
@@ -63,14 +78,15 @@ def register(
     name: str,
     catalog: str = "",
     rows: list[dict[str, Any]] | None = None,
-    refusal: str = "",
+    approval: Approval | None = None,
 ) -> Registration:
     """Register the training under `out` as a version of model `name`; none gets a second version.
 
     `catalog` is the key of the catalog that its snapshot was split from, `rows` its comparison with its rivals.
 
-    It becomes `champion` where `propose` says so and no `refusal` of a person is given; the old champion is then
-    `previous`. Otherwise it is `challenger`, with the reason as a tag.
+    It becomes `champion` where `propose` says so and no person refuses it; the old champion is then `previous`.
+    Otherwise it is `challenger`, with the reason as a tag. A champion that was restored makes place with a person's
+    `approval` only.
     """
     client, rows = _client(settings), rows or []
 
@@ -94,11 +110,12 @@ def register(
     result = lake.get_json(f"{out}/result.json")
     # a registration that broke off is taken up where it stopped: `osteon.registered` comes last
     version = str(known[0].version if known else _log(settings, lake, out, result, name, rows))
-    tag(version, training=out, snapshot=result["snapshot"], catalog=catalog)
+    tag(version, snapshot=result["snapshot"], catalog=catalog)
     if champion is not None and str(champion.version) == version:
         decision = Decision(True, known[0].tags["osteon.reason"])
     else:
         decision = _decide(settings, lake, out, champion, rows)
+        refusal = _refusal(champion, approval)
         if decision.promoted and refusal:
             decision = Decision(False, f"{refusal}; the gate had said: {decision.reason}")
         tag(version, reason=decision.reason)
@@ -106,7 +123,7 @@ def register(
             client.set_registered_model_alias(name, PREVIOUS, champion.version)
         client.set_registered_model_alias(name, CHAMPION if decision.promoted else CHALLENGER, version)
     if decision.promoted:
-        _tell_champion(lake, name, version, out, catalog)
+        lake.put_json(champion_key(name), _champion(lake, version, out, catalog))
     tag(version, registered="yes")
     alias = CHAMPION if decision.promoted else CHALLENGER
     held = version if decision.promoted else str(champion.version) if champion else ""
@@ -124,35 +141,53 @@ def propose(
     return _decide(settings, lake, out, _by_alias(client, name, CHAMPION), rows or [])
 
 
+def needs_approval(settings: Settings, name: str) -> bool:
+    """Whether a rollback brought the champion back, so that a person has to approve the next one."""
+    champion = champion_version(settings, name)
+    return champion is not None and RESTORED in champion.tags
+
+
+def _refusal(champion: Any, approval: Approval | None) -> str:
+    if approval is not None:
+        return "" if approval.given else f"not approved by {approval.by or 'anybody in time'}"
+    if champion is not None and RESTORED in champion.tags:
+        return f"version {champion.version} was brought back {champion.tags[RESTORED]}; what follows it needs approval"
+    return ""
+
+
 def rollback(settings: Settings, lake: Lake, name: str, who: str, why: str) -> tuple[str, str]:
     """Make `previous` the champion again, and the champion `previous`. Returns the versions now and before.
 
-    Raises `ConfigurationError` where there is no previous champion, or one that Osteon did not register.
+    From then on a person has to approve what follows it: else the next week's model, much like the one that was taken
+    back, would be promoted by the same figures. Raises `ConfigurationError` where there is no previous champion, or one
+    that Osteon did not register.
     """
     client = _client(settings)
     now, before = (_by_alias(client, name, alias) for alias in (CHAMPION, PREVIOUS))
     if now is None or before is None:
         raise ConfigurationError(f"{name} has no alias {CHAMPION if now is None else PREVIOUS}: there is no way back")
-    if "osteon.training" not in before.tags:
+    if now.version == before.version:
+        raise ConfigurationError(f"version {now.version} of {name} is {CHAMPION} and {PREVIOUS}: there is no way back")
+    tags = before.tags
+    if "osteon.training" not in tags:
         raise ConfigurationError(f"version {before.version} of {name} is not Osteon's: set the aliases by hand")
+    told = _champion(lake, str(before.version), tags["osteon.training"], tags.get("osteon.catalog", ""))
+    client.set_model_version_tag(name, now.version, "osteon.rolled_back", f"by {who}: {why}")
+    client.set_model_version_tag(name, before.version, RESTORED, f"by {who}: {why}")
     client.set_registered_model_alias(name, CHAMPION, before.version)
     client.set_registered_model_alias(name, PREVIOUS, now.version)
-    client.set_model_version_tag(name, now.version, "osteon.rolled_back", f"by {who}: {why}")
-    tags = before.tags
-    _tell_champion(lake, name, str(before.version), tags["osteon.training"], tags.get("osteon.catalog", ""))
+    lake.put_json(champion_key(name), told)
     return str(before.version), str(now.version)
 
 
 def register_base(settings: Settings, lake: Lake, out: str, name: str) -> str:
     """Register a base model's training as a version of `name`, once; the newest is `champion`. Returns the version."""
     client = _client(settings)
-    known = _versions_of(client, name, out)
-    if known:
-        return str(known[0].version)
-    version = str(_log(settings, lake, out, lake.get_json(f"{out}/result.json"), name))
-    client.set_registered_model_alias(name, CHAMPION, version)
-    client.set_model_version_tag(name, version, "osteon.training", out)
-    return version
+    known, champion = _versions_of(client, name, out), _by_alias(client, name, CHAMPION)
+    version = int(known[0].version if known else _log(settings, lake, out, lake.get_json(f"{out}/result.json"), name))
+    if champion is None or int(champion.version) < version:
+        client.set_registered_model_alias(name, CHAMPION, version)
+    return str(version)
 
 
 def _client(settings: Settings) -> Any:
@@ -185,10 +220,11 @@ def _by_alias(client: Any, name: str, alias: str) -> Any:
         raise
 
 
-def _tell_champion(lake: Lake, name: str, version: str, out: str, catalog: str) -> None:
+def _champion(lake: Lake, version: str, out: str, catalog: str) -> dict[str, Any]:
+    """What the lake tells of a champion under `champion_key`."""
     result = lake.get_json(f"{out}/result.json")
     learnt = {key: result[key] for key in ("snapshot", "images_by_class")}
-    lake.put_json(champion_key(name), {"version": version, "training": out, "catalog": catalog, **learnt})
+    return {"version": version, "training": out, "catalog": catalog, **learnt}
 
 
 def champion_key(name: str) -> str:
@@ -276,13 +312,21 @@ def _log(
             code_paths=[str(Path(__file__).parent)],
             signature=signature,
             pip_requirements=versions,
-            registered_model_name=name,
             metadata={"classes": result["classes"]},
         )
-    version = int(info.registered_model_version)
+    # a version is known by its training as soon as there is one: what breaks off later makes no second
+    version = int(mlflow.register_model(info.model_uri, name, tags={"osteon.training": out}).version)
     if rows is not None:
-        mlflow.MlflowClient().update_model_version(name, str(version), card)
+        mlflow.MlflowClient().update_model_version(name, str(version), _description(card))
     return version
+
+
+def _description(card: str) -> str:
+    """As many whole sections of the model card as MLflow takes, and where the others are."""
+    if len(card) <= LONGEST_DESCRIPTION:
+        return card
+    rest = "\n\nThe other sections are in `model_card.md`, among the artifacts of this version's run.\n"
+    return card[: card.rindex("\n## ", 0, LONGEST_DESCRIPTION - len(rest))].rstrip() + rest
 
 
 def _figures(metrics: dict[str, Any]) -> dict[str, float]:

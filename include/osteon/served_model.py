@@ -9,8 +9,9 @@ import mlflow.models
 import numpy as np
 import pandas as pd
 from mlflow.pyfunc import PythonModel
+from numpy.typing import NDArray
 
-from osteon.images.decode import decode
+from osteon.images.decode import UndecodableError, decode
 from osteon.training.predictor import Predictor
 
 MAX_PIXELS = 100_000_000
@@ -20,20 +21,27 @@ class ServedModel(PythonModel):
     """Input: a column `image` of bytes. Output: `body_part, fracture_probability, problem` and a column for each class.
 
     `fracture_probability` is P(fractured | the predicted part), nan where that part's fracture state was never learnt.
-    Where `problem` is not empty, the image is blank or noise: nothing is said of it, and all numbers are nan.
+    Where `problem` is not empty, nothing is said of the image, and all numbers are nan: it is `blank`, `noise` or
+    `unreadable`.
     """
 
     def load_context(self, context: Any) -> None:
         self.predictor = Predictor.load(Path(context.artifacts["predictor"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        pixels = [decode(bytes(data), MAX_PIXELS).pixels for data in model_input["image"]]
-        said = self.predictor.answer(pixels)
+        said = self.predictor.answer([_pixels(bytes(data)) for data in model_input["image"]])
         table = pd.DataFrame([answer.classes for answer in said], columns=list(self.predictor.classes.names))
         table.insert(0, "problem", [answer.problem for answer in said])
         table.insert(0, "fracture_probability", np.array([answer.fracture_probability for answer in said]))
         table.insert(0, "body_part", [answer.body_part for answer in said])
         return table
+
+
+def _pixels(data: bytes) -> NDArray[np.uint8] | None:
+    try:
+        return decode(data, MAX_PIXELS).pixels
+    except UndecodableError:
+        return None
 
 
 mlflow.models.set_model(ServedModel())

@@ -35,7 +35,8 @@ class Answer:
     classes: NDArray[np.floating]
     """(classes,): calibrated probabilities."""
     problem: str
-    """`blank` or `noise`, of which nothing is said (no part, all numbers nan); empty for what may be a radiograph."""
+    """`blank`, `noise` or `unreadable`, of which nothing is said (no part, all numbers nan); empty for what may be a
+    radiograph."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +89,19 @@ class Predictor:
         """(n,): calibrated probability of a class by its name, wherever the model has it."""
         return self.from_features(features)[:, self.classes.names.index(name)]
 
-    def answer(self, images: list[NDArray[np.uint8]]) -> list[Answer]:
-        """What the model says of images, as grey levels (height, width)."""
-        problems = [no_radiograph(pixels) or "" for pixels in images]
-        features = [self.recipe.transform(pixels) for pixels in images]
-        probabilities = self.from_features(np.stack(features)) if features else np.empty((0, len(self.classes.names)))
-        parts = [self.classes.parts[i] for i in self.classes.part_probability(probabilities).argmax(axis=1)]
-        fractures = self.classes.fracture_probability(probabilities, parts)
+    def answer(self, images: list[NDArray[np.uint8] | None]) -> list[Answer]:
+        """What the model says of images, as grey levels (height, width), or None of those that cannot be read."""
         silent = np.full(len(self.classes.names), np.nan)
-        return [
-            Answer("", float("nan"), silent, problem) if problem else Answer(part, float(fracture), row, "")
-            for part, fracture, row, problem in zip(parts, fractures, probabilities, problems, strict=True)
-        ]
+        problems = ["unreadable" if pixels is None else no_radiograph(pixels) or "" for pixels in images]
+        answers = [Answer("", float("nan"), silent, problem) for problem in problems]
+        asked = {number: pixels for number, pixels in enumerate(images) if pixels is not None and not problems[number]}
+        if asked:
+            probabilities = self.from_features(np.stack([self.recipe.transform(pixels) for pixels in asked.values()]))
+            parts = [self.classes.parts[i] for i in self.classes.part_probability(probabilities).argmax(axis=1)]
+            fractures = self.classes.fracture_probability(probabilities, parts)
+            for number, part, fracture, row in zip(asked, parts, fractures, probabilities, strict=True):
+                answers[number] = Answer(part, float(fracture), row, "")
+        return answers
 
     def save(self, folder: Path) -> None:
         self.model.save(folder / MODEL)
