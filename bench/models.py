@@ -2,7 +2,8 @@
 
 `bench/models.py [BUDGET] [SEEDS] [MODEL...]`: all models, or those named, in their order. Designs are searched once,
 with seed 0; each is then fitted anew with every seed, one network at a time; the main model is also the mean of them
-all, as Osteon registers it. Every model learns from all training images. Intervals are over leakage groups.
+all, as Osteon registers it, and where it comes first, the others' first seeds are compared with that, in pairs. Every
+model learns from all training images. Intervals are over leakage groups.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from stages import SOURCES, store
 
 from osteon.images.wavelet import LAZY
 from osteon.models import space
+from osteon.models.network import mean_of
+from osteon.models.space import MAIN
 from osteon.pipeline import Pipeline
 from osteon.reports.model_card import interval, number
 from osteon.training import train as training
-from osteon.training.evaluate import Scored, shortcut_floor
+from osteon.training.evaluate import Scored, paired_differences, shortcut_floor
 from osteon.training.fit import Lesson, fit
 
 COLUMNS = (
@@ -110,33 +113,36 @@ def main(budget: str, seeds: int, only: list[str]) -> None:
         for course in courses:
             course._squares, course._features = courses[0]._squares, courses[0]._features
             course.plan = replace(course.plan, members=1)  # a network each; the mean of all has a row of its own
-        test, classes = courses[0].test, courses[0].classes
+        test, classes, rounds = courses[0].test, courses[0].classes, line.settings.bootstrap_rounds
 
         def row(name: str, scored: list[Scored], weights: int | None, **more: Any) -> None:
             figures = [figures_of(one) for one in scored]
             means = [np.mean([found[column] for found in figures]) for column in COLUMNS]
             spread = np.std([found["fracture_auroc"] for found in figures])
-            bounds = scored[0].intervals(line.settings.bootstrap_rounds)["fracture_auroc"]
+            bounds = scored[0].intervals(rounds)["fracture_auroc"]
             table.add_row(name, *map(number, means), number(spread), interval(bounds), str(weights))
             print(
                 json.dumps({"model": name, "weights": weights, "figures": figures, "interval": bounds} | more),
                 flush=True,
             )
 
-        learners = contenders(courses[0])
+        learners, best = contenders(courses[0]), None
         for name in only or learners:
-            scored, epochs = [], []
+            scored, epochs, networks = [], [], []
             for course in courses:
                 taught = learners[name](course)
                 epochs.append(taught.epochs)
+                networks.append(taught.predictor.model)
                 features = course.features(taught.predictor.recipe)[course.rows["test"]]
                 scored.append(Scored(test, taught.predictor.from_features(features), classes))
                 print(json.dumps({"model": name, "seed": course.seed} | figures_of(scored[-1])), flush=True)
-            row(name, scored, taught.parameters, epochs=epochs)
-            if name == "cnn_bilstm":
-                mean = np.exp(np.mean([np.log(one.probabilities) for one in scored], axis=0))
-                together = Scored(test, mean / mean.sum(axis=1, keepdims=True), classes)
-                row(f"cnn_bilstm, {seeds} networks", [together], seeds * (taught.parameters or 0))
+            if name == MAIN:
+                predictor = courses[0].calibrated(mean_of(networks), taught.predictor.recipe)
+                together = [Scored(test, predictor.from_features(features), classes)]
+                row(f"{MAIN}, {seeds} networks", together, seeds * (taught.parameters or 0))
+                best = together[0]
+            against = paired_differences(best, scored[0], rounds) if best else {}
+            row(name, scored, taught.parameters, epochs=epochs, mean_of_networks_less_this=against)
         floor = shortcut_floor(courses[0].images.iloc[courses[0].rows["train"]], test)
     table.title = f"{len(test)} test images; means over {seeds} seeds, intervals of the first"
     console = Console(width=None if sys.stdout.isatty() else 200)
