@@ -46,15 +46,16 @@ def look(predictor: Predictor, pixels: NDArray[np.uint8], part: str) -> NDArray[
 
 def grad_cam(predictor: Predictor, features: NDArray[np.float16], part: str) -> NDArray[np.float32]:
     """(rows, columns) of the feature map, 0 to 1: Grad-CAM (Selvaraju et al., ICCV 2017) of the part's fracture
-    log-odds, or of the part where its fracture state was never learnt; the mean over an ensemble's members."""
+    log-odds, or of the part where its fracture state was never learnt; the mean over an ensemble's members and, as in
+    the answer, over the image and its mirror image."""
     import keras
     import tensorflow as tf
 
     names = predictor.classes.names
     weight = np.array([_sign(name, part, names) for name in names], np.float32)
-    inputs = tf.constant(features.astype(np.float32))
 
-    def of_member(model: Any) -> NDArray[np.float32]:
+    def seen(model: Any, features: NDArray[np.float16]) -> NDArray[np.float32]:
+        inputs = tf.constant(features.astype(np.float32))
         both = keras.Model(model.inputs[0], [model.get_layer(FEATURE_MAP).output, model.outputs[0]])
         with tf.GradientTape() as tape:
             tape.watch(inputs)
@@ -63,7 +64,9 @@ def grad_cam(predictor: Predictor, features: NDArray[np.float16], part: str) -> 
         slope = tf.reduce_mean(tape.gradient(score, feature_map), axis=(1, 2), keepdims=True)
         return np.asarray(tf.nn.relu(tf.reduce_sum(slope * feature_map, axis=-1))[0], np.float32)
 
-    heat = np.mean([of_member(model) for model in members_of(predictor.model)], axis=0)
+    mirrored, members = predictor.recipe.mirrored(features), members_of(predictor.model)
+    looks = [(seen(model, features), np.fliplr(seen(model, mirrored))) for model in members]
+    heat = np.mean(looks, axis=(0, 1))
     return heat / heat.max() if heat.max() > 0 else heat
 
 
