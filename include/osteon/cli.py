@@ -44,7 +44,7 @@ def _use_embedded() -> None:
     stack = Stack(settings)
     if stack.running():
         found = stack.environment()
-        os.environ.update({name: found[name] for name in found if name.startswith("OSTEON_")})
+        os.environ.update({name: found[name] for name in found if name.startswith(("OSTEON_", "AIRFLOW_CONN_"))})
 
 
 @app.command()
