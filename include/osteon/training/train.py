@@ -136,6 +136,11 @@ class Course:
             self._features[recipe] = transformed(self.settings, self.squares(recipe.side), recipe)
         return self._features[recipe]
 
+    def forget(self) -> None:
+        """Let go of what was read and transformed: a search looks at other sides and recipes than what comes after."""
+        self._squares.clear()
+        self._features.clear()
+
     def augment(self, recipe: Recipe, seed: int) -> Augment:
         return augmented(self.squares(recipe.side), recipe, MAIN_MOVES, seed)
 
@@ -195,6 +200,7 @@ def learn_by_search(
         host=settings.search_host if helped else "",
         port=settings.search_port,
     )
+    course.forget()
     return learn_design(course, rows, design, trials=trials, start=start)
 
 
