@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     )
     rival_share: float = Field(0.1, gt=0, le=1, description="share of the training images that rivals learn from")
     rival_least: int = Field(200, ge=1, description="training images that rivals learn from at least, where there are")
-    feature_memory: int = Field(1 << 30, ge=0, description="bytes; a larger array of squares or features is read from a file")
+    feature_memory: int = Field(1 << 30, ge=0, description="bytes; larger squares or features are read from a file")
     bootstrap_rounds: int = Field(200, ge=20, description="resamples of leakage groups behind each interval")
 
     needs_gpu: bool = Field(False, description="`osteon doctor` fails where TensorFlow sees no GPU")
