@@ -138,9 +138,8 @@ def main(budget: str, seeds: int, only: list[str]) -> None:
                 print(json.dumps({"model": name, "seed": course.seed} | figures_of(scored[-1])), flush=True)
             if name == MAIN:
                 predictor = courses[0].calibrated(mean_of(networks), taught.predictor.recipe)
-                together = [Scored(test, predictor.from_features(features), classes)]
-                row(f"{MAIN}, {seeds} networks", together, seeds * (taught.parameters or 0))
-                best = together[0]
+                best = Scored(test, predictor.from_features(features), classes)
+                row(f"{MAIN}, {seeds} networks", [best], seeds * (taught.parameters or 0))
             against = paired_differences(best, scored[0], rounds) if best else {}
             row(name, scored, taught.parameters, epochs=epochs, mean_of_networks_less_this=against)
         floor = shortcut_floor(courses[0].images.iloc[courses[0].rows["train"]], test)

@@ -431,8 +431,8 @@ class Pipeline:
         with self.run.stage("register") as numbers:
             name, rows = self.model_name(sources_file), self.lake.get_json(comparison)
             catalog = self.run.stages().get("review", {}).get("catalog", "")
-            said = [Approval(answer["answer"] == PROMOTE, answer["by"]) for answer in answers or []]
-            registered = register(self.settings, self.lake, training, name, catalog, rows, next(iter(said), None))
+            approval = next((Approval(said["answer"] == PROMOTE, said["by"]) for said in answers or []), None)
+            registered = register(self.settings, self.lake, training, name, catalog, rows, approval)
             numbers |= {**asdict(registered), "training": training, "comparison": comparison}
             if tell is not None and registered.new:
                 result = self.lake.get_json(f"{training}/result.json")

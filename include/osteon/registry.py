@@ -123,7 +123,7 @@ def register(
             client.set_registered_model_alias(name, PREVIOUS, champion.version)
         client.set_registered_model_alias(name, CHAMPION if decision.promoted else CHALLENGER, version)
     if decision.promoted:
-        lake.put_json(champion_key(name), _champion(lake, version, out, catalog))
+        lake.put_json(champion_key(name), _champion_record(lake, version, out, catalog))
     tag(version, registered="yes")
     alias = CHAMPION if decision.promoted else CHALLENGER
     held = version if decision.promoted else str(champion.version) if champion else ""
@@ -143,8 +143,7 @@ def propose(
 
 def needs_approval(settings: Settings, name: str) -> bool:
     """Whether a rollback brought the champion back, so that a person has to approve the next one."""
-    champion = champion_version(settings, name)
-    return champion is not None and RESTORED in champion.tags
+    return bool(_refusal(champion_version(settings, name), None))
 
 
 def _refusal(champion: Any, approval: Approval | None) -> str:
@@ -171,7 +170,7 @@ def rollback(settings: Settings, lake: Lake, name: str, who: str, why: str) -> t
     tags = before.tags
     if "osteon.training" not in tags:
         raise ConfigurationError(f"version {before.version} of {name} is not Osteon's: set the aliases by hand")
-    told = _champion(lake, str(before.version), tags["osteon.training"], tags.get("osteon.catalog", ""))
+    told = _champion_record(lake, str(before.version), tags["osteon.training"], tags.get("osteon.catalog", ""))
     client.set_model_version_tag(name, now.version, "osteon.rolled_back", f"by {who}: {why}")
     client.set_model_version_tag(name, before.version, RESTORED, f"by {who}: {why}")
     client.set_registered_model_alias(name, CHAMPION, before.version)
@@ -220,7 +219,7 @@ def _by_alias(client: Any, name: str, alias: str) -> Any:
         raise
 
 
-def _champion(lake: Lake, version: str, out: str, catalog: str) -> dict[str, Any]:
+def _champion_record(lake: Lake, version: str, out: str, catalog: str) -> dict[str, Any]:
     """What the lake tells of a champion under `champion_key`."""
     result = lake.get_json(f"{out}/result.json")
     learnt = {key: result[key] for key in ("snapshot", "images_by_class")}

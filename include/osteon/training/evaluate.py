@@ -249,8 +249,8 @@ def calibration(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> list[
 
 
 def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Expected calibration error over BINS equal bins of the probability that something is right, or so (Guo et al.,
-    ICML 2017)."""
+    """Expected calibration error, over BINS equal bins, of the probability that what is called `right` holds (Guo et
+    al., ICML 2017)."""
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gaps = [
         abs(confidence[bins == i].mean() - right[bins == i].mean()) * (bins == i).mean()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from osteon.training.evaluate import Scored, paired_differences
+from osteon.training.evaluate import Scored, paired_differences, sensitivity
 
 METRIC = "macro_f1"
 SENSITIVITY_MARGIN = 0.02
@@ -45,7 +45,7 @@ def judge(challenger: Scored, champion: Scored, rounds: int) -> Decision:
     if interval[0] <= 0:
         return Decision(False, f"not better with confidence: {told}")
     both = np.flatnonzero(challenger.judged & champion.judged)
-    new, old = (model.measure(both)["sensitivity_at_90_specificity"] for model in (challenger, champion))
+    new, old = (sensitivity(model.fractured[both], model.fracture[both]) for model in (challenger, champion))
     if old is not None and (new is None or new < old - SENSITIVITY_MARGIN):
         return Decision(
             False, f"fracture sensitivity at 90 % specificity falls from {old:.3f} to {new or 0:.3f}; {told}"

@@ -105,9 +105,9 @@ class Predictor:
 
     def save(self, folder: Path) -> None:
         self.model.save(folder / MODEL)
-        kind, names = type(self.recipe).__name__, list(self.classes.names)
-        stored = {"kind": kind, "recipe": asdict(self.recipe), "classes": names, "temperature": self.temperature}
-        stored["fracture_bias"] = self.fracture_bias
+        stored: dict[str, Any] = {"kind": type(self.recipe).__name__, "recipe": asdict(self.recipe)}
+        stored |= {"classes": list(self.classes.names)}
+        stored |= {"temperature": self.temperature, "fracture_bias": self.fracture_bias}
         (folder / RECIPE).write_text(json.dumps(stored, indent=1))
 
     @classmethod

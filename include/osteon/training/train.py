@@ -136,10 +136,11 @@ class Course:
             self._features[recipe] = transformed(self.settings, self.squares(recipe.side), recipe)
         return self._features[recipe]
 
-    def forget(self) -> None:
-        """Let go of what was read and transformed: a search looks at other sides and recipes than what comes after."""
-        self._squares.clear()
-        self._features.clear()
+    def forget_search(self) -> None:
+        """Let go of what was read and transformed at the side for searching, where that is not the side for fitting."""
+        side = self.plan.side
+        self._squares = {other: squares for other, squares in self._squares.items() if other == side}
+        self._features = {recipe: features for recipe, features in self._features.items() if recipe.side == side}
 
     def augment(self, recipe: Recipe, seed: int) -> Augment:
         return augmented(self.squares(recipe.side), recipe, MAIN_MOVES, seed)
@@ -200,7 +201,7 @@ def learn_by_search(
         host=settings.search_host if helped else "",
         port=settings.search_port,
     )
-    course.forget()
+    course.forget_search()
     return learn_design(course, rows, design, trials=trials, start=start)
 
 
