@@ -67,7 +67,7 @@ bench-inspection: setup-dev  ## inspection against cleanvision, where the real a
 	@$(BIN)/python bench/inspection.py
 
 bench-models: setup-dev  ## the main model, its rivals, its ablations and the old model on FracAtlas (hours on 2 cores)
-	@$(BIN)/python bench/models.py standard 3
+	@$(BIN)/python bench/models.py
 
 bench-proxy: setup-dev  ## whether searching at half the side ranks designs as the whole side does
 	@$(BIN)/python bench/proxy.py

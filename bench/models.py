@@ -1,13 +1,14 @@
 """The main model, its rivals, its ablations and the model that it replaces, on FracAtlas: every one on the same splits.
 
-`bench/models.py [BUDGET] [SEEDS] [MODEL...]`: all models, or those named, in their order. Designs are searched once,
-with seed 0; each is then fitted anew with every seed, one network at a time; the main model is also the mean of them
-all, as Osteon registers it, and where it comes first, the others' first seeds are compared with that, in pairs. Every
-model learns from all training images. Intervals are over leakage groups.
+All models, or those named, in their order. Designs are searched once, with seed 0; each is then fitted anew with every
+seed, one network at a time; the main model is also the mean of them all, as Osteon registers it, and where it comes
+first, the others' first seeds are compared with that, in pairs. Every model learns from all training images. Intervals
+are over leakage groups.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -48,8 +49,8 @@ OLD_EPOCHS = 20
 """Of the old model, whose images are not augmented; its row tells which epochs were kept."""
 
 
-def snapshot(line: Pipeline) -> str:
-    """The key of FracAtlas alone, split; its images of one body part."""
+def snapshot(line: Pipeline, seed: int) -> str:
+    """The key of FracAtlas alone, split with `seed`; its images of one body part."""
     entries = yaml.safe_load(SOURCES.read_text())["sources"]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sources.yaml"
@@ -57,7 +58,7 @@ def snapshot(line: Pipeline) -> str:
         entry["location"] = [str((SOURCES.parent / entry["location"][0]).resolve()), *entry["location"][1:]]
         path.write_text(yaml.safe_dump({"sources": [entry]}))
         manifests = [line.ingest(str(path), "fracatlas")]
-    return line.split(line.review(line.group(line.repair(line.inspect(line.catalogue(manifests))))), 0)
+    return line.split(line.review(line.group(line.repair(line.inspect(line.catalogue(manifests))))), seed)
 
 
 def old_model(course: training.Course) -> training.Taught:
@@ -104,11 +105,11 @@ def figures_of(scored: Scored) -> dict[str, Any]:
     return scored.measure() | {part: found["fracture_auroc"] for part, found in within.items()}
 
 
-def main(budget: str, seeds: int, only: list[str]) -> None:
+def main(budget: str, seeds: int, split_seed: int, only: list[str]) -> None:
     table = Table("model", *COLUMNS, "+-", "fracture AUROC, interval", "weights")
     with store():
         line = Pipeline("models")
-        key = snapshot(line)
+        key = snapshot(line, split_seed)
         courses = [training.Course(line.settings, line.lake, key, budget, seed) for seed in range(seeds)]
         for course in courses:
             course._squares, course._features = courses[0]._squares, courses[0]._features
@@ -150,5 +151,10 @@ def main(budget: str, seeds: int, only: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    main(arguments[0] if arguments else "standard", int(arguments[1]) if len(arguments) > 1 else 3, arguments[2:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", help="default: all")
+    parser.add_argument("--budget", default="standard")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--split-seed", type=int, default=0, help="of the split; the weekly DAG's is 0")
+    given = parser.parse_args()
+    main(given.budget, given.seeds, given.split_seed, given.models)

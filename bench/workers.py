@@ -28,7 +28,7 @@ def course_of(line: Pipeline, key: str, budget: str) -> Course:
 def main(budget: str, workers: int) -> None:
     with store():
         line = Pipeline("workers")
-        key = snapshot(line)
+        key = snapshot(line, 0)
         course = course_of(line, key, budget)
         choose = cnn_bilstm(course.plan.side)
         told: dict[int, Any] = {}

@@ -15,10 +15,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from numpy.typing import NDArray
 from PIL import Image
 
 from osteon import catalog as catalogs
+from osteon.curation import groups
 from osteon.curation.catalogue import accounts, read_manifests
+from osteon.curation.groups import same_pictures
 from osteon.curation.review import Decision, decide
 from osteon.curation.split import ASSIGNMENTS
 from osteon.errors import CatalogError, ConfigurationError, SourceError
@@ -72,6 +75,30 @@ def test_a_killed_ingest_goes_on_and_ends_with_the_same_snapshot(
     whole = run_to_split("whole", sources).run.stages()
     assert whole["ingest.s"]["uploaded"] == 300
     assert killed["split"]["snapshot"] == whole["split"]["snapshot"]
+
+
+def test_a_week_compares_only_its_new_images_and_finds_their_originals_of_weeks_before(
+    environment: dict[str, str], lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[int, int]] = []
+
+    def counted(thumbs: NDArray[np.uint8], known: int) -> set[tuple[int, int]]:
+        compared.append((len(thumbs), known))
+        return same_pictures(thumbs, known)
+
+    monkeypatch.setattr(groups, "same_pictures", counted)
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.jpg").write_bytes(encode(radiograph(number)))
+    sources = sources_file(tmp_path, folder)
+    run_to_split("first", sources)
+    (folder / "copy.jpg").write_bytes(encode(Image.fromarray(radiograph(1)).rotate(90, expand=True)))
+    second = run_to_split("second", sources)
+    run_to_split("third", sources)
+    assert compared == [(3, 0), (4, 3)]
+    catalog = catalogs.read(lake, second.run.stages()["split"]["catalog"]).set_index("path")
+    assert catalog.at["copy.jpg", "group"] == catalog.at["1.jpg", "group"] and catalog["group"].nunique() == 3
 
 
 def test_odd_files_are_left_out_with_a_reason_and_disturb_nothing(

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from osteon.curation.groups import leakage_groups, original_stem, polar_spectra, rotated_correlations
+from osteon.curation.groups import compare, leakage_groups, original_stem, polar_spectra, rotated_correlations
 from osteon.images.measure import measure, thumbnail
 from tests.pictures import encode, radiograph
 
@@ -17,6 +17,13 @@ def frame(*images: tuple[str, bytes]) -> pd.DataFrame:
         for one, (path, _) in zip(found, images, strict=True)
     ]
     return pd.DataFrame(rows, columns=["sha256", "thumb", "height", "width", "names"])
+
+
+NOTHING = pd.DataFrame(columns=["sha256", "same"])
+
+
+def groups_of(images: pd.DataFrame) -> pd.Series:
+    return leakage_groups(images, compare(NOTHING, images["sha256"], images.set_index("sha256")["thumb"]))
 
 
 @pytest.mark.parametrize(
@@ -43,14 +50,14 @@ def test_publishers_marks_of_a_copy_are_read(path: str, stem: tuple[str, bool]) 
 )
 def test_flipped_turned_resized_and_darkened_copies_join_their_original(change: object) -> None:
     original = Image.fromarray(radiograph(5, "hand", size=(180, 220)))
-    groups = leakage_groups(frame(("a.jpg", encode(original)), ("b.jpg", encode(change(original), quality=60))))  # type: ignore[operator]
+    groups = groups_of(frame(("a.jpg", encode(original)), ("b.jpg", encode(change(original), quality=60))))  # type: ignore[operator]
     assert groups.nunique() == 1
 
 
 def test_a_copy_rotated_by_any_angle_joins_when_its_name_says_so_and_its_pixels_agree() -> None:
     image = Image.fromarray(radiograph(6, "knee"))
     rotated, other = encode(image.rotate(17)), encode(radiograph(7, "elbow"))
-    groups = leakage_groups(frame(("64.jpg", encode(image)), ("64-rotated1.jpg", rotated), ("64-rotated2.jpg", other)))
+    groups = groups_of(frame(("64.jpg", encode(image)), ("64-rotated1.jpg", rotated), ("64-rotated2.jpg", other)))
     assert groups[0] == groups[1] != groups[2]
 
 
@@ -69,9 +76,7 @@ def test_rotation_and_mirroring_leave_the_correlation_of_discs(size: tuple[int, 
 def test_a_copy_that_was_stretched_joins_when_its_name_says_so() -> None:
     film = Image.fromarray(radiograph(6, "spine", size=(130, 240)))
     stretched = film.resize((240, 240)).crop((4, 4, 236, 236))
-    groups = leakage_groups(
-        frame(("9_jpg.rf.aaaaaaaa1.jpg", encode(film)), ("9_jpg.rf.bbbbbbbb2.jpg", encode(stretched)))
-    )
+    groups = groups_of(frame(("9_jpg.rf.aaaaaaaa1.jpg", encode(film)), ("9_jpg.rf.bbbbbbbb2.jpg", encode(stretched))))
     assert groups.nunique() == 1
 
 
@@ -84,7 +89,7 @@ def test_a_family_of_many_rotated_copies_falls_into_its_originals() -> None:
             for split in ("train", "test")
             for n in range(9)
         ]
-    groups = leakage_groups(frame(*images))
+    groups = groups_of(frame(*images))
     assert [len(members) for members in groups.groupby(groups).groups.values()] == [18, 18, 18]
 
 
@@ -92,9 +97,37 @@ def test_different_exposures_of_one_part_stay_apart() -> None:
     images = [
         (f"{seed}.jpg", encode(radiograph(seed, part))) for seed in range(12) for part in ("hand", "leg", "spine")
     ]
-    assert leakage_groups(frame(*images)).nunique() == len(images)
+    assert groups_of(frame(*images)).nunique() == len(images)
 
 
 def test_no_image_gives_no_group() -> None:
-    assert leakage_groups(frame()).empty
-    assert np.array_equal(leakage_groups(frame(("a.jpg", encode(radiograph(1))))).to_numpy(), ["000"])
+    assert groups_of(frame()).empty
+    assert np.array_equal(groups_of(frame(("a.jpg", encode(radiograph(1))))).to_numpy(), ["000"])
+
+
+def test_images_that_come_in_any_order_and_through_any_catalog_get_the_groups_of_one_comparison() -> None:
+    films = [Image.fromarray(radiograph(seed, "hand", size=(90, 110))) for seed in range(4)]
+    images = frame(
+        *((f"{n}.jpg", encode(film)) for n, film in enumerate(films)),
+        *((f"copy-{n}.jpg", encode(film.rotate(90, expand=True), quality=60)) for n, film in enumerate(films)),
+    )
+    thumbs = images.set_index("sha256")["thumb"]
+    expected = groups_of(images)
+    assert expected.nunique() == len(films)
+    for seed in range(4):
+        order = np.random.default_rng(seed).permutation(len(images))
+        compared = NOTHING
+        for week in np.array_split(order, 3):  # what another catalog brought is compared with this one's, too
+            compared = compare(compared, images["sha256"].iloc[week], thumbs)
+        assert leakage_groups(images, compared).equals(expected)
+        assert compare(compared, images["sha256"], thumbs).equals(compared)
+
+
+def test_an_image_whose_measurement_is_gone_is_compared_anew_when_it_returns() -> None:
+    film = Image.fromarray(radiograph(1, "hand", size=(90, 110)))
+    images = frame(*((f"{n}.jpg", encode(film, quality=quality)) for n, quality in enumerate((90, 70, 50))))
+    thumbs = images.set_index("sha256")["thumb"]
+    compared = compare(NOTHING, images["sha256"], thumbs)
+    without = compare(compared, images["sha256"].iloc[:1], thumbs.iloc[:1])
+    assert set(without["sha256"]) == {"000"}
+    assert leakage_groups(images, compare(without, images["sha256"], thumbs)).nunique() == 1

@@ -15,11 +15,14 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from osteon import catalog as catalogs
+from osteon.images.inspect import VERSION as MEASURED
 from osteon.images.inspect import read_measurements
 from osteon.images.measure import THUMB, coarse_thumbnails, hash_thumbnails
 from osteon.lake import Lake, derived_key
 
 VERSION = 3
+COMPARED = f"groups/compared-v{VERSION}-{MEASURED}.parquet"
+"""All images ever compared: what `compare` gave last. An image is compared with another once in the lake's life."""
 MAX_HAMMING = 8
 """Bits of 64 by which the hashes of two candidates may differ, in the best of the 8 flips and quarter turns."""
 SAME_PICTURE = 0.985
@@ -38,7 +41,11 @@ DISC = 0.42
 ANGLES, RADII = 180, 24
 """Samples of the disc, around and outward."""
 BLOCK, PAIRS = 256, 2048
-"""Images whose hashes are compared with all at once; candidates whose pixels are."""
+"""Images that are hashed at once; candidates whose pixels are compared at once."""
+TILE = 1 << 20
+"""Pairs whose hashes are compared at once: few enough for a processor's cache."""
+DENSE = 32
+"""Where more than one in so many pairs are candidates, products of whole tiles are cheaper than of those alone."""
 
 
 def original_stem(path: str) -> tuple[str, bool]:
@@ -57,26 +64,34 @@ def dihedral(thumbs: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return turned[:, :, ::-1] if orientation >= 4 else turned
 
 
-def same_pictures(thumbs: NDArray[np.uint8]) -> set[tuple[int, int]]:
+def same_pictures(thumbs: NDArray[np.uint8], known: int = 0) -> set[tuple[int, int]]:
     """Pairs (i, j), i < j, whose hashes are close and whose aligned pixels correlate.
 
-    Time is quadratic in n, for hashes; memory is not: beside the thumbnails, some 2 kB an image.
+    Pairs among the first `known` are not looked for. Time goes with n * (n - known), for hashes; memory, beside the
+    thumbnails, is some 2 kB an image.
     """
     coarse, hashes = _glance(thumbs)
     pairs: set[tuple[int, int]] = set()
+    rows = max(1, TILE // max(1, len(thumbs)))
     for orientation in range(8):
-        turned = dihedral(thumbs, orientation)
+        turned = dihedral(thumbs[known:], orientation)
         turned_coarse, turned_hashes = _glance(turned)
-        for start in range(0, len(thumbs), BLOCK):
-            distance = np.bitwise_count(hashes[start : start + BLOCK, None] ^ turned_hashes[None, start:])
-            left, right = (side + start for side in np.nonzero(distance <= MAX_HAMMING))
-            left, right = left[left < right], right[left < right]
-            for chunk in range(0, len(left), PAIRS):
-                i, j = left[chunk : chunk + PAIRS], right[chunk : chunk + PAIRS]
-                near = np.einsum("np,np->n", coarse[i], turned_coarse[j]) >= NEARLY_SAME
-                i, j = i[near], j[near]
+        for start in range(0, len(turned), rows):
+            end = min(start + rows, len(turned))
+            earlier = slice(0, known + end)
+            distance = np.bitwise_count(turned_hashes[start:end, None] ^ hashes[None, earlier])
+            close = np.flatnonzero(distance <= MAX_HAMMING)
+            right, left = np.divmod(close, known + end)
+            right += start
+            if len(close) * DENSE > distance.size:
+                alike = (turned_coarse[start:end] @ coarse[earlier].T).ravel()[close]
+            else:
+                alike = np.einsum("np,np->n", coarse[left], turned_coarse[right])
+            near = np.flatnonzero((alike >= NEARLY_SAME) & (left < right + known))
+            for chunk in range(0, len(near), PAIRS):
+                i, j = left[near[chunk : chunk + PAIRS]], right[near[chunk : chunk + PAIRS]]
                 same = np.einsum("np,np->n", _unit(thumbs[i]), _unit(turned[j])) >= SAME_PICTURE
-                pairs.update(zip(i[same].tolist(), j[same].tolist(), strict=True))
+                pairs.update(zip(i[same].tolist(), (j[same] + known).tolist(), strict=True))
     return pairs
 
 
@@ -128,25 +143,51 @@ def rotated_correlations(one: NDArray[np.complex64], many: NDArray[np.complex64]
     return np.fft.irfft(np.stack([turned, mirrored]), ANGLES).max(axis=(0, 2, 3))
 
 
-def leakage_groups(frame: pd.DataFrame) -> pd.Series:
+def compare(before: pd.DataFrame, digests: pd.Series, thumbs: pd.Series) -> pd.DataFrame:
+    """What was compared before, and the given images compared with all of that and with each other.
+
+    `thumbs` are the thumbnails of all images ever measured, by `sha256`. Rows are `sha256, same`: one for each earlier
+    image that shows the same picture, one without `same` for an image that has none. So any two images that have rows
+    were compared, whichever catalogs they stood in.
+    """
+    before = before[before["sha256"].isin(thumbs.index)]
+    known = before["sha256"].unique()
+    fresh = digests[~digests.isin(known)]
+    if fresh.empty:
+        return before
+    every = np.array([*known, *fresh], dtype=object)
+    pairs = np.array(sorted(same_pictures(_pixels(thumbs[every]), len(known))), dtype=np.intp).reshape(-1, 2)
+    found = pd.DataFrame({"sha256": every[pairs[:, 1]], "same": every[pairs[:, 0]]})
+    alone = pd.DataFrame({"sha256": fresh[~fresh.isin(found["sha256"])], "same": None})
+    return pd.concat([before, found, alone], ignore_index=True).astype("string")
+
+
+def leakage_groups(frame: pd.DataFrame, compared: pd.DataFrame) -> pd.Series:
     """Group of each image, named by the smallest `sha256` in it.
 
-    `frame` has `sha256, thumb, height, width` and `names`: the (source, path) pairs of all publications of an image.
+    `frame` has `sha256, thumb, height, width` and `names`: the (source, path) pairs of all publications of an image;
+    `compared` is what `compare` gives.
     """
     count = len(frame)
     if count == 0:
         return pd.Series([], index=frame.index, dtype="string")
-    thumbs = np.stack([np.frombuffer(raw, np.uint8).reshape(THUMB, THUMB) for raw in frame["thumb"]])
-    edges = same_pictures(thumbs)
+    row_of = pd.Series(np.arange(count), index=frame["sha256"])
+    inside = compared[compared["sha256"].isin(row_of.index) & compared["same"].isin(row_of.index)]
+    edges = set(zip(row_of[inside["sha256"]], row_of[inside["same"]], strict=True))
     sizes = frame[["height", "width"]].to_numpy(float)
     for family, marked in named_families(frame["names"]):
-        edges |= _rotated_pairs(family, marked, polar_spectra(thumbs[family], sizes[family]))
+        spectra = polar_spectra(_pixels(frame["thumb"].iloc[family]), sizes[family])
+        edges |= _rotated_pairs(family, marked, spectra)
     left, right = zip(*edges, strict=True) if edges else ((), ())
     graph = coo_array((np.ones(len(edges), bool), (left, right)), shape=(count, count))
     _, component = connected_components(graph, directed=False)
     digests = frame["sha256"].reset_index(drop=True)
     names = digests.groupby(component).min()
     return pd.Series(names.loc[component].to_numpy(), index=frame.index, dtype="string")
+
+
+def _pixels(thumbs: pd.Series) -> NDArray[np.uint8]:
+    return np.stack([np.frombuffer(raw, np.uint8).reshape(THUMB, THUMB) for raw in thumbs])
 
 
 def named_families(names: pd.Series) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
@@ -183,13 +224,16 @@ def _rotated_pairs(
 
 
 def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
-    """Set `group` for every image that is not quarantined. Returns the key and counts (`groups`, `copies`)."""
+    """Set `group` for every image that is not quarantined. Returns the key and counts (`groups`, `copies`).
+
+    Only images that no run compared before are compared, with all that were.
+    """
     key = derived_key("group", VERSION, catalog_key)
     if lake.exists(key):
         return key, _counts(lake.get_table(key, columns=["group"]))
     catalog = catalogs.read(lake, catalog_key)
     usable = catalog[catalogs.usable(catalog)]
-    thumbs = read_measurements(lake).set_index("sha256")["thumb"]
+    thumbs = read_measurements(lake).set_index("sha256")["thumb"].dropna()
     frame = pd.DataFrame(
         {
             "sha256": usable["sha256"],
@@ -200,7 +244,11 @@ def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
         },
         index=usable.index,
     )
-    catalog["group"] = leakage_groups(frame).reindex(catalog.index)
+    before = lake.get_table(COMPARED) if lake.exists(COMPARED) else pd.DataFrame(columns=["sha256", "same"])
+    compared = compare(before, usable["sha256"], thumbs)
+    if len(compared) > len(before):
+        lake.put_table(COMPARED, compared)
+    catalog["group"] = leakage_groups(frame, compared).reindex(catalog.index)
     catalogs.write(lake, key, catalog)
     return key, _counts(catalog)
 
