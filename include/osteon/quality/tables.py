@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from osteon import catalog as catalogs
 from osteon.curation.conflicts import conflicts
@@ -182,7 +183,6 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
     image is judged by a model that saw it or a copy of it. Parts with fewer than 2 * FOLDS groups are not judged.
     """
     from cleanlab.filter import find_label_issues
-    from skimage.feature import hog
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -195,14 +195,7 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
     rows = rows[rows["body_part"].isin(originals[originals >= 2 * FOLDS].index)]
     if rows["body_part"].nunique() < 2:
         return nothing
-    pixels = np.stack([np.frombuffer(thumbs[digest], np.uint8) for digest in rows["sha256"]]).astype(np.float32)
-    pixels = pixels.reshape(-1, THUMB, THUMB)
-    gradients = np.stack(
-        [hog(image, orientations=8, pixels_per_cell=(8, 8), cells_per_block=(1, 1)) for image in pixels]
-    )
-    small = coarse_thumbnails(pixels).reshape(len(rows), -1)
-    small = (small - small.mean(axis=1, keepdims=True)) / (small.std(axis=1, keepdims=True) + 1)
-    features = np.hstack([np.sqrt(gradients), small])
+    features = np.stack([_descriptor(thumbs[digest]) for digest in rows["sha256"]])
     components = min(60, len(rows) * (FOLDS - 1) // FOLDS - 1)
     model = make_pipeline(
         StandardScaler(),
@@ -226,6 +219,16 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(
         {"suspected_label": told, "doubt_rank": range(1, len(doubtful) + 1)}, index=rows.index[doubtful]
     )
+
+
+def _descriptor(thumb: bytes) -> NDArray[np.float32]:
+    """Square roots of a thumbnail's gradient histograms, and its coarse pixels, standardised."""
+    from skimage.feature import hog
+
+    pixels = np.frombuffer(thumb, np.uint8).reshape(THUMB, THUMB).astype(np.float32)
+    gradients = hog(pixels, orientations=8, pixels_per_cell=(8, 8), cells_per_block=(1, 1))
+    small = coarse_thumbnails(pixels[None]).ravel()
+    return np.concatenate([np.sqrt(gradients), (small - small.mean()) / (small.std() + 1)])
 
 
 def _leaking(catalog: pd.DataFrame) -> pd.Series:
