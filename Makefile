@@ -75,7 +75,7 @@ bench-proxy: setup-dev  ## whether searching at half the side ranks designs as t
 bench-scaling: setup-dev  ## what stages cost as the number of images grows
 	@$(BIN)/python bench/scaling.py
 
-bench-workers: setup-dev  ## a search by one process and by three
+bench-workers: setup-dev  ## a search by one process, by two and by three
 	@$(BIN)/python bench/workers.py
 
 bench-cost: setup-dev  ## CPU seconds of a search against the old model, where the real archives are

@@ -1,18 +1,19 @@
 """A search by one process and by several: the same number of trials, in how much time?
 
-`bench/workers.py [BUDGET] [WORKERS]`. Efficiency is the time of one worker over that of all, divided by their number;
-it cannot be above the processors' number over the workers'.
+Every process computes on one thread, as a pod with one processor does. Efficiency is the time of one worker over that
+of all, divided by their number; it cannot be above the processors' number over the workers'.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+import tensorflow as tf
 from stages import store
 
 from models import snapshot
@@ -22,17 +23,19 @@ from osteon.training.train import Course, search_of
 
 
 def course_of(line: Pipeline, key: str, budget: str) -> Course:
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     return Course(line.settings, line.lake, key, budget, 0)
 
 
-def main(budget: str, workers: int) -> None:
+def main(budget: str, workers: list[int]) -> None:
     with store():
         line = Pipeline("workers")
         key = snapshot(line, 0)
         course = course_of(line, key, budget)
         choose = cnn_bilstm(course.plan.side)
-        told: dict[int, Any] = {}
-        for count in (1, workers):
+        alone = 0.0
+        for count in (1, *workers):
             data = f"workers-{count}"
             command = [sys.executable, str(Path(__file__).resolve()), "--help-with", data, key, budget]
             others = [subprocess.Popen([*command, f"tuner{n}"]) for n in range(1, count)]
@@ -43,10 +46,10 @@ def main(budget: str, workers: int) -> None:
             for other in others:
                 other.wait(timeout=600)
             by = [trial["worker"] for trial in trials]
-            told[count] = {"trials": len(trials), "seconds": seconds, "by": {who: by.count(who) for who in set(by)}}
-            print(json.dumps({"workers": count} | told[count]), flush=True)
-    ratio = told[1]["seconds"] / told[workers]["seconds"]
-    print(json.dumps({"times faster": round(ratio, 2), "efficiency": round(ratio / workers, 2)}))
+            alone = alone or seconds
+            told = {"workers": count, "trials": len(trials), "by": {who: by.count(who) for who in sorted(set(by))}}
+            told |= {"times faster": round(alone / seconds, 2), "efficiency": round(alone / seconds / count, 2)}
+            print(json.dumps(told | {"seconds": round(seconds), "best": round(trials[0]["score"], 3)}), flush=True)
 
 
 def help_with(data: str, key: str, budget: str, worker: str) -> None:
@@ -60,4 +63,8 @@ if __name__ == "__main__":
     if arguments[:1] == ["--help-with"]:
         help_with(*arguments[1:])
     else:
-        main(arguments[0] if arguments else "smoke", int(arguments[1]) if len(arguments) > 1 else 3)
+        parser = argparse.ArgumentParser(description=__doc__)
+        parser.add_argument("workers", nargs="*", type=int, default=[2, 3], help="default: 2 3")
+        parser.add_argument("--budget", default="standard")
+        given = parser.parse_args(arguments)
+        main(given.budget, given.workers)

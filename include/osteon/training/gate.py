@@ -14,6 +14,10 @@ SENSITIVITY_MARGIN = 0.02
 """By how much sensitivity at 90 % specificity may fall before promotion is refused."""
 
 
+MORE = 5
+"""Promotion is decided by so many times the resamples of other intervals: their ends are what 1 in 40 of them pass."""
+
+
 @dataclass(frozen=True)
 class Decision:
     promoted: bool
@@ -37,7 +41,7 @@ def judge(challenger: Scored, champion: Scored, rounds: int) -> Decision:
     fractures: a part whose fractures only the challenger has learnt is no step back.
     """
     ours, theirs = challenger.measure(), champion.measure()
-    interval = paired_differences(challenger, champion, rounds)[METRIC]
+    interval = paired_differences(challenger, champion, MORE * rounds)[METRIC]
     if interval is None:
         return Decision(False, f"{METRIC} cannot be compared: the test split has too few images of known state")
     told = f"{METRIC} {ours[METRIC]:.3f} against the champion's {theirs[METRIC]:.3f}"
