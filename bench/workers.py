@@ -18,6 +18,7 @@ from stages import store
 
 from models import snapshot
 from osteon.models.space import cnn_bilstm
+from osteon.parts import DIGITS
 from osteon.pipeline import Pipeline
 from osteon.training.train import Course, search_of
 
@@ -32,6 +33,7 @@ def main(budget: str, workers: list[int]) -> None:
     with store():
         line = Pipeline("workers")
         key = snapshot(line, 0)
+        line.square_part(key, DIGITS, budget)  # so that no search makes them
         course = course_of(line, key, budget)
         choose = cnn_bilstm(course.plan.side)
         alone = 0.0
