@@ -215,26 +215,55 @@ def test_a_pod_that_cannot_start_says_why(
     assert none_left(pods)
 
 
-def test_a_search_goes_on_after_its_node_was_drained(
-    snapshot: str, pods: Any, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def drain(pod: dict[str, Any]) -> None:
+    node, selector = pod["spec"]["nodeName"], f"--pod-selector=dag_id={pod['metadata']['labels']['dag_id']}"
+    kubectl("drain", node, selector, "--delete-emptydir-data", "--force", "--ignore-daemonsets", "--grace-period=1")
+    kubectl("uncordon", node)
+
+
+def fill_memory(pod: dict[str, Any]) -> None:
+    """What lies in shared memory counts towards the limit, and no process can be ended for it but the one that trains.
+
+    That ends the command as well, sooner or later.
+    """
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    fill = ["dd", "if=/dev/zero", "of=/dev/shm/fill", "bs=1M"]
+    subprocess.run(["kubectl", "exec", name, "-n", namespace, "--", *fill], capture_output=True, check=False)
+
+
+def lose(pod: dict[str, Any]) -> None:
+    """As Kubernetes removes the pods of a node that is gone: nobody tells the container."""
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    kubectl("delete", "pod", name, "-n", namespace, "--force", "--grace-period=0")
+
+
+@pytest.mark.parametrize(("breaks", "told"), [(drain, ""), (fill_memory, "OOMKilled"), (lose, "")])
+def test_a_search_goes_on_after_its_pod_broke_off(
+    breaks: Callable[[dict[str, Any]], None],
+    told: str,
+    snapshot: str,
+    pods: Any,
+    lake: Lake,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name in ("MEMORY", "SHARED_MEMORY"):
+        monkeypatch.setenv(f"OSTEON_POD_{name}", "1500Mi")
     finished: dict[str, float] = {}
 
-    def drain() -> None:
+    def break_off() -> None:
         while not (states := [key for key in lake.keys("studies/") if key.endswith("state.json")]):
             time.sleep(1)
         (pod,) = pods()
-        node = pod["spec"]["nodeName"]
-        kubectl("drain", node, f"--pod-selector=dag_id={pod['metadata']['labels']['dag_id']}", "--delete-emptydir-data",
-                "--force", "--ignore-daemonsets", "--grace-period=1")  # fmt: skip
         finished.update(scores(lake, states[0]))
-        kubectl("uncordon", node)
+        breaks(pod)
 
-    draining = threading.Thread(target=drain, daemon=True)
-    draining.start()
+    breaking = threading.Thread(target=break_off, daemon=True)
+    breaking.start()
     state, errors = train(snapshot, tmp_path, monkeypatch, "cnn_bilstm", retries=2)
-    draining.join(10)
+    breaking.join(10)
     assert state == "success" and [kind for kind, _ in errors] == ["TrainingBrokeOffError"]
+    assert told in errors[0][1]
     (key,) = (key for key in lake.keys("models/cnn_bilstm/") if key.endswith("result.json"))
     trials = {trial["trial"]: trial["score"] for trial in lake.get_json(key)["trials"]}
     assert finished and len(trials) > len(finished)
