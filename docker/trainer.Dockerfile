@@ -25,4 +25,4 @@ ENV PATH=/opt/osteon/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TF_C
 USER 10001:10001
 WORKDIR /work
 ENTRYPOINT ["osteon"]
-CMD ["doctor", "--only", "lake", "--only", "gpu"]
+CMD ["doctor", "--only", "code", "--only", "lake", "--only", "gpu"]

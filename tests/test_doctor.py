@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def test_what_works_is_ok_and_a_source_without_a_key_says_what_to_do(
     lines = found(settings, sources)
     assert {name for name, line in lines.items() if not line.ok} == {"source hands"}, lines
     assert "OSTEON_ROBOFLOW_API_KEY" in lines["source hands"].text
+    assert re.search(r"osteon \d+\.\d+\.\d+\+[0-9a-f]{8}$", lines["code"].text)
     assert "sees no GPU" in lines["gpu"].text and settings.mail_to[0] in lines["mail"].text
     assert list(lake.keys("")) == before, "the probe is gone"
 

@@ -88,7 +88,8 @@ def leave_training(
     probabilities = predictor.from_features(features)
     figures = evaluate(Scored(images, probabilities, CLASSES), 20)
     result = {"model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": key, "budget": "smoke", "seed": 0,
-              "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9, "epochs": [epochs],
+              "code": "1+a", "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9,
+              "epochs": [epochs],
               "trials": [{"score": 0.5, "seconds": 2.4, "worker": "tuner0"},
                          {"score": 0.75, "seconds": 1.3, "worker": "tuner1"}],
               "images": {"test": len(images)}, "shortcut_floor": {}, "steadiness": [], **figures,
@@ -179,6 +180,7 @@ def test_registering_serving_and_promoting(
     assert not foreign.promoted and "not registered by Osteon" in foreign.reason
 
     card = client.get_model_version(registry.model_name, "2").description
+    assert "Code: osteon 1+a." in card
     assert "Found in 2 trials of 4 seconds in all, by 2 worker(s); the best validation loss was 0.500" in card
     assert (
         "not a medical device" in card and "| part spine | 30 | 15 |" in card and "| s | CC0-1.0 | 0 | 0 | 60 |" in card
@@ -244,7 +246,8 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(
         trained[out] = Predictor(network.build(ARCHITECTURE, recipe.shape, 2), recipe, ClassList(classes), 1.1)
         trained[out].to_lake(lake, out)
         result = {"model": "hand_base", "snapshot": out[-1], "snapshot_key": key, "budget": "smoke", "seed": 0,
-                  "classes": list(classes), "design": ARCHITECTURE, "metrics": {"auroc": 0.9}}  # fmt: skip
+                  "code": "1+a", "classes": list(classes), "design": ARCHITECTURE,
+                  "metrics": {"auroc": 0.9}}  # fmt: skip
         lake.put_json(f"{out}/result.json", result)
     versions = [register_base(registry, lake, f"models/hand_base/{which}", name) for which in "aba"]
     assert versions == ["1", "2", "1"], "the same training is not registered again"

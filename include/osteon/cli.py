@@ -323,7 +323,7 @@ def report(run: Run = "command-line") -> None:
 @app.command()
 def doctor(
     sources: Sources = None,
-    only: Annotated[list[str] | None, typer.Option(help="lake, mlflow, mail, gpu or sources; repeat it")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="code, lake, mlflow, mail, gpu or sources; repeat it")] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Say of each thing that Osteon needs whether it works here, or what to do. Exit status 1 where one does not."""

@@ -17,6 +17,7 @@ import requests
 from osteon.errors import OsteonError
 from osteon.lake import Lake
 from osteon.settings import Settings
+from osteon.version import code_version
 
 MAIL_VARIABLE = "AIRFLOW_CONN_SMTP_DEFAULT"
 PATIENCE = 10.0
@@ -128,7 +129,13 @@ def _sources(settings: Settings, sources_file: Path) -> list[Line]:
     return lines
 
 
+def _code(settings: Settings, sources_file: Path) -> list[Line]:
+    """Which code runs here: an image that was built from other code than Airflow's says so by this."""
+    return [Line("code", True, f"osteon {code_version()}")]
+
+
 CHECKS: dict[str, Callable[[Settings, Path], list[Line]]] = {
+    "code": _code,
     "lake": _lake,
     "mlflow": _mlflow,
     "mail": _mail,

@@ -281,9 +281,7 @@ def _log(
         place = Path(folder) / "predictor"
         place.mkdir()
         Predictor.from_lake(lake, out).save(place)
-        mlflow.log_params(
-            {**result["design"], "budget": result["budget"], "seed": result["seed"], "snapshot": snapshot}
-        )
+        mlflow.log_params(result["design"] | {name: result[name] for name in ("budget", "seed", "snapshot", "code")})
         mlflow.log_metrics(_figures(result["metrics"]))
         for row in [row for row in rows or [] if row["model"] != result["model"]]:
             with mlflow.start_run(run_name=f"{row['model']} {snapshot}", nested=True):

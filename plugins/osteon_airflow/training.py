@@ -92,12 +92,12 @@ def helping_task(snapshot: Any) -> Any:
 
 
 def doctor_pod() -> None:
-    """A task that examines a training pod: whether it reaches the lake, and sees its GPU."""
+    """A task that examines a training pod: which code it runs, whether it reaches the lake, and sees its GPU."""
     from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
     from osteon_airflow.pods import pod_arguments
 
-    only = [part for name in ("lake", "gpu") for part in ("--only", name)]
+    only = [part for name in ("code", "lake", "gpu") for part in ("--only", name)]
     KubernetesPodOperator(task_id="pod", arguments=["doctor", *only], **pod_arguments(load_settings()))
 
 

@@ -19,6 +19,7 @@ from osteon.pipeline import Pipeline
 from osteon.training.compare import beaten_by, compare
 from osteon.training.steadiness import CHANGES
 from osteon.training.train import train
+from osteon.version import code_version
 
 TINY = replace(
     space.BUDGETS["smoke"],
@@ -64,6 +65,7 @@ def test_rivals_learn_from_a_sample_ablations_change_the_winner_and_all_are_comp
     assert line.ablations("smoke") == [], "the smoke budget has no time for them"
     images = catalogs.read(lake, key)
     for result in trained.values():
+        assert result["code"] == code_version()
         predictions = lake.get_table(f"{result['key']}/predictions.parquet")
         assert set(predictions["sha256"]) == set(images.loc[images["split"] == "test", "sha256"])
     small = {

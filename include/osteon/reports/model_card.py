@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import Any
 
 import pandas as pd
@@ -25,7 +24,6 @@ def model_card(
     silent = [label.split("/")[0] for label in result["classes"] if label.endswith(f"/{UNKNOWN}")]
     return environment(autoescape=False).get_template("model_card.md").render(
         name=name, r=result, recipe=recipe, sources=sources, silent=silent, rows=rows, number=number, interval=interval,
-        version=importlib.metadata.version("osteon"),
     )  # fmt: skip
 
 

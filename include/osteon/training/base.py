@@ -29,8 +29,9 @@ from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_
 from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
 from osteon.training.sampling import prepare_devices, sample_groups
+from osteon.version import code_version
 
-VERSION = 3
+VERSION = 4
 OTHER = "other"
 INPUTS: tuple[Planes, ...] = ("fourier", "pixels", "both")
 LEAST = 8
@@ -151,6 +152,7 @@ def train_base(
         "ablation": ablation,
         "budget": budget,
         "seed": seed,
+        "code": code_version(),
         "design": design,
         "parameters": int(predictor.model.count_params()),
         "trials": trials,

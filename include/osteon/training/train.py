@@ -30,11 +30,12 @@ from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
 from osteon.training.sampling import Rows, prepare_devices, sample_groups
 from osteon.training.steadiness import steadiness
+from osteon.version import code_version
 
 if TYPE_CHECKING:
     from osteon.training.search import Search
 
-VERSION = 9
+VERSION = 10
 log = logging.getLogger(__name__)
 
 
@@ -268,6 +269,7 @@ def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, st
         "snapshot_key": course.snapshot_key,
         "budget": course.budget,
         "seed": course.seed,
+        "code": code_version(),
         "classes": list(course.classes.names),
         "design": taught.design,
         "parameters": taught.parameters,
