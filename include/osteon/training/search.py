@@ -24,7 +24,7 @@ from osteon.models import network
 from osteon.models.space import Budget, Choose
 from osteon.training.augment import Augment
 from osteon.training.fit import Lesson, dataset
-from osteon.training.workers import PAUSE, asking, leader, serve, signs_of_life
+from osteon.training.workers import LOOK, PAUSE, asking, leader, serve, signs_of_life
 
 log = logging.getLogger(__name__)
 MOST_FAILURES = 3
@@ -115,7 +115,7 @@ class Search:
                     except grpc.RpcError as error:
                         log.warning("who leads the search, at %s, does not answer: %s", found["address"], error)
                     ran += tuner.ran
-            time.sleep(PAUSE)
+            time.sleep(PAUSE if found else LOOK)
         return ran
 
     def _tuner(self, study: Study) -> Any:

@@ -26,7 +26,8 @@ PAUSE, BEAT, SILENCE = 0.5, 10.0, 60.0
 """Seconds between questions while there is nothing to do; between signs of life; without one until a worker is lost."""
 PATIENCE = 30.0
 """Seconds until a leader's answer is no longer waited for."""
-
+LOOK = 3.0
+"""Seconds between looks into the lake for a leader, while there is none."""
 
 TOKEN = "osteon-token"
 """The gRPC metadata that holds a search's token."""
