@@ -71,6 +71,7 @@ def same_pictures(thumbs: NDArray[np.uint8], known: int = 0) -> set[tuple[int, i
     thumbnails, is some 2 kB an image.
     """
     coarse, hashes = _glance(thumbs)
+    norms = np.concatenate([block.std(axis=(1, 2), dtype=np.float32) * THUMB for block in _blocks(thumbs)])
     pairs: set[tuple[int, int]] = set()
     rows = max(1, TILE // max(1, len(thumbs)))
     for orientation in range(8):
@@ -88,18 +89,23 @@ def same_pictures(thumbs: NDArray[np.uint8], known: int = 0) -> set[tuple[int, i
             else:
                 alike = np.einsum("np,np->n", coarse[left], turned_coarse[right])
             near = np.flatnonzero((alike >= NEARLY_SAME) & (left < right + known))
+            units = _unit(turned[start:end])  # their mean is 0, so that the other's mean does not matter
             for chunk in range(0, len(near), PAIRS):
                 i, j = left[near[chunk : chunk + PAIRS]], right[near[chunk : chunk + PAIRS]]
-                same = np.einsum("np,np->n", _unit(thumbs[i]), _unit(turned[j])) >= SAME_PICTURE
+                pixels = thumbs[i].reshape(len(i), -1).astype(np.float32)
+                same = np.einsum("np,np->n", pixels, units[j - start]) >= SAME_PICTURE * np.maximum(norms[i], 1e-6)
                 pairs.update(zip(i[same].tolist(), (j[same] + known).tolist(), strict=True))
     return pairs
 
 
 def _glance(thumbs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint64]]:
     """Flat coarse thumbnails of mean 0 and norm 1, and hashes."""
-    blocks = [thumbs[start : start + BLOCK] for start in range(0, len(thumbs), BLOCK)]
-    coarse = np.concatenate([_unit(coarse_thumbnails(block)) for block in blocks])
-    return coarse, np.concatenate([hash_thumbnails(block) for block in blocks])
+    coarse = np.concatenate([_unit(coarse_thumbnails(block)) for block in _blocks(thumbs)])
+    return coarse, np.concatenate([hash_thumbnails(block) for block in _blocks(thumbs)])
+
+
+def _blocks(thumbs: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return [thumbs[start : start + BLOCK] for start in range(0, len(thumbs), BLOCK)]
 
 
 def _unit(thumbs: NDArray[np.number]) -> NDArray[np.float32]:
