@@ -1,5 +1,7 @@
 """What each stage costs as the number of images grows: wall and processor seconds, memory, requests to the lake.
 
+The last stages are those of a week later, when some images are new.
+
 `bench/scaling.py [IMAGES...]`: phantoms of 60 to 80 pixels, so that what is seen is the cost of an image and not of
 its pixels. Growth is the exponent b of `cost = a * images**b`, fitted to the two largest sizes: 1 is linear.
 """
@@ -27,6 +29,8 @@ from osteon.parts import DIGITS
 from osteon.pipeline import Pipeline
 
 BUDGET = "standard"
+LATER = 20
+"""One in so many images comes a week later, and passes the stages up to grouping."""
 
 
 def cpu_seconds() -> float:
@@ -53,9 +57,10 @@ class Counted:
 def measure(images: int) -> dict[str, dict[str, float]]:
     """Costs by stage, in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": images, "longer_side": [60, 80]}
+        entry = {"kind": "phantom", "licence": "CC0-1.0", "images": images, "longer_side": [60, 80]}
+        later = {**entry, "name": "later", "images": images // LATER, "seed": 1}
         sources = Path(folder) / "sources.yaml"
-        sources.write_text(yaml.safe_dump({"sources": [entry]}))
+        sources.write_text(yaml.safe_dump({"sources": [{**entry, "name": "clinic"}, later]}))
         line = Pipeline(f"scaling-{images}")
         requests = Counted(line.lake)
         costs: dict[str, dict[str, float]] = {}
@@ -71,13 +76,19 @@ def measure(images: int) -> dict[str, dict[str, float]]:
             }
             return result
 
+        def grouped(manifests: list[str], when: str = "") -> str:
+            catalog = stage(f"catalogue{when}", line.catalogue, manifests)
+            for name in ("inspect", "repair", "group"):
+                catalog = stage(f"{name}{when}", getattr(line, name), catalog)
+            return str(catalog)
+
         manifests = [stage("ingest", line.ingest, str(sources), "clinic")]
-        catalog = stage("catalogue", line.catalogue, manifests)
-        for name in ("inspect", "repair", "group", "review"):
-            catalog = stage(name, getattr(line, name), catalog)
+        catalog = stage("review", line.review, grouped(manifests))
         stage("validate", line.validate, catalog, manifests, str(sources))
         snapshot = stage("split", line.split, catalog, 0)
         stage("squares", line.square_part, snapshot, DIGITS, BUDGET)
+        manifests.append(stage("ingest, later", line.ingest, str(sources), "later"))
+        grouped(manifests, ", later")
     return costs
 
 
