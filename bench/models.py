@@ -1,9 +1,8 @@
 """The main model, its rivals, its ablations and the model that it replaces, on FracAtlas: every one on the same splits.
 
-All models, or those named, in their order. Designs are searched once, with seed 0; each is then fitted anew with every
-seed, one network at a time; the main model is also the mean of them all, as Osteon registers it, and where it comes
-first, the others' first seeds are compared with that, in pairs. Every model learns from all training images. Intervals
-are over leakage groups.
+All models, or those named, in their order; each learns from all training images. Designs are searched once, with seed
+0, then fitted anew with every seed. Of each model there is the mean figure of its seeds, and the figures of the mean of
+their answers, as Osteon registers its main model: those are compared in pairs. Intervals are over leakage groups.
 """
 
 from __future__ import annotations
@@ -13,13 +12,14 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 from old_model import OldRecipe, build_old
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +27,6 @@ from stages import SOURCES, store
 
 from osteon.images.wavelet import LAZY
 from osteon.models import space
-from osteon.models.network import mean_of
 from osteon.models.space import MAIN
 from osteon.pipeline import Pipeline
 from osteon.reports.model_card import interval, number
@@ -45,6 +44,7 @@ COLUMNS = (
     "average_precision",
     "sensitivity_at_90_specificity",
 )
+COMPARED = ("fracture_auroc", "average_precision", "macro_f1")
 OLD_EPOCHS = 20
 """Of the old model, whose images are not augmented; its row tells which epochs were kept."""
 
@@ -105,47 +105,68 @@ def figures_of(scored: Scored) -> dict[str, Any]:
     return scored.measure() | {part: found["fracture_auroc"] for part, found in within.items()}
 
 
-def main(budget: str, seeds: int, split_seed: int, only: list[str]) -> None:
-    table = Table("model", *COLUMNS, "+-", "fracture AUROC, interval", "weights")
+@dataclass(frozen=True)
+class Learnt:
+    """A model, fitted with each seed."""
+
+    weights: int | None
+    epochs: list[list[int] | None]
+    probabilities: list[NDArray[np.float64]]
+    """(seeds, test images, classes)"""
+
+    def __str__(self) -> str:
+        return json.dumps(vars(self) | {"probabilities": np.round(self.probabilities, 6).tolist()})
+
+
+def learn(name: str, courses: list[training.Course], learner: Callable[[training.Course], training.Taught]) -> Learnt:
+    """Fit a model with the seed of each course, and tell of each."""
+    epochs, probabilities = [], []
+    for course in courses:
+        taught = learner(course)
+        features = course.features(taught.predictor.recipe)[course.rows["test"]]
+        epochs.append(taught.epochs)
+        probabilities.append(taught.predictor.from_features(features))
+        figures = figures_of(Scored(course.test, probabilities[-1], course.classes))
+        print(json.dumps({"model": name, "seed": course.seed} | figures), flush=True)
+    return Learnt(taught.parameters, epochs, probabilities)
+
+
+def main(budget: str, seeds: int, split_seed: int, keep: Path, only: list[str]) -> None:
+    table = Table("model", *COLUMNS, "seeds +-", "interval", *(f"main - this: {name}" for name in COMPARED), "weights")
+    keep.mkdir(parents=True, exist_ok=True)
     with store():
         line = Pipeline("models")
         key = snapshot(line, split_seed)
         courses = [training.Course(line.settings, line.lake, key, budget, seed) for seed in range(seeds)]
         for course in courses:
             course._squares, course._features = courses[0]._squares, courses[0]._features
-            course.plan = replace(course.plan, members=1)  # a network each; the mean of all has a row of its own
+            course.plan = replace(course.plan, members=1)  # a network each
         test, classes, rounds = courses[0].test, courses[0].classes, line.settings.bootstrap_rounds
-
-        def row(name: str, scored: list[Scored], weights: int | None, **more: Any) -> None:
-            figures = [figures_of(one) for one in scored]
-            means = [np.mean([found[column] for found in figures]) for column in COLUMNS]
-            spread = np.std([found["fracture_auroc"] for found in figures])
-            bounds = scored[0].intervals(rounds)["fracture_auroc"]
-            table.add_row(name, *map(number, means), number(spread), interval(bounds), str(weights))
-            print(
-                json.dumps({"model": name, "weights": weights, "figures": figures, "interval": bounds} | more),
-                flush=True,
-            )
-
-        learners, best = contenders(courses[0]), None
+        learners, main_model = contenders(courses[0]), None
         for name in only or learners:
-            scored, epochs, networks = [], [], []
-            for course in courses:
-                taught = learners[name](course)
-                epochs.append(taught.epochs)
-                networks.append(taught.predictor.model)
-                features = course.features(taught.predictor.recipe)[course.rows["test"]]
-                scored.append(Scored(test, taught.predictor.from_features(features), classes))
-                print(json.dumps({"model": name, "seed": course.seed} | figures_of(scored[-1])), flush=True)
-            if name == MAIN:
-                predictor = courses[0].calibrated(mean_of(networks), taught.predictor.recipe)
-                best = Scored(test, predictor.from_features(features), classes)
-                row(f"{MAIN}, {seeds} networks", [best], seeds * (taught.parameters or 0))
-            against = paired_differences(best, scored[0], rounds) if best else {}
-            row(name, scored, taught.parameters, epochs=epochs, mean_of_networks_less_this=against)
+            place = keep / f"{name}, {budget}, {seeds} seeds, split {split_seed}.json"
+            if not place.exists():
+                place.write_text(str(learn(name, courses, learners[name])))
+            learnt = Learnt(**json.loads(place.read_text()))
+            singles = [figures_of(Scored(test, np.array(one), classes)) for one in learnt.probabilities]
+            spread = number(float(np.std([found["fracture_auroc"] for found in singles], ddof=1))) if seeds > 1 else ""
+            means = [number(float(np.mean([found[column] for found in singles]))) for column in COLUMNS]
+            table.add_row(name, *means, spread, "", *("" for _ in COMPARED), str(learnt.weights))
+            mean = Scored(test, np.mean(learnt.probabilities, axis=0), classes)
+            main_model = mean if name == MAIN else main_model
+            against = paired_differences(main_model, mean, rounds) if main_model else {}
+            table.add_row(
+                f"the mean of its {seeds}",
+                *(number(figures_of(mean)[column]) for column in COLUMNS),
+                "",
+                interval(mean.intervals(rounds)["fracture_auroc"]),
+                *(interval(against.get(name)) for name in COMPARED),
+                str(seeds * learnt.weights) if learnt.weights else "",
+            )
         floor = shortcut_floor(courses[0].images.iloc[courses[0].rows["train"]], test)
-    table.title = f"{len(test)} test images; means over {seeds} seeds, intervals of the first"
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    fractured = int(test["fractured"].fillna(False).sum())
+    table.title = f"{len(test)} test images, {fractured} fractured; {seeds} seeds: mean figures, and of the mean"
+    console = Console(width=None if sys.stdout.isatty() else 260)
     console.print(table)
     console.print("shortcut floor:", {name: round(value or 0, 3) for name, value in floor.items()})
 
@@ -156,5 +177,6 @@ if __name__ == "__main__":
     parser.add_argument("--budget", default="standard")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split-seed", type=int, default=0, help="of the split; the weekly DAG's is 0")
+    parser.add_argument("--keep", type=Path, default=Path("bench/kept"), help="what is there is not fitted again")
     given = parser.parse_args()
-    main(given.budget, given.seeds, given.split_seed, given.models)
+    main(given.budget, given.seeds, given.split_seed, given.keep, given.models)
