@@ -45,6 +45,8 @@ COLUMNS: dict[str, str] = {
 """Column name to pandas type; a stage that has not run yet leaves its columns empty."""
 
 SPLITS = ("train", "val", "test")
+BASE_MODEL = "base-model"
+"""The `label_origin` of an image whose body part a base model set."""
 
 
 def conform(catalog: pd.DataFrame) -> pd.DataFrame:
@@ -82,10 +84,17 @@ def usable(catalog: pd.DataFrame) -> pd.Series:
     return ~catalog["quarantined"].fillna(False).astype(bool)
 
 
+def labelled_by_people(catalog: pd.DataFrame) -> pd.Series:
+    """Whether a publisher or a curator named the body part. A label that a model gave may teach, and never judges: the
+    images that base models agree on are the easy ones."""
+    return catalog["label_origin"].fillna("") != BASE_MODEL
+
+
 def snapshot_id(catalog: pd.DataFrame, labels: LabelMap) -> str:
-    """16 hex digits over identity, label and split columns plus the label map; the order of rows does not matter."""
+    """16 hex digits over identity, label and split columns, who labelled, and the label map; in any order of rows."""
     columns = ["sha256", "repaired_sha256", "body_part", "fractured", "quarantined", "group", "split"]
-    rows = catalog[columns].sort_values("sha256").astype("string").fillna("")
+    rows = catalog[columns].assign(people=labelled_by_people(catalog))
+    rows = rows.sort_values("sha256").astype("string").fillna("")
     digest = hashlib.sha256(labels.model_dump_json().encode())
     for row in rows.itertuples(index=False):
         digest.update("\x1f".join(row).encode() + b"\n")

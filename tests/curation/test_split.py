@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from osteon.curation.split import place
+from osteon.curation.split import place, place_images
+from osteon.settings import load_settings
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 
@@ -35,6 +36,19 @@ def test_what_was_placed_stays_and_new_groups_fill_what_lacks() -> None:
     after = place(frame, before, SHARES, 0)
     assert all(after[name] == split for name, split in before.items())
     assert counts(frame, after, "a") == {"train": 60, "val": 20, "test": 20}
+
+
+def test_what_only_a_base_model_labelled_is_placed_in_train() -> None:
+    frame = pd.DataFrame({"sha256": [f"{i:02d}" for i in range(40)], "group": [f"g{i // 2}" for i in range(40)]})
+    frame = frame.assign(source="s", body_part="hand", fractured=pd.array([False] * 40, "boolean"))
+    people = frame.assign(label_origin="source")
+    splits = place_images(people, {}, load_settings(), 0)
+    assert set(splits) == {"train", "val", "test"}
+    by_model = people.assign(label_origin=["base-model"] * 20 + ["source"] * 20)
+    by_model.loc[0, "label_origin"] = "source"  # its copy goes where it goes
+    placed = place_images(by_model, {}, load_settings(), 0)
+    assert set(placed[2:20]) == {"train"} and placed[0] == placed[1] and set(placed[20:]) == {"train", "val", "test"}
+    assert place_images(by_model, {"04": "test"}, load_settings(), 0)[4] == "test", "what was placed stays"
 
 
 def test_the_seed_decides_and_the_order_of_rows_does_not() -> None:

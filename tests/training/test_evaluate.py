@@ -91,12 +91,11 @@ def test_intervals_hold_the_figure_and_narrow_with_more_images() -> None:
     assert narrow[1] - narrow[0] < 0.5 * (wide[1] - wide[0])
 
 
-def test_the_gate_compares_on_images_of_which_the_champion_learnt_no_copy() -> None:
-    now = pd.DataFrame(
-        [("a", "g", "test"), ("b", "g", "test"), ("c", "c", "test"), ("d", "d", "train"), ("e", "e", "test")],
-        columns=["sha256", "group", "split"],
-    )
-    champions = pd.DataFrame([("a", "a", "train"), ("b", "b", "test"), ("e", "e", "val")], columns=now.columns)
+def test_the_gate_compares_on_what_people_labelled_and_the_champion_learnt_no_copy_of() -> None:
+    rows = [("a", "g", "test"), ("b", "g", "test"), ("c", "c", "test"), ("d", "d", "train"), ("e", "e", "test")]
+    now = pd.DataFrame([*rows, ("f", "f", "test")], columns=["sha256", "group", "split"])
+    now["label_origin"] = ["source"] * len(rows) + ["base-model"]
+    champions = pd.DataFrame([("a", "a", "train"), ("b", "b", "test"), ("e", "e", "val")], columns=now.columns[:3])
     assert comparable(now, champions)["sha256"].tolist() == ["c"]
 
 

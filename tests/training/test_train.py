@@ -18,7 +18,7 @@ from osteon.models import forest, space
 from osteon.pipeline import Pipeline
 from osteon.training.compare import beaten_by, compare
 from osteon.training.steadiness import CHANGES
-from osteon.training.train import train
+from osteon.training.train import Course, train
 from osteon.version import code_version
 
 TINY = replace(
@@ -44,6 +44,20 @@ def snapshot(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mo
     line = Pipeline("x", min_completed_trials=1, bootstrap_rounds=20, rival_least=40, rival_share=0.1)
     catalog = line.catalogue([line.ingest(str(sources), "clinic")])
     return line, line.split(line.review(line.group(line.repair(line.inspect(catalog)))), 0)
+
+
+def test_what_a_base_model_labelled_teaches_and_judges_nothing(snapshot: tuple[Pipeline, str], lake: Lake) -> None:
+    line, key = snapshot
+    images = catalogs.read(lake, key)
+    whole = Course(line.settings, lake, key, "smoke", 0)
+    by_model = images["split"].notna() & (images.index % 3 == 0)
+    images.loc[by_model, "label_origin"] = catalogs.BASE_MODEL
+    course = Course(line.settings, lake, catalogs.write(lake, "machine.parquet", images), "smoke", 0)
+    assert course.snapshot != whole.snapshot
+    assert course.rows["train"].tolist() == whole.rows["train"].tolist()
+    for name in ("val", "test"):
+        judging = course.images.iloc[course.rows[name]]
+        assert 0 < len(judging) < len(whole.rows[name]) and catalogs.labelled_by_people(judging).all()
 
 
 def test_rivals_learn_from_a_sample_ablations_change_the_winner_and_all_are_compared_on_the_same_images(

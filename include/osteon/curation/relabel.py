@@ -18,8 +18,6 @@ from osteon.labels import LabelMap, RawLabel
 from osteon.lake import Lake, derived_key
 
 VERSION = 1
-BASE_MODEL = "base-model"
-"""The `label_origin` of what is set here."""
 ACCEPTED, MERGED, REVIEW, LEFT_OUT = "accepted", "merged", "to review", "left out"
 
 
@@ -232,7 +230,7 @@ def relabel(
             decided.loc[members.index, "probability"] = chances.loc[members.index, str(verdict.into)]
     placed = decided.index[decided["body_part"].notna()]
     catalog.loc[placed, "body_part"] = decided.loc[placed, "body_part"].astype("string")
-    catalog.loc[placed, "label_origin"] = BASE_MODEL
+    catalog.loc[placed, "label_origin"] = catalogs.BASE_MODEL
     table = pd.concat([images[["sha256", "source", "path", "raw_label", "group"]], decided], axis=1)
     table = table.join(chances.add_prefix("p_"))
     table["raw_split"] = [published[0]["raw_split"] for published in images["published"]]

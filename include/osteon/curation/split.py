@@ -12,7 +12,7 @@ from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.settings import Settings
 
-VERSION = 1
+VERSION = 2
 ASSIGNMENTS = "splits/assignments.parquet"
 STICKIEST_FIRST = ("test", "val", "train")
 """Where groups merge that stood in different splits, the whole group goes to the first of these."""
@@ -97,7 +97,10 @@ def split(
 
 
 def place_images(images: pd.DataFrame, before: dict[str, str], settings: Settings, seed: int) -> pd.Series:
-    """Split of each image (`source, body_part, fractured, group, sha256`); groups of images `before` keep theirs."""
+    """Split of each image (`source, body_part, fractured, group, sha256, label_origin`).
+
+    Groups of images `before` keep theirs; new ones that base models alone have labelled go to `train`.
+    """
     shares = {
         "train": settings.train_share,
         "val": settings.val_share,
@@ -114,6 +117,9 @@ def place_images(images: pd.DataFrame, before: dict[str, str], settings: Setting
         if digest in before:
             known = {before[digest], placed.get(group, before[digest])}
             placed[group] = next(name for name in STICKIEST_FIRST if name in known)
+    judging = images.loc[catalogs.labelled_by_people(images), "group"]
+    for group in images.loc[~images["group"].isin(judging), "group"]:
+        placed.setdefault(group, "train")
     return images["group"].map(place(groups, placed, shares, seed)).astype("string")
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from osteon import catalog as catalogs
 from osteon.curation.conflicts import conflicts
-from osteon.curation.relabel import BASE_MODEL, BaseModelRule, load_rules
+from osteon.curation.relabel import BaseModelRule, load_rules
 from osteon.curation.split import assignments, place_images
 from osteon.errors import TrainingError
 from osteon.features import Recipe, load_squares, transformed
@@ -48,7 +48,7 @@ def teaching_images(
         & catalog["reason"].isna()
         & catalog["body_part"].notna()
         & ~catalog["body_part"].isin(rule.unsure)
-        & (catalog["label_origin"].fillna("") != BASE_MODEL)
+        & catalogs.labelled_by_people(catalog)
         & conflicts(catalog, labels).isna()
     )
     images = catalog[fit_to_teach].copy()

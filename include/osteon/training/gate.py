@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from osteon import catalog as catalogs
 from osteon.training.evaluate import Scored, paired_differences, sensitivity
 
 METRIC = "macro_f1"
@@ -25,13 +26,13 @@ class Decision:
 
 
 def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame) -> pd.DataFrame:
-    """Test images of `snapshot` with no copy among those that the champion learnt from, in its snapshot `champions`.
-
-    Where groups merge, an image that was in training may stand in test now.
+    """Test images of `snapshot` that people labelled, with no copy among those that the champion learnt from, in its
+    snapshot `champions`. Where groups merge, an image that was in training may stand in test now.
     """
     learnt = champions.loc[champions["split"].isin(["train", "val"]), "sha256"]
     known = snapshot.loc[snapshot["sha256"].isin(learnt), "group"]
-    return snapshot[(snapshot["split"] == "test") & ~snapshot["group"].isin(known)].reset_index(drop=True)
+    judging = (snapshot["split"] == "test") & catalogs.labelled_by_people(snapshot)
+    return snapshot[judging & ~snapshot["group"].isin(known)].reset_index(drop=True)
 
 
 def judge(challenger: Scored, champion: Scored, rounds: int) -> Decision:

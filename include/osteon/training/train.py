@@ -111,7 +111,11 @@ class Course:
         catalog = catalogs.read(lake, snapshot_key)
         self.snapshot = catalogs.snapshot_id(catalog, load_labels(settings.labels_file))
         self.images = catalog[catalog["split"].notna()].reset_index(drop=True)
-        self.rows = {name: np.flatnonzero(self.images["split"] == name) for name in catalogs.SPLITS}
+        judges = catalogs.labelled_by_people(self.images)
+        self.rows = {
+            name: np.flatnonzero((self.images["split"] == name) & (judges | (name == "train")))
+            for name in catalogs.SPLITS
+        }
         sizes = {name: len(part) for name, part in self.rows.items()}
         if 0 in sizes.values():
             raise TrainingError(f"a split is empty ({sizes}): add images")
@@ -277,6 +281,7 @@ def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, st
         "trials": taught.trials,
         "search_started_with": taught.start,
         "images": {name: len(part) for name, part in course.rows.items()},
+        "not_judging": len(course.images) - sum(map(len, course.rows.values())),
         "learnt_from": len(rows),
         "images_by_class": class_counts(course.images.iloc[rows]),
         **evaluate(scored, course.settings.bootstrap_rounds),
