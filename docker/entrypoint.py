@@ -20,6 +20,11 @@ def write(name: str, text: str) -> str:
     return str(path)
 
 
+def literal(value: str) -> str:
+    """For MLflow's ConfigParser, to which a percent sign means something."""
+    return value.replace("%", "%%")
+
+
 if password := os.environ.pop("AIRFLOW_PASSWORD", ""):
     variable = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"
     os.environ[variable] = write("airflow-passwords.json", json.dumps({"admin": password}))
@@ -29,6 +34,6 @@ if database := os.environ.pop("MLFLOW_AUTH_DATABASE", ""):
         "mlflow-auth.ini",
         "[mlflow]\ndefault_permission = READ\nauthorization_function = "
         "mlflow.server.auth:authenticate_request_basic_auth\n"
-        f"database_uri = {database}\nadmin_username = {admin}\nadmin_password = {secret}\n",
+        f"database_uri = {literal(database)}\nadmin_username = {literal(admin)}\nadmin_password = {literal(secret)}\n",
     )
 os.execvp(sys.argv[1], sys.argv[1:])

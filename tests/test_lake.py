@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import socket
 import threading
 import time
@@ -14,6 +15,8 @@ import pandas as pd
 import pytest
 from pydantic import SecretStr
 
+from osteon.cli import entry
+from osteon.embedded.ports import free_ports
 from osteon.errors import LakeError
 from osteon.lake import Lake, derived_key, image_key, newest_first
 from osteon.settings import Settings
@@ -105,6 +108,17 @@ def test_the_newest_come_first_and_folders_can_be_removed(lake: Lake) -> None:
     assert lake.newest("q/", "/docs/index.html") == [f"q/{name}/docs/index.html" for name in ("c", "a", "b")]
     assert lake.remove_folder("q/a/docs") == 1
     assert sorted(lake.keys("q/a")) == ["q/a/result.json"] and lake.exists("q/b/docs/index.html")
+
+
+def test_the_exit_status_says_whether_another_try_may_succeed(
+    environment: dict[str, str], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["osteon", "compare", "--training", "models/none"])
+    for endpoint, status in ((settings.s3_endpoint, 1), (f"http://127.0.0.1:{free_ports(1)[0]}", os.EX_TEMPFAIL)):
+        monkeypatch.setenv("OSTEON_S3_ENDPOINT", endpoint)
+        with pytest.raises(SystemExit) as ended:
+            entry()
+        assert ended.value.code == status
 
 
 def test_wrong_keys_and_a_dead_endpoint_name_their_remedy(settings: Settings) -> None:

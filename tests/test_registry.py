@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ import yaml
 
 from osteon import catalog as catalogs
 from osteon.embedded.stack import Stack
-from osteon.errors import ConfigurationError
+from osteon.errors import ConfigurationError, TryAgainError
 from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
@@ -30,6 +31,7 @@ from osteon.registry import (
     Approval,
     _description,
     champion_key,
+    champion_version,
     needs_approval,
     propose,
     register,
@@ -39,7 +41,8 @@ from osteon.registry import (
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate
-from osteon.training.predictor import Predictor
+from osteon.training.gate import Decision
+from osteon.training.predictor import RECIPE, Predictor
 from tests.pictures import encode, features_of, radiograph
 
 CLASSES = ClassList(("forearm/non-fractured", "forearm/fractured", "spine/non-fractured", "spine/fractured"))
@@ -73,7 +76,14 @@ def snapshot(lake: Lake) -> tuple[str, pd.DataFrame, dict[str, bytes]]:
 
 
 def leave_training(
-    lake: Lake, out: str, key: str, images: pd.DataFrame, data: dict[str, bytes], *, epochs: int
+    lake: Lake,
+    out: str,
+    key: str,
+    images: pd.DataFrame,
+    data: dict[str, bytes],
+    *,
+    epochs: int,
+    floor: dict[str, float | None] | None = None,
 ) -> Predictor:
     """A model fitted on the test images themselves: as good as `epochs` makes it, which is what the gate compares."""
     import keras
@@ -92,7 +102,8 @@ def leave_training(
               "epochs": [epochs],
               "trials": [{"score": 0.5, "seconds": 2.4, "worker": "tuner0"},
                          {"score": 0.75, "seconds": 1.3, "worker": "tuner1"}],
-              "images": {"test": len(images)}, "shortcut_floor": {}, "steadiness": [], **figures,
+              "images": {"test": len(images)}, "not_judging": 0, "steadiness": [], **figures,
+              "shortcut_floor": floor or {},
               "images_by_class": {"spine/fractured": int(epochs)}}  # fmt: skip
     lake.put_json(f"{out}/result.json", result)
     return predictor
@@ -109,7 +120,11 @@ def report(registry: Settings, lake: Lake, training: str, folder: Path) -> str:
 
 
 def test_registering_serving_and_promoting(
-    registry: Settings, lake: Lake, snapshot: tuple[str, pd.DataFrame, dict[str, bytes]], tmp_path: Path
+    registry: Settings,
+    lake: Lake,
+    snapshot: tuple[str, pd.DataFrame, dict[str, bytes]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import mlflow
 
@@ -145,6 +160,16 @@ def test_registering_serving_and_promoting(
 
     leave_training(lake, "models/alike", key, images, data, epochs=0)
     lake.put_folder("models/alike", tmp_path / "trained")
+
+    def meanwhile(*arguments: Any) -> Decision:
+        client.set_registered_model_alias(registry.model_name, CHAMPION, "2")
+        return Decision(True, "better")
+
+    with monkeypatch.context() as patch, pytest.raises(TryAgainError, match="another champion meanwhile"):
+        patch.setattr("osteon.registry._decide", meanwhile)
+        register(registry, lake, "models/alike", registry.model_name, approval=Approval(True, "bob"))
+    assert champion_version(registry, registry.model_name).version in (2, "2")
+    client.set_registered_model_alias(registry.model_name, CHAMPION, "1")
     assert needs_approval(registry, registry.model_name), "next week's model would be much like the one taken back"
     alike = register(registry, lake, "models/alike", registry.model_name)
     assert not alike.promoted and alike.reason.startswith("version 1 was brought back by ann: it misses wrists; what")
@@ -167,6 +192,20 @@ def test_registering_serving_and_promoting(
     assert f"Version 4 of {registry.model_name} is <b>challenger</b>: not better with confidence" in told
     version = client.get_model_version(registry.model_name, "4")
     assert "not better with confidence" in version.tags["osteon.reason"]
+
+    leave_training(lake, "models/shortcut", key, images, data, epochs=0, floor={"body part": 0.99, "file": None})
+    lake.put_folder("models/shortcut", tmp_path / "untrained")
+    shortcut = register(registry, lake, "models/shortcut", registry.model_name)
+    assert not shortcut.promoted and "needs no pixel: the shortcut floor is 0.990" in shortcut.reason
+
+    held = client.get_model_version_by_alias(registry.model_name, CHAMPION).tags["osteon.training"]
+    stored = lake.get_json(f"{held}/{RECIPE}")
+    lake.put_json(f"{held}/{RECIPE}", stored | {"version": 2})
+    leave_training(lake, "models/newer", key, images, data, epochs=0)
+    lake.put_folder("models/newer", tmp_path / "trained")
+    newer = register(registry, lake, "models/newer", registry.model_name)
+    assert not newer.promoted and "learnt from version 2 of WaveletRecipe, this code makes version 1" in newer.reason
+    lake.put_json(f"{held}/{RECIPE}", stored)
 
     client.delete_model_version_tag(registry.model_name, "2", "osteon.registered")
     resumed = register(registry, lake, "models/trained", registry.model_name)

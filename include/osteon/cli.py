@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from osteon.embedded import STATE
-from osteon.errors import ConfigurationError, OsteonError, ServiceError, SourceError
+from osteon.errors import ConfigurationError, OsteonError, ServiceError, SourceError, TryAgainError
 from osteon.labels import load_labels
 from osteon.settings import Settings, load_settings
 
@@ -224,8 +224,11 @@ def train(
     from osteon.lake import Lake
     from osteon.training.train import help_search
     from osteon.training.train import train as train_model
+    from osteon.version import mismatch
 
     settings = load_settings()
+    if why := mismatch(settings.expected_code):
+        raise ConfigurationError(why)
     if files and files != settings.files_digest():
         raise ConfigurationError(
             f"{settings.labels_file} or {settings.relabel_file} is not the one that Airflow has: build the trainer's "
@@ -361,12 +364,13 @@ def _stage(run: str, name: str, *arguments: object) -> None:
 
 
 def entry() -> None:
-    """The command `osteon`: an expected error is one line on stderr and exit status 1; any other has status 70."""
+    """The command `osteon`: an expected error is one line on stderr, with exit status 75 where another try may succeed
+    and 1 otherwise; any other has status 70."""
     try:
         app()
     except OsteonError as error:
         typer.echo(f"osteon: {error}", err=True)
-        raise SystemExit(1) from None
+        raise SystemExit(os.EX_TEMPFAIL if isinstance(error, TryAgainError) else 1) from None
     except Exception:
         traceback.print_exc()
         raise SystemExit(os.EX_SOFTWARE) from None

@@ -17,7 +17,7 @@ import requests
 from osteon.errors import OsteonError
 from osteon.lake import Lake
 from osteon.settings import Settings
-from osteon.version import code_version
+from osteon.version import code_version, mismatch
 
 MAIL_VARIABLE = "AIRFLOW_CONN_SMTP_DEFAULT"
 PATIENCE = 10.0
@@ -130,8 +130,9 @@ def _sources(settings: Settings, sources_file: Path) -> list[Line]:
 
 
 def _code(settings: Settings, sources_file: Path) -> list[Line]:
-    """Which code runs here: an image that was built from other code than Airflow's says so by this."""
-    return [Line("code", True, f"osteon {code_version()}")]
+    """Whether a pod runs Airflow's code; anywhere else only which code it is."""
+    why = mismatch(settings.expected_code)
+    return [Line("code", not why, why or f"osteon {code_version()}")]
 
 
 CHECKS: dict[str, Callable[[Settings, Path], list[Line]]] = {

@@ -31,5 +31,21 @@ class TrainingError(OsteonError):
     """Training cannot give a model that its figures could be trusted for."""
 
 
+class OtherTransformError(TrainingError):
+    """A model cannot be asked by this code, which would show it something else than what it learnt from."""
+
+
+class TryAgainError(OsteonError):
+    """Nothing is wrong with data or settings: what failed may succeed when it is tried again."""
+
+
+class LakeUnreachableError(LakeError, TryAgainError):
+    """The object store does not answer."""
+
+
+class SourceUnreachableError(SourceError, TryAgainError):
+    """A publisher does not answer, or breaks off again and again."""
+
+
 class ServiceError(OsteonError):
     """An embedded service did not start, or its port is taken."""

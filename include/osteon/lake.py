@@ -19,7 +19,7 @@ from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
 
-from osteon.errors import LakeError
+from osteon.errors import LakeError, LakeUnreachableError, TryAgainError
 from osteon.settings import Settings
 
 MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchBucket", "NotFound"}
@@ -67,7 +67,7 @@ class Lake:
                     "check OSTEON_S3_ACCESS_KEY, OSTEON_S3_SECRET_KEY and OSTEON_S3_BUCKET"
                 ) from error
         except urllib3.exceptions.HTTPError as error:
-            raise LakeError(
+            raise LakeUnreachableError(
                 f"no object store answers at {settings.s3_endpoint} ({error}): start one with `make up`, "
                 "or set OSTEON_S3_ENDPOINT"
             ) from error
@@ -102,7 +102,7 @@ class Lake:
         etag = (result.etag or "").strip('"')
         if "-" not in etag and etag != expected:
             self.client.remove_object(self.bucket, key)
-            raise LakeError(f"{key} arrived damaged (ETag {etag}, expected {expected}): it was removed, try again")
+            raise TryAgainError(f"{key} arrived damaged (ETag {etag}, expected {expected}), and was removed")
 
     def get_bytes(self, key: str) -> bytes:
         """The object's bytes. Raises `LakeError` when there is none."""

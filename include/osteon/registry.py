@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from osteon import catalog as catalogs
-from osteon.errors import ConfigurationError
+from osteon.errors import ConfigurationError, OtherTransformError, TryAgainError
 from osteon.features import load_features
 from osteon.labels import load_labels
 from osteon.lake import Lake
@@ -110,15 +110,17 @@ def register(
     result = lake.get_json(f"{out}/result.json")
     # a registration that broke off is taken up where it stopped: `osteon.registered` comes last
     version = str(known[0].version if known else _log(settings, lake, out, result, name, rows))
-    tag(version, snapshot=result["snapshot"], catalog=catalog)
+    tag(version, catalog=catalog)
     if champion is not None and str(champion.version) == version:
         decision = Decision(True, known[0].tags["osteon.reason"])
     else:
-        decision = _decide(settings, lake, out, champion, rows)
+        decision = _decide(settings, lake, out, name, champion, rows)
         refusal = _refusal(champion, approval)
         if decision.promoted and refusal:
             decision = Decision(False, f"{refusal}; the gate had said: {decision.reason}")
         tag(version, reason=decision.reason)
+        if _number(_by_alias(client, name, CHAMPION)) != _number(champion):
+            raise TryAgainError(f"{name} got another champion meanwhile: compare with that one")
         if decision.promoted and champion is not None:
             client.set_registered_model_alias(name, PREVIOUS, champion.version)
         client.set_registered_model_alias(name, CHAMPION if decision.promoted else CHALLENGER, version)
@@ -138,7 +140,7 @@ def propose(
     known = _versions_of(client, name, out)
     if known and "osteon.registered" in known[0].tags:
         return None
-    return _decide(settings, lake, out, _by_alias(client, name, CHAMPION), rows or [])
+    return _decide(settings, lake, out, name, _by_alias(client, name, CHAMPION), rows or [])
 
 
 def needs_approval(settings: Settings, name: str) -> bool:
@@ -231,7 +233,17 @@ def champion_key(name: str) -> str:
     return f"champions/{name}.json"
 
 
-def _decide(settings: Settings, lake: Lake, out: str, champion: Any, rows: list[dict[str, Any]]) -> Decision:
+def _number(version: Any) -> str:
+    """Of a version, or nothing."""
+    return str(version.version) if version is not None else ""
+
+
+def _decide(settings: Settings, lake: Lake, out: str, name: str, champion: Any, rows: list[dict[str, Any]]) -> Decision:
+    result = lake.get_json(f"{out}/result.json")
+    found = result["metrics"].get("fracture_auroc")
+    floor = max((value for value in result["shortcut_floor"].values() if value is not None), default=0.0)
+    if found is not None and found <= floor:
+        return Decision(False, f"fracture AUROC {found:.3f} needs no pixel: the shortcut floor is {floor:.3f}")
     if better := beaten_by(rows):
         return Decision(False, f"simpler and better with confidence on the same test images: {', '.join(better)}")
     if champion is None:
@@ -243,16 +255,27 @@ def _decide(settings: Settings, lake: Lake, out: str, champion: Any, rows: list[
             "take its alias away to let another be champion",
         )
     places = (out, champion.tags["osteon.training"])
-    ours, theirs = (catalogs.read(lake, lake.get_json(f"{place}/result.json")["snapshot_key"]) for place in places)
-    test = comparable(ours, theirs)
+    results = (result, lake.get_json(f"{places[1]}/result.json"))
+    test = comparable(*(catalogs.read(lake, told["snapshot_key"]) for told in results))
     if test.empty:
         return Decision(False, "the champion learnt from every test image, or a copy: there is nothing to compare on")
     scored = []
     for place in places:
-        predictor = Predictor.from_lake(lake, place)
+        try:
+            predictor = Predictor.from_lake(lake, place)
+        except OtherTransformError as error:
+            return Decision(
+                False,
+                f"the champion, version {champion.version}, cannot be compared, for {error}. "
+                "Take its alias away to let another be champion",
+            )
         features = load_features(settings, lake, test, predictor.recipe)
         scored.append(Scored(test, predictor.from_features(features), predictor.classes))
-    return judge(scored[0], scored[1], settings.bootstrap_rounds)
+    same_test = f"name='{name}' and tag.`osteon.snapshot` = '{result['snapshot']}'"
+    before = [
+        one for one in _client(settings).search_model_versions(same_test) if one.tags.get("osteon.training") != out
+    ]
+    return judge(scored[0], scored[1], settings.bootstrap_rounds, tries=1 + len(before))
 
 
 def _log(
@@ -312,7 +335,8 @@ def _log(
             metadata={"classes": result["classes"]},
         )
     # a version is known by its training as soon as there is one: what breaks off later makes no second
-    version = int(mlflow.register_model(info.model_uri, name, tags={"osteon.training": out}).version)
+    tags = {"osteon.training": out, "osteon.snapshot": snapshot}
+    version = int(mlflow.register_model(info.model_uri, name, tags=tags).version)
     if rows is not None:
         mlflow.MlflowClient().update_model_version(name, str(version), _description(card))
     return version

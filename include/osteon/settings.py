@@ -6,7 +6,7 @@ import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -126,11 +126,14 @@ class Settings(BaseSettings):
     pod_disk: str = Field("20Gi", description="ephemeral storage: requested, and the limit")
     pod_shared_memory: str = Field("2Gi", description="of /dev/shm; it counts as memory")
     pod_node_selector: dict[str, str] = Field({}, description='JSON, such as {"gpu": "a100"}')
-    pod_tolerations: list[dict[str, str]] = Field([], description="JSON, as Kubernetes writes them")
-    pod_settings: dict[str, str] = Field(
+    pod_tolerations: list[dict[str, str | int]] = Field([], description="JSON, as Kubernetes writes them")
+    pod_settings: dict[str, Any] = Field(
         {}, description='JSON: what pods see otherwise, such as {"s3_endpoint": "http://minio.lake:9000"}'
     )
-    pod_start_minutes: float = Field(30.0, gt=0, description="how long a pod may take to be scheduled and to start")
+    pod_queue_hours: float = Field(12.0, gt=0, description="how long a pod may wait for a node that has room, or a GPU")
+    pod_hours: float = Field(24.0, gt=0, description="after that, a training is ended: its task and its pod")
+    pod_start_minutes: float = Field(30.0, gt=0, description="how long a pod may take to start on its node")
+    expected_code: str = Field("", description="version of the code that a pod must have: Airflow sets it")
 
     # The embedded services (loopback only).
     airflow_port: int = Field(8080, ge=1, le=65535)

@@ -18,3 +18,10 @@ def code_version() -> str:
     for path in sorted(package.rglob("*.py")):
         digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return f"{importlib.metadata.version('osteon')}+{digest.hexdigest()[:8]}"
+
+
+def mismatch(expected: str) -> str:
+    """Why this is not the code that a pod must have; empty where it is, or where none is expected."""
+    if expected in ("", code_version()):
+        return ""
+    return f"this is osteon {code_version()}, but Airflow runs {expected}: build the trainer's image again"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+from kubernetes.client import ApiException
 from kubernetes.client import models as k8s
 
+from osteon.errors import ConfigurationError
 from osteon.settings import Settings
+from osteon.version import code_version
 from osteon_airflow.training import EXPECTED, LAST_LINES, Order, TrainingBrokeOffError, failure, order
 
-LONGEST = timedelta(hours=12)
-"""After that, task and pod are ended."""
+QUOTA_PAUSE = timedelta(minutes=1)
+FORBIDDEN = 403
+GPU = "nvidia.com/gpu"
+NEEDS_NO_GPU = ("forest",)
+"""Models that scikit-learn trains."""
 SHARED = (
     "s3_endpoint", "s3_bucket", "s3_region", "upload_workers", "max_pixels", "train_share", "val_share",
     "unknown_fracture", "min_completed_trials", "rival_share", "rival_least", "feature_memory", "bootstrap_rounds",
@@ -49,7 +57,8 @@ class TrainingPod(KubernetesPodOperator):
     def _order(self) -> Order:
         return order(self.stage, self.catalog, self.model, self.winner, self.helper)
 
-    def execute(self, context: Any) -> None:
+    def execute(self, context: Any, event: Any = None) -> None:
+        """`event` says that it waited for the quota."""
         training = self._order()
         if training.done:
             self.log.info("%s was trained before", training.out)
@@ -58,7 +67,18 @@ class TrainingPod(KubernetesPodOperator):
             self._give(context, training.out)
             return
         self.arguments = training.arguments
-        super().execute(context)
+        if self.model in NEEDS_NO_GPU and self.container_resources:
+            for asked in (self.container_resources.requests, self.container_resources.limits):
+                asked.pop(GPU, None)
+        try:
+            super().execute(context)
+        except ApiException as error:
+            waited = datetime.now(UTC) - context["ti"].start_date
+            used_up = error.status == FORBIDDEN and "exceeded quota" in str(error.body)
+            if not used_up or waited.total_seconds() > self.schedule_timeout_seconds:
+                raise
+            self.log.info("the quota of namespace %s is used up: asked again in %s", self.namespace, QUOTA_PAUSE)
+            self.defer(trigger=TimeDeltaTrigger(QUOTA_PAUSE), method_name="execute")
 
     def trigger_reentry(self, context: Any, event: dict[str, Any]) -> None:
         training = self._order()
@@ -99,8 +119,11 @@ def pod_arguments(settings: Settings) -> dict[str, Any]:
     """The operator's arguments that the settings give."""
     resources = {"cpu": settings.pod_cpu, "memory": settings.pod_memory, "ephemeral-storage": settings.pod_disk}
     if settings.pod_gpus:
-        resources["nvidia.com/gpu"] = str(settings.pod_gpus)
-    shared = {name: str(getattr(settings, name)) for name in SHARED} | settings.pod_settings
+        resources[GPU] = str(settings.pod_gpus)
+    shared = {name: str(getattr(settings, name)) for name in SHARED} | {"expected_code": code_version()}
+    shared |= {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.pod_settings.items()
+    }
     shared |= {"needs_gpu": "1"} if settings.pod_gpus else {}
     memory = k8s.V1EmptyDirVolumeSource(medium="Memory", size_limit=settings.pod_shared_memory)
     secret = k8s.V1SecretVolumeSource(secret_name=settings.pod_secret)
@@ -121,17 +144,25 @@ def pod_arguments(settings: Settings) -> dict[str, Any]:
             k8s.V1VolumeMount(name="shared-memory", mount_path="/dev/shm"),
             k8s.V1VolumeMount(name="secrets", mount_path="/run/secrets/osteon", read_only=True),
         ],
-        "container_resources": k8s.V1ResourceRequirements(requests=resources, limits=resources),
+        "container_resources": k8s.V1ResourceRequirements(requests={**resources}, limits={**resources}),
         "node_selector": settings.pod_node_selector or None,
-        "tolerations": [k8s.V1Toleration(**toleration) for toleration in settings.pod_tolerations] or None,
+        "tolerations": [_toleration(written) for written in settings.pod_tolerations] or None,
         "deferrable": True,
         "poll_interval": 5,
-        "schedule_timeout_seconds": int(60 * settings.pod_start_minutes),
+        "schedule_timeout_seconds": int(3600 * settings.pod_queue_hours),
         "startup_timeout_seconds": int(60 * settings.pod_start_minutes),
-        "execution_timeout": LONGEST,
-        "active_deadline_seconds": int(LONGEST.total_seconds()),
+        "execution_timeout": timedelta(hours=settings.pod_hours),
+        "active_deadline_seconds": int(3600 * settings.pod_hours),
         "termination_message_policy": "FallbackToLogsOnError",  # the last lines come with the exit status
         "log_events_on_failure": True,
         "log_pod_spec_on_failure": False,
         "on_finish_action": "delete_pod",  # what a failed one said stands in log, error and mail
     }
+
+
+def _toleration(written: dict[str, Any]) -> k8s.V1Toleration:
+    """As Kubernetes writes it. Raises `ConfigurationError` for a field that it does not have."""
+    names = {field: name for name, field in k8s.V1Toleration.attribute_map.items()}
+    if unknown := written.keys() - names:
+        raise ConfigurationError(f"OSTEON_POD_TOLERATIONS has {sorted(unknown)}: a toleration has {sorted(names)}")
+    return k8s.V1Toleration(**{names[field]: value for field, value in written.items()})

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 RETRY_DELAY = timedelta(seconds=30)
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
-        # What Osteon raises on purpose names a remedy that only a person can apply.
+        RetryRule(exception="osteon.errors.TryAgainError", action=RetryAction.RETRY, retry_delay=RETRY_DELAY),
+        # What else Osteon raises on purpose names a remedy that only a person can apply.
         RetryRule(exception="osteon.errors.OsteonError", action=RetryAction.FAIL),
         RetryRule(exception="pydantic.ValidationError", action=RetryAction.FAIL),
         RetryRule(exception=Exception, action=RetryAction.RETRY, retry_delay=RETRY_DELAY),

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,22 @@ def test_what_osteon_says_is_wrong_stands_in_the_error_and_is_not_tried_again(
     assert none_left(pods)
 
 
+def test_a_pod_waits_while_the_quota_is_used_up(
+    snapshot: str, pods: Any, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "full"}, "spec": {"hard": {"pods": "0"}}}
+    kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(quota))
+    monkeypatch.setattr("osteon_airflow.pods.QUOTA_PAUSE", timedelta(seconds=5))
+    freed = threading.Timer(20, kubectl, ("delete", "resourcequota", "full", "-n", namespace))
+    freed.start()
+    start = time.monotonic()
+    try:
+        assert train(snapshot, tmp_path, monkeypatch) == ("success", []) and time.monotonic() - start > 20
+    finally:
+        freed.join()
+    assert none_left(pods)
+
+
 def test_a_pod_that_takes_too_much_memory_is_named_so_and_tried_again(
     snapshot: str, pods: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +227,7 @@ def test_a_pod_that_cannot_start_says_why(
 ) -> None:
     monkeypatch.setenv(f"OSTEON_{setting}", value)
     monkeypatch.setenv("OSTEON_POD_START_MINUTES", "0.5")
+    monkeypatch.setenv("OSTEON_POD_QUEUE_HOURS", "0.01")
     state, (error,) = train(snapshot, tmp_path, monkeypatch)
     assert state == "failed" and told in error[1]
     assert none_left(pods)
@@ -217,8 +235,10 @@ def test_a_pod_that_cannot_start_says_why(
 
 def drain(pod: dict[str, Any]) -> None:
     node, selector = pod["spec"]["nodeName"], f"--pod-selector=dag_id={pod['metadata']['labels']['dag_id']}"
-    kubectl("drain", node, selector, "--delete-emptydir-data", "--force", "--ignore-daemonsets", "--grace-period=1")
-    kubectl("uncordon", node)
+    try:
+        kubectl("drain", node, selector, "--delete-emptydir-data", "--force", "--ignore-daemonsets", "--grace-period=1")
+    finally:
+        kubectl("uncordon", node)
 
 
 def fill_memory(pod: dict[str, Any]) -> None:
@@ -249,13 +269,13 @@ def test_a_search_goes_on_after_its_pod_broke_off(
 ) -> None:
     for name in ("MEMORY", "SHARED_MEMORY"):
         monkeypatch.setenv(f"OSTEON_POD_{name}", "1500Mi")
-    finished: dict[str, float] = {}
+    finished: dict[str, Any] = {}
 
     def break_off() -> None:
         while not (states := [key for key in lake.keys("studies/") if key.endswith("state.json")]):
             time.sleep(1)
         (pod,) = pods()
-        finished.update(scores(lake, states[0]))
+        finished.update(lake.get_json(states[0])["told"])
         breaks(pod)
 
     breaking = threading.Thread(target=break_off, daemon=True)
@@ -265,9 +285,10 @@ def test_a_search_goes_on_after_its_pod_broke_off(
     assert state == "success" and [kind for kind, _ in errors] == ["TrainingBrokeOffError"]
     assert told in errors[0][1]
     (key,) = (key for key in lake.keys("models/cnn_bilstm/") if key.endswith("result.json"))
-    trials = {trial["trial"]: trial["score"] for trial in lake.get_json(key)["trials"]}
+    trials = {trial["trial"]: trial for trial in lake.get_json(key)["trials"]}
     assert finished and len(trials) > len(finished)
-    assert {name: trials[name] for name in finished} == finished, "no finished trial ran again"
+    ran = {name: {what: trials[name][what] for what in told} for name, told in finished.items()}
+    assert ran == finished, "no finished trial ran again: its seconds would be others"
     assert none_left(pods)
 
 
@@ -277,9 +298,3 @@ def none_left(pods: Any) -> bool:
     while pods() and time.monotonic() < deadline:
         time.sleep(1)
     return pods() == []
-
-
-def scores(lake: Lake, state: str) -> dict[str, float]:
-    """By trial, the scores that a kept study holds."""
-    trials = [json.loads(text) for path, text in lake.get_json(state)["files"].items() if path.endswith("trial.json")]
-    return {trial["trial_id"]: trial["score"] for trial in trials if trial["status"] == "COMPLETED"}

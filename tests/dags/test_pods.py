@@ -9,7 +9,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from osteon.errors import ConfigurationError, LakeError, LakeUnreachableError, SourceUnreachableError
 from osteon.settings import ROOT, Settings, load_settings
+from osteon.version import code_version
 
 VERSION = "1.33"
 """Of Kubernetes, whose schemas the manifests keep."""
@@ -54,8 +56,8 @@ def request(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_training_pod_may_do_nothing_but_train(airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings(
         pod_node_selector={"gpu": "a100"},
-        pod_tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-        pod_settings={"s3_endpoint": "http://minio.lake:9000"},
+        pod_tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "tolerationSeconds": 300}],
+        pod_settings={"s3_endpoint": "http://minio.lake:9000", "search_patience": 30},
         pod_memory="3Gi",
         s3_secret_key="not to be seen",
     )
@@ -71,14 +73,33 @@ def test_a_training_pod_may_do_nothing_but_train(airflow: dict[str, str], monkey
     asked = container["resources"]
     assert asked["limits"] == asked["requests"]
     assert asked["limits"]["nvidia.com/gpu"] == "1" and asked["limits"]["memory"] == "3Gi"
-    assert spec["nodeSelector"] == {"gpu": "a100"} and spec["tolerations"][0]["operator"] == "Exists"
+    assert spec["nodeSelector"] == {"gpu": "a100"} and spec["tolerations"] == settings.pod_tolerations
     seen = {item["name"]: item.get("value") for item in container["env"]}
-    assert (
-        seen["OSTEON_S3_ENDPOINT"] == "http://minio.lake:9000" and seen["OSTEON_SECRETS_DIR"] == "/run/secrets/osteon"
-    )
+    assert seen["OSTEON_S3_ENDPOINT"] == "http://minio.lake:9000" and seen["OSTEON_SEARCH_PATIENCE"] == "30"
+    assert seen["OSTEON_SECRETS_DIR"] == "/run/secrets/osteon" and seen["OSTEON_EXPECTED_CODE"] == code_version()
     assert "not to be seen" not in str(pod), "secrets come from a Kubernetes Secret"
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert mounts == {"/work", "/dev/shm", "/run/secrets/osteon"}
+
+
+def test_a_toleration_with_an_unknown_field_names_it(airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match=r"POD_TOLERATIONS has \['toleration_seconds'\]"):
+        request(load_settings(pod_tolerations=[{"toleration_seconds": 3}]), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (LakeUnreachableError("gone"), "RETRY"),
+        (SourceUnreachableError("gone"), "RETRY"),
+        (LakeError("refused"), "FAIL"),
+        (TimeoutError(), "RETRY"),
+    ],
+)
+def test_what_may_pass_by_itself_is_tried_again(airflow: dict[str, str], error: Exception, action: str) -> None:
+    from osteon_airflow.stages import RETRY_POLICY
+
+    assert RETRY_POLICY.evaluate(error, try_number=1, max_tries=3).action.name == action
 
 
 def test_without_a_gpu_none_is_asked_for(airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,3 +64,5 @@ def test_whole_groups_are_sampled() -> None:
     assert len(rows) == 18
     assert (groups.iloc[rows].value_counts() == 3).all()
     assert len(sample_groups(groups, 100, seed=1)) == 60
+    uneven = pd.Series(["large"] * 30 + [f"g{i}" for i in range(10)])
+    assert all(len(sample_groups(uneven, 10, seed)) == 10 for seed in range(20)), "the large one is left out"

@@ -121,6 +121,38 @@ def test_the_gate_refuses_a_model_that_misses_more_fractures() -> None:
     assert not decision.promoted and "sensitivity" in decision.reason
 
 
+def test_the_gate_refuses_a_model_that_misses_more_fractures_of_one_part() -> None:
+    """It finds more of all fractures, for those of legs are more; of hands it misses a third."""
+    frame = images(600)
+    hand = (frame["body_part"] == "hand").to_numpy()
+    probabilities, before = truth(frame) * 0.9 + 0.02, blurred(frame, 2.2)
+    before[hand] = blurred(frame, 0.3)[hand]
+    missed = hand & frame["fractured"].to_numpy(bool) & (np.arange(600) % 3 == 0)
+    probabilities[missed] = [0.94, 0.02, 0.02, 0.02]
+    challenger, champion = Scored(frame, probabilities, CLASSES), Scored(frame, before, CLASSES)
+    ours, theirs = (model.measure()["sensitivity_at_90_specificity"] for model in (challenger, champion))
+    assert ours is not None and theirs is not None and ours > theirs
+    decision = judge(challenger, champion, 60)
+    assert not decision.promoted and "falls within hand, by 0." in decision.reason
+
+
+def test_the_gate_refuses_a_model_that_has_forgotten_the_fractures_of_a_part() -> None:
+    frame = images(400)
+    told = blurred(frame, 0.5)
+    silent = np.hstack([told[:, :2], told[:, 2:].sum(axis=1, keepdims=True)])
+    challenger = Scored(frame, silent, ClassList((*CLASSES.names[:2], "leg/unknown")))
+    decision = judge(challenger, Scored(frame, blurred(frame, 3.0), CLASSES), 60)
+    assert decision.reason == "it no longer tells of fractures of: leg"
+
+
+def test_who_tries_again_on_the_same_images_needs_more_confidence() -> None:
+    frame = images(600)
+    challenger, champion = (Scored(frame, blurred(frame, *how), CLASSES) for how in ((1.5, 5), (1.6, 6)))
+    assert judge(challenger, champion, 60).promoted
+    again = judge(challenger, champion, 60, tries=20)
+    assert not again.promoted and "99.75 %, for this is try 20" in again.reason
+
+
 def test_the_gate_compares_sensitivity_where_both_models_tell_of_fractures() -> None:
     """The champion never learnt the fracture state of legs: the challenger's harder legs are no step back."""
     frame = images(600)

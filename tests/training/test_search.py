@@ -106,6 +106,8 @@ def test_a_search_starts_with_the_design_it_is_given_and_another_space_is_anothe
     studies = {key.split("/")[1] for key in lake.keys("studies/")}
     look(lake, "started", choose=lambda hp: choose(hp) | {"kernel": hp.Choice("kernel", [3, 5])}, **one)
     assert len({key.split("/")[1] for key in lake.keys("studies/")} - studies) == 1
+    fixed = searching(lake, "started", choose=lambda hp: choose(hp) | {"growth": 3}, **{"budget": one["budget"]})
+    assert fixed.study.split("/")[1] not in studies, "what is not searched is part of the question, too"
 
 
 def test_a_search_whose_trials_fail_says_so(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:

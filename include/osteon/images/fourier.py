@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ class FourierRecipe:
     side: int = 128
     """Pixels of the square that the image is letterboxed into."""
     planes: Planes = "both"
+    version: ClassVar[int] = 1
+    """Of what `transform` does: raise it when the same recipe gives other features."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pywt
@@ -25,6 +26,8 @@ class WaveletRecipe:
     """A family member that PyWavelets knows, or `lazy`."""
     level: int = 1
     """How many times the approximation is taken apart; at 0 the features are the pixels."""
+    version: ClassVar[int] = 1
+    """Of what `transform` does: raise it when the same recipe gives other features."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import urllib3
 
-from osteon.errors import SourceError
+from osteon.errors import SourceError, SourceUnreachableError
 from osteon.progress import Meter
 from osteon.settings import Settings
 
@@ -54,7 +54,9 @@ def patiently(what: str, work: Callable[[], Result], progress: Callable[[], int]
             reached = max(reached, now)
             reason, wait = str(error), error.wait
         if failures == ATTEMPTS:
-            raise SourceError(f"{what} failed {ATTEMPTS} times in a row ({reason}): run again later, it goes on then")
+            raise SourceUnreachableError(
+                f"{what} failed {ATTEMPTS} times in a row ({reason}): run again later, it goes on then"
+            )
         time.sleep(min(0.2 * 2**failures if wait is None else wait, LONGEST_WAIT))
 
 

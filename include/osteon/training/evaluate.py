@@ -107,7 +107,7 @@ def evaluate(scored: Scored, rounds: int) -> dict[str, Any]:
     parts = {part: np.flatnonzero(scored.judged & (scored.parts == part)) for part in scored.classes.parts}
     curves = {name: _curves(scored, rows) for name, rows in {"all": np.flatnonzero(scored.judged), **parts}.items()}
     by_part = {
-        name: auroc(scored.fractured[rows], scored.fracture[rows]) if _tells(scored, rows) else None
+        name: auroc(scored.fractured[rows], scored.fracture[rows]) if tells(scored, rows) else None
         for name, rows in parts.items()
     }
     known = scored.known
@@ -142,12 +142,12 @@ def _slice(scored: Scored, name: str, rows: Rows, rounds: int) -> dict[str, Any]
     counts["unknown"] = int((~scored.known[rows]).sum())
     if len(rows) < SLICE:
         return {"slice": name, **counts, "metrics": None, "intervals": None}
-    untold = {} if _tells(scored, rows[scored.judged[rows]]) else dict.fromkeys(FRACTURE)
+    untold = {} if tells(scored, rows[scored.judged[rows]]) else dict.fromkeys(FRACTURE)
     metrics, intervals = scored.measure(rows) | untold, scored.intervals(rounds, rows) | untold
     return {"slice": name, **counts, "metrics": metrics, "intervals": intervals}
 
 
-def _tells(scored: Scored, judged: Rows) -> bool:
+def tells(scored: Scored, judged: Rows) -> bool:
     """Whether there are enough images of either state to say anything about fractures."""
     yes = int(scored.fractured[judged].sum())
     return len(judged) >= SLICE and min(yes, len(judged) - yes) >= STATES_LEAST
@@ -156,7 +156,7 @@ def _tells(scored: Scored, judged: Rows) -> bool:
 def _curves(scored: Scored, rows: Rows) -> dict[str, list[list[float]]] | None:
     """ROC (false and true positive rate) and precision-recall curve (recall, precision); None of too few images."""
     truth, score = scored.fractured[rows], scored.fracture[rows]
-    if not _tells(scored, rows):
+    if not tells(scored, rows):
         return None
     false_positive, true_positive, _ = roc_curve(truth, score)
     precision, recall, _ = precision_recall_curve(truth, score)
@@ -198,14 +198,17 @@ def resamples(groups: pd.Series, rounds: int, seed: int = 0) -> list[Rows]:
     return [np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))]) for _ in range(rounds)]
 
 
-def bootstrap(groups: pd.Series, figures: Callable[[Rows], Metrics], rounds: int) -> dict[str, list[float] | None]:
-    """95 % percentile intervals of `figures(rows)` over leakage groups; None where most samples leave one undefined."""
+def bootstrap(
+    groups: pd.Series, figures: Callable[[Rows], Metrics], rounds: int, confidence: float = 0.95
+) -> dict[str, list[float] | None]:
+    """Percentile intervals of `figures(rows)` over leakage groups; None where most samples leave one undefined."""
     samples = [figures(rows) for rows in resamples(groups, rounds)]
     result: dict[str, list[float] | None] = {}
     for name in samples[0]:
         values = [value for sample in samples if (value := sample[name]) is not None]
+        ends = [(1 - confidence) / 2, (1 + confidence) / 2]
         enough = len(values) > rounds / 2
-        result[name] = [float(bound) for bound in np.percentile(values, [2.5, 97.5])] if enough else None
+        result[name] = [float(bound) for bound in np.quantile(values, ends)] if enough else None
     return result
 
 
@@ -228,14 +231,16 @@ def shortcut_floor(train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
     return result
 
 
-def paired_differences(ours: Scored, theirs: Scored, rounds: int) -> dict[str, list[float] | None]:
-    """95 % intervals of ours - theirs, for each measure, over the same bootstrap samples of the same images."""
+def paired_differences(
+    ours: Scored, theirs: Scored, rounds: int, confidence: float = 0.95
+) -> dict[str, list[float] | None]:
+    """Intervals of ours - theirs, for each measure, over the same bootstrap samples of the same images."""
 
     def difference(rows: Rows) -> Metrics:
         a, b = ours.measure(rows), theirs.measure(rows)
         return {name: None if a[name] is None or b[name] is None else a[name] - b[name] for name in a}  # type: ignore[operator]
 
-    return bootstrap(ours.images["group"], difference, rounds)
+    return bootstrap(ours.images["group"], difference, rounds, confidence)
 
 
 def calibration(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> list[dict[str, float]]:

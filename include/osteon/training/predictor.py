@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from osteon.errors import OtherTransformError
 from osteon.features import Recipe
 from osteon.images.fourier import FourierRecipe
 from osteon.images.sanity import no_radiograph
@@ -106,17 +107,24 @@ class Predictor:
     def save(self, folder: Path) -> None:
         self.model.save(folder / MODEL)
         stored: dict[str, Any] = {"kind": type(self.recipe).__name__, "recipe": asdict(self.recipe)}
+        stored["version"] = self.recipe.version
         stored |= {"classes": list(self.classes.names)}
         stored |= {"temperature": self.temperature, "fracture_bias": self.fracture_bias}
         (folder / RECIPE).write_text(json.dumps(stored, indent=1))
 
     @classmethod
     def load(cls, folder: Path) -> Predictor:
+        """Raises `OtherTransformError` where the model learnt from inputs that this code makes otherwise."""
         import keras
 
         stored = json.loads((folder / RECIPE).read_text())
-        model = keras.models.load_model(folder / MODEL, compile=False)
         recipe = RECIPES[stored["kind"]](**stored["recipe"])
+        if stored.get("version", 1) != recipe.version:
+            raise OtherTransformError(
+                f"it learnt from version {stored.get('version', 1)} of {stored['kind']}, this code makes version "
+                f"{recipe.version}: only the registered artifact, which holds its own code, can answer for it"
+            )
+        model = keras.models.load_model(folder / MODEL, compile=False)
         bias = stored.get("fracture_bias", 0.0)  # early ones had none
         return cls(model, recipe, ClassList(tuple(stored["classes"])), stored["temperature"], bias)
 

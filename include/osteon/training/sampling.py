@@ -15,13 +15,17 @@ log = logging.getLogger(__name__)
 
 
 def sample_groups(groups: pd.Series, most: int, seed: int) -> Rows:
-    """Row numbers of whole groups, drawn at random until `most` rows are reached; all rows when there are fewer."""
+    """Row numbers of whole groups, drawn at random as long as they fit into `most` rows; all when there are fewer."""
     if len(groups) <= most:
         return np.arange(len(groups))
     values = groups.to_numpy()
     order = np.random.default_rng(seed).permutation(np.unique(values.astype(str)))
     size = pd.Series(values).value_counts()
-    taken = set(order[: int(np.searchsorted(size[order].cumsum().to_numpy(), most, side="right"))])
+    taken = set()
+    for group, rows in size[order].items():
+        if rows <= most:
+            taken.add(group)
+            most -= rows
     return np.flatnonzero([value in taken for value in values])
 
 

@@ -55,8 +55,9 @@ class Search:
     def study(self) -> str:
         """Where in the lake the study lies."""
         space = keras_tuner.HyperParameters()
-        self.choose(space)
-        question = json.dumps([space.get_config()["space"], asdict(self.budget), self.data, self.seed], sort_keys=True)
+        fixed = self.choose(space)  # what is not searched stands in every design
+        asked = [space.get_config()["space"], fixed, asdict(self.budget), self.data, self.seed]
+        question = json.dumps(asked, sort_keys=True)
         return f"studies/{hashlib.sha256(question.encode()).hexdigest()[:16]}"
 
     def run(

@@ -136,16 +136,16 @@ class Course:
         return self._squares[side]
 
     def features(self, recipe: Recipe) -> NDArray[np.float16]:
-        """Features of all images, transformed once."""
+        """Features of all images; of the last recipe they are kept."""
         if recipe not in self._features:
+            self._features.clear()  # or a search would fill the memory with the inputs of all its designs
             self._features[recipe] = transformed(self.settings, self.squares(recipe.side), recipe)
         return self._features[recipe]
 
     def forget_search(self) -> None:
-        """Let go of what was read and transformed at the side for searching, where that is not the side for fitting."""
+        """Let go of what was read at the side for searching, where that is not the side for fitting."""
         side = self.plan.side
         self._squares = {other: squares for other, squares in self._squares.items() if other == side}
-        self._features = {recipe: features for recipe, features in self._features.items() if recipe.side == side}
 
     def augment(self, recipe: Recipe, seed: int) -> Augment:
         return augmented(self.squares(recipe.side), recipe, MAIN_MOVES, seed)
@@ -227,7 +227,7 @@ def search_of(course: Course, rows: Rows, out: str, choose: space.Choose) -> Sea
         augment=lambda design, seed: course.augment(recipe(design), seed),
         budget=plan,
         seed=course.seed,
-        data=out,
+        data=f"{out}, {MAIN_MOVES}",
     )
 
 
