@@ -8,7 +8,7 @@ from airflow.sdk import dag, task
 
 from osteon.settings import load_settings
 from osteon_airflow.mail import FailureMail
-from osteon_airflow.training import doctor_pod, run_command
+from osteon_airflow.training import doctor, doctor_pod
 
 
 @dag(
@@ -20,7 +20,7 @@ from osteon_airflow.training import doctor_pod, run_command
 def osteon_doctor() -> None:
     @task
     def worker() -> None:
-        run_command(["doctor"])
+        doctor()
 
     worker()
     if load_settings().trainer == "kubernetes":

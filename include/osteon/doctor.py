@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import requests
 
@@ -22,6 +22,13 @@ from osteon.version import code_version, mismatch
 MAIL_VARIABLE = "AIRFLOW_CONN_SMTP_DEFAULT"
 PATIENCE = 10.0
 """Seconds that a server has to answer."""
+REMEDIES = {
+    "lake": "OSTEON_S3_ENDPOINT, and what else begins with OSTEON_S3",
+    "mlflow": "OSTEON_MLFLOW_URL, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    "mail": f"{MAIL_VARIABLE}, and whether that server runs",
+    "sources": "OSTEON_SOURCES_FILE",
+}
+"""What to look at when a library says what is wrong in its own words."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,10 @@ def examine(settings: Settings, sources_file: Path, only: list[str] | None = Non
     for name in only or CHECKS:
         try:
             lines += CHECKS[name](settings, sources_file)
-        except Exception as error:  # whatever a library raises is what the line says
+        except OsteonError as error:
             lines.append(Line(name, False, f"{error}"))
+        except Exception as error:  # whatever a library raises is what the line says
+            lines.append(Line(name, False, f"{type(error).__name__}: {error}; check {REMEDIES.get(name, name)}"))
     return lines
 
 
@@ -92,8 +101,12 @@ def _from_uri(uri: str) -> dict[str, Any]:
     parts = urlsplit(uri)
     extra = {name: values[0] for name, values in parse_qs(parts.query).items()}
     return {
-        "host": parts.hostname, "port": parts.port, "login": parts.username, "password": parts.password, "extra": extra,
-    }  # fmt: skip
+        "host": parts.hostname,
+        "port": parts.port,
+        "login": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "extra": extra,
+    }
 
 
 def _gpu(settings: Settings, sources_file: Path) -> list[Line]:

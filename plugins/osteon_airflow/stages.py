@@ -90,18 +90,19 @@ def credentials() -> dict[str, str]:
         "kaggle_token": found.kaggle_token.get_secret_value(),
         "roboflow_api_key": found.roboflow_api_key.get_secret_value(),
     }
-    if not values["kaggle_token"] and not values["kaggle_key"] and (connection := _connection("kaggle_default")):
-        name = "kaggle_key" if connection.login else "kaggle_token"
-        values |= {"kaggle_username": connection.login or "", name: connection.password or ""}
-    if not values["roboflow_api_key"] and (connection := _connection("roboflow_default")):
-        values["roboflow_api_key"] = connection.password or ""
+    if not values["kaggle_token"] and not values["kaggle_key"] and (kaggle := connection("kaggle_default")):
+        name = "kaggle_key" if kaggle.login else "kaggle_token"
+        values |= {"kaggle_username": kaggle.login or "", name: kaggle.password or ""}
+    if not values["roboflow_api_key"] and (roboflow := connection("roboflow_default")):
+        values["roboflow_api_key"] = roboflow.password or ""
     for name in ("kaggle_key", "kaggle_token", "roboflow_api_key"):
         if values[name]:
             mask_secret(values[name])
     return {name: value for name, value in values.items() if value}
 
 
-def _connection(name: str) -> Connection | None:
+def connection(name: str) -> Connection | None:
+    """Airflow's, by its id; None where there is none."""
     try:
         return Connection.get(name)
     except AirflowNotFoundException:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from airflow.sdk import get_current_context, task
 
+from osteon.doctor import MAIL_VARIABLE
 from osteon.errors import TrainingError
 from osteon.lake import Lake
 from osteon.models.space import MAIN
 from osteon.settings import load_settings
-from osteon_airflow.stages import param, pipeline
+from osteon_airflow.mail import CONNECTION
+from osteon_airflow.stages import connection, credentials, param, pipeline
 
 log = logging.getLogger(__name__)
 LAST_LINES = 15
@@ -125,11 +129,23 @@ def failure(arguments: list[str], status: int | None, told: str) -> Exception:
     return kind(f"`osteon {shlex.join(arguments)}` ended with exit status {status}:\n{told}")
 
 
-def run_command(arguments: list[str]) -> None:
-    """Run `osteon ...`, its output line by line into the task's log. Raises `failure` with its last lines."""
+def doctor() -> None:
+    """Run `osteon doctor` on the worker, with what Airflow keeps in connections, as tasks have it."""
+    environment = {f"OSTEON_{name.upper()}": value for name, value in credentials().items()}
+    if mail := connection(CONNECTION):
+        environment[MAIL_VARIABLE] = mail.as_json()
+    run_command(["doctor"], environment)
+
+
+def run_command(arguments: list[str], environment: Mapping[str, str] | None = None) -> None:
+    """Run `osteon ...`, its output line by line into the task's log. Raises `failure` with its last lines.
+
+    `environment` is added to the worker's own.
+    """
     command = [sys.executable, "-m", "osteon.cli", *arguments]
     last: list[str] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    seen = {**os.environ, **(environment or {})}
+    with subprocess.Popen(command, env=seen, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout is not None
             for line in process.stdout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import uuid
@@ -18,14 +19,37 @@ def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
 ) -> None:
     from osteon_airflow.training import TrainingBrokeOffError, failure, run_command
 
-    with pytest.raises(TrainingError, match=r"exit status 1:\n(.*\n)*osteon: doctor knows lake, mlflow"):
+    with pytest.raises(TrainingError, match=r"exit status 1:\n(.*\n)*osteon: doctor knows code, lake, mlflow"):
         run_command(["doctor", "--only", "weather"])
     with pytest.raises(TrainingError, match="not the one that Airflow has"):
         run_command(["train", "--model", "forest", "--snapshot", "x", "--out", "y", "--files", "0123456789abcdef"])
+    with pytest.raises(TrainingError, match=r"but Airflow runs 0\.0\.9\+cafe: build the trainer's image again"):
+        other = {"OSTEON_EXPECTED_CODE": "0.0.9+cafe"}
+        run_command(["train", "--model", "forest", "--snapshot", "x", "--out", "y"], other)
     monkeypatch.setattr(sys, "executable", "/bin/sh")  # it takes `-m` for an option, and fails in its own way
     with pytest.raises(TrainingBrokeOffError, match="exit status"):
         run_command(["train"])
     assert isinstance(failure(["train"], -9, "Epoch 3"), TrainingBrokeOffError), "killed"
+
+
+def test_the_doctor_of_a_task_sees_what_airflow_keeps_in_connections(
+    airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.sdk import Connection
+
+    from osteon_airflow import stages, training
+
+    kept = {
+        "smtp_default": Connection(conn_id="m", conn_type="smtp", host="mail", password="a%b", extra='{"x": true}'),
+        "roboflow_default": Connection(conn_id="r", conn_type="generic", password="key"),
+    }
+    seen: dict[str, str] = {}
+    monkeypatch.setattr(stages, "connection", kept.get)
+    monkeypatch.setattr(training, "connection", kept.get)
+    monkeypatch.setattr(training, "run_command", lambda arguments, environment: seen.update(environment))
+    training.doctor()
+    mail = json.loads(seen["AIRFLOW_CONN_SMTP_DEFAULT"])
+    assert (mail["host"], mail["password"], seen["OSTEON_ROBOFLOW_API_KEY"]) == ("mail", "a%b", "key")
 
 
 @pytest.mark.parametrize("workers", [1, 3])
