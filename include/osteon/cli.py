@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -366,6 +367,8 @@ def _stage(run: str, name: str, *arguments: object) -> None:
 def entry() -> None:
     """The command `osteon`: an expected error is one line on stderr, with exit status 75 where another try may succeed
     and 1 otherwise; any other has status 70."""
+    # the first process of a container is not ended by SIGTERM unless it says so
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()
     except OsteonError as error:

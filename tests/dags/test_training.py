@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import uuid
 
@@ -50,6 +52,12 @@ def test_the_doctor_of_a_task_sees_what_airflow_keeps_in_connections(
     training.doctor()
     mail = json.loads(seen["AIRFLOW_CONN_SMTP_DEFAULT"])
     assert (mail["host"], mail["password"], seen["OSTEON_ROBOFLOW_API_KEY"]) == ("mail", "a%b", "key")
+
+
+def test_a_command_ends_when_it_is_told_to() -> None:
+    code = "import os, signal, time; from osteon import cli; "
+    code += "cli.app = lambda: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(60)); cli.entry()"
+    assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("workers", [1, 3])
