@@ -84,3 +84,4 @@ bench-cost: setup-dev  ## CPU seconds of a search against the old model, where t
 lock: setup-dev  ## compile the pinned requirements anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded --extra production pyproject.toml -o requirements.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded --extra production --extra dev pyproject.toml -c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra gpu pyproject.toml -c requirements.txt -o requirements-gpu.txt

@@ -4,7 +4,7 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build
 WORKDIR /src
-RUN python -m venv /opt/uv && /opt/uv/bin/pip install --no-cache-dir --disable-pip-version-check uv
+RUN python -m venv /opt/uv && /opt/uv/bin/pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 ENV PATH=/opt/uv/bin:$PATH VIRTUAL_ENV=/opt/osteon UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1
 RUN uv venv --python "$(command -v python3)" /opt/osteon
 # what changes rarely comes first; the certificates are the system's, which may be those of a proxy

@@ -6,12 +6,12 @@ ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE} AS build
 ARG EXTRA=""
 WORKDIR /src
-RUN python -m venv /opt/uv && /opt/uv/bin/pip install --no-cache-dir --disable-pip-version-check uv
+RUN python -m venv /opt/uv && /opt/uv/bin/pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 ENV PATH=/opt/uv/bin:$PATH VIRTUAL_ENV=/opt/osteon UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=1
 RUN uv venv --python "$(command -v python3)" /opt/osteon
 # what changes rarely comes first; the certificates are the system's, which may be those of a proxy
-COPY requirements.txt pyproject.toml README.md LICENSE ./
-RUN uv pip install -r pyproject.toml -c requirements.txt ${EXTRA:+--extra $EXTRA}
+COPY requirements.txt requirements-gpu.txt pyproject.toml README.md LICENSE ./
+RUN uv pip install -r pyproject.toml -c requirements${EXTRA:+-$EXTRA}.txt ${EXTRA:+--extra $EXTRA}
 COPY include include
 RUN uv pip install --no-deps .
 

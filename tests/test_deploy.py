@@ -85,6 +85,15 @@ def test_settings_and_secrets_of_the_helm_values_are_those_that_there_are(
     assert secrets and all(f"`{secret}`" in guide for secret in secrets), secrets
 
 
+def test_the_gpu_image_is_pinned_to_what_all_others_have() -> None:
+    def pinned(name: str) -> dict[str, str]:
+        return dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+    everywhere, gpu = pinned("requirements.txt"), pinned("requirements-gpu.txt")
+    assert {name for name, version in gpu.items() if everywhere.get(name, version) != version} == set()
+    assert "tensorflow" in gpu.keys() & everywhere.keys() and "nvidia-cudnn-cu12" in gpu.keys() - everywhere.keys()
+
+
 def test_docker_compose_takes_it(tmp_path: Path) -> None:
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "compose", "version"], capture_output=True).returncode:
