@@ -70,7 +70,7 @@ def snapshot(lake: Lake) -> tuple[str, pd.DataFrame, dict[str, bytes]]:
         digest, _ = lake.put_image(data)
         images[digest] = data
         rows.append({"sha256": digest, "source": "s", "body_part": part, "fractured": fractured, "group": digest,
-                     "licence": "CC0-1.0", "split": "test", "published": []})  # fmt: skip
+                     "licence": "CC0-1.0", "attribution": "Ann", "split": "test", "published": []})  # fmt: skip
     catalogs.write(lake, "split/s.parquet", pd.DataFrame(rows))
     return "split/s.parquet", catalogs.read(lake, "split/s.parquet"), images
 
@@ -222,7 +222,9 @@ def test_registering_serving_and_promoting(
     assert "Code: osteon 1+a." in card
     assert "Found in 2 trials of 4 seconds in all, by 2 worker(s); the best validation loss was 0.500" in card
     assert (
-        "not a medical device" in card and "| part spine | 30 | 15 |" in card and "| s | CC0-1.0 | 0 | 0 | 60 |" in card
+        "not a medical device" in card
+        and "| part spine | 30 | 15 |" in card
+        and "| s | CC0-1.0 | Ann | 0 | 0 | 60 |" in card
     )
 
     run = client.get_run(client.get_model_version(registry.model_name, "2").run_id)

@@ -295,7 +295,9 @@ def _log(
 
     snapshot = result["snapshot"]
     mlflow.set_experiment(settings.mlflow_experiment)
-    images = lake.get_table(result["snapshot_key"], columns=["sha256", "source", "licence", "body_part", "split"])
+    images = lake.get_table(
+        result["snapshot_key"], columns=["sha256", "source", "licence", "attribution", "body_part", "split"]
+    )
     columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "body_part")]
     columns += [ColSpec(DataType.double, "fracture_probability"), ColSpec(DataType.string, "problem")]
     columns += [ColSpec(DataType.double, name) for name in result["classes"]]

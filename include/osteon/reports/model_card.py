@@ -14,13 +14,14 @@ from osteon.training.classes import UNKNOWN
 def model_card(
     name: str, result: dict[str, Any], recipe: dict[str, Any], images: pd.DataFrame, rows: list[dict[str, Any]]
 ) -> str:
-    """Markdown. `recipe` are the input recipe's fields, `images` is the snapshot (`source, licence, split`), `rows` a
-    comparison (`training.compare`)."""
+    """Markdown. `recipe` are the input recipe's fields, `images` is the snapshot (`source, licence, attribution,
+    split`), `rows` a comparison (`training.compare`)."""
     used = images[images["split"].notna()]
     sources = []
-    for (source, licence), part in used.groupby([used["source"], used["licence"].fillna("not stated")]):
-        counts = part["split"].value_counts()
-        sources.append({"source": source, "licence": licence, **{split: int(counts.get(split, 0)) for split in SPLITS}})
+    terms = [used["licence"].fillna("not stated"), used["attribution"].fillna("")]
+    for (source, licence, attribution), part in used.groupby([used["source"], *terms]):
+        counts = {split: int((part["split"] == split).sum()) for split in SPLITS}
+        sources.append({"source": source, "licence": licence, "attribution": attribution, **counts})
     silent = [label.split("/")[0] for label in result["classes"] if label.endswith(f"/{UNKNOWN}")]
     return environment(autoescape=False).get_template("model_card.md").render(
         name=name, r=result, recipe=recipe, sources=sources, silent=silent, rows=rows, number=number, interval=interval,

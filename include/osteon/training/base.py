@@ -139,7 +139,9 @@ def train_base(
     design, trials = search.run(min_completed=settings.min_completed_trials)
     predictor = learn(recipe, x, design, rows)
     test, chance = images.iloc[rows["test"]], predictor.chance(rule.answer, x[rows["test"]])
-    lake.put_table(f"{out}/images.parquet", images[["sha256", "source", "licence", "body_part", "split", "target"]])
+    lake.put_table(
+        f"{out}/images.parquet", images[["sha256", "source", "licence", "attribution", "body_part", "split", "target"]]
+    )
     result = {
         "key": out,
         "snapshot": out.rsplit("/", 1)[-1],
