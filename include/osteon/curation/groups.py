@@ -42,8 +42,8 @@ ANGLES, RADII = 180, 24
 """Samples of the disc, around and outward."""
 BLOCK, PAIRS = 256, 2048
 """Images that are hashed at once; candidates whose pixels are compared at once."""
-TILE = 1 << 20
-"""Pairs whose hashes are compared at once: few enough for a processor's cache."""
+TILE = 1024
+"""Images that are compared with as many others at once: few enough for a processor's cache."""
 DENSE = 32
 """Where more than one in so many pairs are candidates, products of whole tiles are cheaper than of those alone."""
 
@@ -73,28 +73,31 @@ def same_pictures(thumbs: NDArray[np.uint8], known: int = 0) -> set[tuple[int, i
     coarse, hashes = _glance(thumbs)
     norms = np.concatenate([block.std(axis=(1, 2), dtype=np.float32) * THUMB for block in _blocks(thumbs)])
     pairs: set[tuple[int, int]] = set()
-    rows = max(1, TILE // max(1, len(thumbs)))
     for orientation in range(8):
         turned = dihedral(thumbs[known:], orientation)
         turned_coarse, turned_hashes = _glance(turned)
-        for start in range(0, len(turned), rows):
-            end = min(start + rows, len(turned))
-            earlier = slice(0, known + end)
-            distance = np.bitwise_count(turned_hashes[start:end, None] ^ hashes[None, earlier])
-            close = np.flatnonzero(distance <= MAX_HAMMING)
-            right, left = np.divmod(close, known + end)
-            right += start
-            if len(close) * DENSE > distance.size:
-                alike = (turned_coarse[start:end] @ coarse[earlier].T).ravel()[close]
-            else:
-                alike = np.einsum("np,np->n", coarse[left], turned_coarse[right])
-            near = np.flatnonzero((alike >= NEARLY_SAME) & (left < right + known))
-            units = _unit(turned[start:end])  # their mean is 0, so that the other's mean does not matter
-            for chunk in range(0, len(near), PAIRS):
-                i, j = left[near[chunk : chunk + PAIRS]], right[near[chunk : chunk + PAIRS]]
-                pixels = thumbs[i].reshape(len(i), -1).astype(np.float32)
-                same = np.einsum("np,np->n", pixels, units[j - start]) >= SAME_PICTURE * np.maximum(norms[i], 1e-6)
-                pairs.update(zip(i[same].tolist(), (j[same] + known).tolist(), strict=True))
+        for start in range(0, len(turned), TILE):
+            rows = slice(start, start + TILE)
+            for first in range(0, min(known + start + TILE, len(thumbs)), TILE):
+                columns = slice(first, first + TILE)
+                distance = np.bitwise_count(turned_hashes[rows, None] ^ hashes[None, columns])
+                close = np.flatnonzero(distance <= MAX_HAMMING)
+                right, left = np.divmod(close, distance.shape[1])
+                right, left = right + start, left + first
+                if len(close) * DENSE > distance.size:
+                    alike = (turned_coarse[rows] @ coarse[columns].T).ravel()[close]
+                else:
+                    alike = np.einsum("np,np->n", coarse[left], turned_coarse[right])
+                near = np.flatnonzero((alike >= NEARLY_SAME) & (left < right + known))
+                asked, unit_of = np.unique(right[near], return_inverse=True)
+                units = _unit(turned[asked])  # their mean is 0, so that the other's mean does not matter
+                for chunk in range(0, len(near), PAIRS):
+                    some = slice(chunk, chunk + PAIRS)
+                    i, j = left[near[some]], right[near[some]]
+                    pixels = thumbs[i].reshape(len(i), -1).astype(np.float32)
+                    likeness = np.einsum("np,np->n", pixels, units[unit_of[some]]) / np.maximum(norms[i], 1e-6)
+                    same = likeness >= SAME_PICTURE
+                    pairs.update(zip(i[same].tolist(), (j[same] + known).tolist(), strict=True))
     return pairs
 
 
