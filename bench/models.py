@@ -153,11 +153,12 @@ def main(budget: str, seeds: int, split_seed: int, keep: Path, only: list[str]) 
             means = [number(float(np.mean([found[column] for found in singles]))) for column in COLUMNS]
             table.add_row(name, *means, spread, "", *("" for _ in COMPARED), str(learnt.weights))
             mean = Scored(test, np.mean(learnt.probabilities, axis=0), classes)
+            figures = figures_of(mean)
             main_model = mean if name == MAIN else main_model
             against = paired_differences(main_model, mean, rounds) if main_model else {}
             table.add_row(
                 f"the mean of its {seeds}",
-                *(number(figures_of(mean)[column]) for column in COLUMNS),
+                *(number(figures[column]) for column in COLUMNS),
                 "",
                 interval(mean.intervals(rounds)["fracture_auroc"]),
                 *(interval(against.get(name)) for name in COMPARED),

@@ -104,7 +104,7 @@ def register(
             alias=", ".join(now.aliases) or "without an alias now",
             promoted=False,
             reason=f"registered before: {now.tags['osteon.reason']}",
-            champion=str(champion.version) if champion else "",
+            champion=_number(champion),
             new=False,
         )
     result = lake.get_json(f"{out}/result.json")
@@ -128,7 +128,7 @@ def register(
         lake.put_json(champion_key(name), _champion_record(lake, version, out, catalog))
     tag(version, registered="yes")
     alias = CHAMPION if decision.promoted else CHALLENGER
-    held = version if decision.promoted else str(champion.version) if champion else ""
+    held = version if decision.promoted else _number(champion)
     return Registration(name, version, alias, decision.promoted, decision.reason, held, True)
 
 
@@ -254,28 +254,28 @@ def _decide(settings: Settings, lake: Lake, out: str, name: str, champion: Any, 
             f"the champion, version {champion.version}, was not registered by Osteon and cannot be compared: "
             "take its alias away to let another be champion",
         )
-    places = (out, champion.tags["osteon.training"])
-    results = (result, lake.get_json(f"{places[1]}/result.json"))
+    champions = champion.tags["osteon.training"]
+    results = (result, lake.get_json(f"{champions}/result.json"))
     test = comparable(*(catalogs.read(lake, told["snapshot_key"]) for told in results))
     if test.empty:
         return Decision(False, "the champion learnt from every test image, or a copy: there is nothing to compare on")
-    scored = []
-    for place in places:
-        try:
-            predictor = Predictor.from_lake(lake, place)
-        except OtherTransformError as error:
-            return Decision(
-                False,
-                f"the champion, version {champion.version}, cannot be compared, for {error}. "
-                "Take its alias away to let another be champion",
-            )
+
+    def scored(place: str) -> Scored:
+        predictor = Predictor.from_lake(lake, place)
         features = load_features(settings, lake, test, predictor.recipe)
-        scored.append(Scored(test, predictor.from_features(features), predictor.classes))
+        return Scored(test, predictor.from_features(features), predictor.classes)
+
+    try:
+        theirs = scored(champions)
+    except OtherTransformError as error:
+        return Decision(
+            False,
+            f"the champion, version {champion.version}, cannot be compared, for {error}. "
+            "Take its alias away to let another be champion",
+        )
     same_test = f"name='{name}' and tag.`osteon.snapshot` = '{result['snapshot']}'"
-    before = [
-        one for one in _client(settings).search_model_versions(same_test) if one.tags.get("osteon.training") != out
-    ]
-    return judge(scored[0], scored[1], settings.bootstrap_rounds, tries=1 + len(before))
+    tried = [one.tags.get("osteon.training") for one in _client(settings).search_model_versions(same_test)]
+    return judge(scored(out), theirs, settings.bootstrap_rounds, tries=1 + sum(other != out for other in tried))
 
 
 def _log(

@@ -64,7 +64,7 @@ def dihedral(thumbs: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return turned[:, :, ::-1] if orientation >= 4 else turned
 
 
-def same_pictures(thumbs: NDArray[np.uint8], known: int = 0) -> set[tuple[int, int]]:
+def same_pictures(thumbs: NDArray[np.uint8], known: int) -> set[tuple[int, int]]:
     """Pairs (i, j), i < j, whose hashes are close and whose aligned pixels correlate.
 
     Pairs among the first `known` are not looked for. Time goes with n * (n - known), for hashes; memory, beside the

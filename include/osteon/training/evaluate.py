@@ -68,15 +68,10 @@ class Scored:
         right = self.truth[known] == self.guess[known]
         yes, score = self.fractured[judged], self.fracture[judged]
         both = 0 < yes.sum() < len(yes)
-        present = np.unique(self._codes[0][known])
-        f1 = None
-        if len(present):
-            truth, guess = (codes[known] for codes in self._codes)
-            f1 = float(f1_score(truth, guess, labels=present, average="macro", zero_division=0))
         return {
             "part_accuracy": _mean(self.part_guess[rows] == self.parts[rows]),
             "joint_accuracy": _mean(right),
-            "macro_f1": f1,
+            "macro_f1": self.macro_f1(rows),
             "fracture_auroc": auroc(yes, score),
             "fracture_auroc_within_part": self._within_part(judged),
             "average_precision": float(average_precision_score(yes, score)) if both else None,
@@ -84,6 +79,13 @@ class Scored:
             "ece": calibration_error(self.probabilities[known].max(axis=1), right) if len(known) else None,
             "fracture_ece": calibration_error(score, yes) if len(judged) else None,
         }
+
+    def macro_f1(self, rows: Rows) -> float | None:
+        """Over the joint classes that the images of known state have; None where there is none."""
+        known = rows[self.known[rows]]
+        truth, guess = (codes[known] for codes in self._codes)
+        present = np.unique(truth)
+        return float(f1_score(truth, guess, labels=present, average="macro", zero_division=0)) if len(present) else None
 
     def _within_part(self, judged: Rows) -> float | None:
         pairs, concordant = 0, 0.0
@@ -203,10 +205,10 @@ def bootstrap(
 ) -> dict[str, list[float] | None]:
     """Percentile intervals of `figures(rows)` over leakage groups; None where most samples leave one undefined."""
     samples = [figures(rows) for rows in resamples(groups, rounds)]
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     result: dict[str, list[float] | None] = {}
     for name in samples[0]:
         values = [value for sample in samples if (value := sample[name]) is not None]
-        ends = [(1 - confidence) / 2, (1 + confidence) / 2]
         enough = len(values) > rounds / 2
         result[name] = [float(bound) for bound in np.quantile(values, ends)] if enough else None
     return result
@@ -232,15 +234,22 @@ def shortcut_floor(train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
 
 
 def paired_differences(
-    ours: Scored, theirs: Scored, rounds: int, confidence: float = 0.95
+    ours: Scored,
+    theirs: Scored,
+    rounds: int,
+    confidence: float = 0.95,
+    measure: Callable[[Scored, Rows], Metrics] = Scored.measure,
+    rows: Rows | None = None,
 ) -> dict[str, list[float] | None]:
-    """Intervals of ours - theirs, for each measure, over the same bootstrap samples of the same images."""
+    """Intervals of ours - theirs, for each figure that `measure` gives, over the same bootstrap samples of the same
+    images, or of some `rows` of them."""
+    chosen = ours.every if rows is None else rows
 
-    def difference(rows: Rows) -> Metrics:
-        a, b = ours.measure(rows), theirs.measure(rows)
+    def difference(some: Rows) -> Metrics:
+        a, b = (measure(scored, chosen[some]) for scored in (ours, theirs))
         return {name: None if a[name] is None or b[name] is None else a[name] - b[name] for name in a}  # type: ignore[operator]
 
-    return bootstrap(ours.images["group"], difference, rounds, confidence)
+    return bootstrap(ours.images["group"].iloc[chosen], difference, rounds, confidence)
 
 
 def calibration(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> list[dict[str, float]]:

@@ -8,14 +8,12 @@ import numpy as np
 import pandas as pd
 
 from osteon import catalog as catalogs
-from osteon.training.evaluate import Metrics, Scored, bootstrap, paired_differences, sensitivity, tells
+from osteon.training.evaluate import Metrics, Scored, paired_differences, sensitivity, tells
 from osteon.training.sampling import Rows
 
-METRIC = "macro_f1"
+METRIC, SENSITIVITY = "macro_f1", "sensitivity_at_90_specificity"
 SENSITIVITY_MARGIN = 0.02
 """By how much sensitivity at 90 % specificity, over all parts, may fall before promotion is refused."""
-
-
 MORE = 5
 """Promotion is decided by so many times the resamples of other intervals: their ends are what 1 in 40 of them pass."""
 
@@ -47,11 +45,12 @@ def judge(challenger: Scored, champion: Scored, rounds: int, tries: int = 1) -> 
     forgotten = champion.parts[champion.judged & ~challenger.judged]
     if len(forgotten):
         return Decision(False, f"it no longer tells of fractures of: {', '.join(sorted(set(forgotten)))}")
-    ours, theirs, confidence = challenger.measure(), champion.measure(), 1 - 0.05 / tries
-    interval = paired_differences(challenger, champion, MORE * rounds, confidence)[METRIC]
+    confidence = 1 - 0.05 / tries
+    interval = paired_differences(challenger, champion, MORE * rounds, confidence, _macro_f1)[METRIC]
     if interval is None:
         return Decision(False, f"{METRIC} cannot be compared: the test split has too few images of known state")
-    told = f"{METRIC} {ours[METRIC]:.3f} against the champion's {theirs[METRIC]:.3f}"
+    ours, theirs = (model.macro_f1(model.every) for model in (challenger, champion))
+    told = f"{METRIC} {ours:.3f} against the champion's {theirs:.3f}"
     told += f", difference {interval[0]:+.3f} to {interval[1]:+.3f}"
     if tries > 1:
         told += f" ({100 * confidence:.4g} %, for this is try {tries} on these test images)"
@@ -64,24 +63,22 @@ def judge(challenger: Scored, champion: Scored, rounds: int, tries: int = 1) -> 
 
 def _fallen(challenger: Scored, champion: Scored, rounds: int) -> str:
     """Where sensitivity falls: over all parts by more than the margin, or within one with confidence; empty if not."""
-    both = champion.judged
-
-    def of(model: Scored, rows: Rows) -> float | None:
-        return sensitivity(model.fractured[rows], model.fracture[rows])
-
-    new, old = (of(model, np.flatnonzero(both)) for model in (challenger, champion))
+    judged = np.flatnonzero(champion.judged)
+    new, old = (_sensitivity(model, judged)[SENSITIVITY] for model in (challenger, champion))
     if old is not None and (new is None or new < old - SENSITIVITY_MARGIN):
         return f"from {old:.3f} to {new or 0:.3f}"
-    for part in sorted(set(champion.parts[both])):
-        rows = np.flatnonzero(both & (champion.parts == part))
-        if not tells(champion, rows):
-            continue
-
-        def difference(some: Rows, rows: Rows = rows) -> Metrics:
-            new, old = (of(model, rows[some]) for model in (challenger, champion))
-            return {"difference": None if new is None or old is None else new - old}
-
-        interval = bootstrap(champion.images["group"].iloc[rows], difference, rounds)["difference"]
-        if interval is not None and interval[1] < 0:
-            return f"within {part}, by {-interval[1]:.3f} to {-interval[0]:.3f}"
+    for part in sorted(set(champion.parts[judged])):
+        rows = judged[champion.parts[judged] == part]
+        if tells(champion, rows):
+            found = paired_differences(challenger, champion, rounds, measure=_sensitivity, rows=rows)[SENSITIVITY]
+            if found is not None and found[1] < 0:
+                return f"within {part}, by {-found[1]:.3f} to {-found[0]:.3f}"
     return ""
+
+
+def _macro_f1(model: Scored, rows: Rows) -> Metrics:
+    return {METRIC: model.macro_f1(rows)}
+
+
+def _sensitivity(model: Scored, rows: Rows) -> Metrics:
+    return {SENSITIVITY: sensitivity(model.fractured[rows], model.fracture[rows])}
