@@ -29,10 +29,10 @@ from osteon.registry import (
     PREVIOUS,
     REQUIREMENTS,
     Approval,
+    Proposal,
     _description,
     champion_key,
     champion_version,
-    needs_approval,
     propose,
     register,
     register_base,
@@ -109,13 +109,18 @@ def leave_training(
     return predictor
 
 
-def report(registry: Settings, lake: Lake, training: str, folder: Path) -> str:
-    """The page of a run that registers what was trained under `models/`."""
+def write_sources(registry: Settings, folder: Path) -> Path:
+    """A sources file that names the registry's model."""
     entry = {"name": "s", "kind": "phantom", "licence": "CC0-1.0"}
     (folder / "sources.yaml").write_text(yaml.safe_dump({"model": registry.model_name, "sources": [entry]}))
+    return folder / "sources.yaml"
+
+
+def report(registry: Settings, lake: Lake, training: str, folder: Path) -> str:
+    """The page of a run that registers what was trained under `models/`."""
     lake.put_json("comparisons/none.json", [])
     line = Pipeline(f"run of {training}", **dict(registry))
-    line.register(f"models/{training}", "comparisons/none.json", str(folder / "sources.yaml"))
+    line.register(f"models/{training}", "comparisons/none.json", str(write_sources(registry, folder)))
     return lake.get_bytes(line.report()).decode()
 
 
@@ -167,15 +172,19 @@ def test_registering_serving_and_promoting(
 
     with monkeypatch.context() as patch, pytest.raises(TryAgainError, match="another champion meanwhile"):
         patch.setattr("osteon.registry._decide", meanwhile)
-        register(registry, lake, "models/alike", registry.model_name, approval=Approval(True, "bob"))
+        register(registry, lake, "models/alike", registry.model_name, approval=Approval(True, "bob", "1"))
     assert champion_version(registry, registry.model_name).version in (2, "2")
     client.set_registered_model_alias(registry.model_name, CHAMPION, "1")
-    assert needs_approval(registry, registry.model_name), "next week's model would be much like the one taken back"
+    asked = propose(registry, lake, "models/alike", registry.model_name, [], always=False)
+    assert asked is not None and asked.champion == "1", "next week's model would be much like the one taken back"
     alike = register(registry, lake, "models/alike", registry.model_name)
     assert not alike.promoted and alike.reason.startswith("version 1 was brought back by ann: it misses wrists; what")
-    client.delete_model_version_tag(registry.model_name, alike.version, "osteon.registered")
-    assert register(registry, lake, "models/alike", registry.model_name, approval=Approval(True, "bob")).promoted
-    assert not needs_approval(registry, registry.model_name)
+    for about, promoted in (("2", False), ("1", True)):
+        client.delete_model_version_tag(registry.model_name, alike.version, "osteon.registered")
+        approval = Approval(True, "bob", about)
+        said = register(registry, lake, "models/alike", registry.model_name, approval=approval)
+        assert said.promoted is promoted
+        assert promoted or said.reason.startswith("approved by bob when version 2 was the champion, which has changed")
     client.set_registered_model_alias(registry.model_name, CHAMPION, "2")
     client.set_registered_model_alias(registry.model_name, PREVIOUS, "2")
     with pytest.raises(ConfigurationError, match=r"version 2 of .* is champion and previous"):
@@ -247,7 +256,7 @@ def test_registering_serving_and_promoting(
 
 
 def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
-    registry: Settings, lake: Lake, snapshot: tuple[str, pd.DataFrame, dict[str, bytes]]
+    registry: Settings, lake: Lake, snapshot: tuple[str, pd.DataFrame, dict[str, bytes]], tmp_path: Path
 ) -> None:
     import mlflow
 
@@ -256,8 +265,16 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     leave_training(lake, "models/first", key, images, data, epochs=0).to_lake(lake, "models/first")
     figures = {"learnt_from": 9, "of": 9, "metrics": {"macro_f1": 0.5, "fracture_auroc_within_part": None}}
     rows = [{"model": "cnn_bilstm", **figures}, {"model": "forest", **figures, "verdict": "worse"}]
-    decision = propose(registry, lake, "models/first", name, rows)
-    assert decision is not None and not decision.promoted and "forest" in decision.reason
+    assert propose(registry, lake, "models/first", name, rows, always=True) is None, "the gate refuses it"
+    assert propose(registry, lake, "models/first", name, rows[:1], always=True) == Proposal("", "there was no champion")
+    assert propose(registry, lake, "models/first", name, rows[:1], always=False) is None
+    lake.put_json("comparisons/first.json", [rows[0] | {"training": "models/first"}])
+    sources = str(write_sources(registry, tmp_path))
+    line = Pipeline("compared", **dict(registry))
+    question = {"champion": "", "name": name, "why": "The gate says: there was no champion."}
+    assert line.approvals("models/first", "comparisons/first.json", sources, always=True) == [question]
+    with pytest.raises(ConfigurationError, match="compares models/first, not models/second"):
+        line.register("models/second", "comparisons/first.json", sources)
 
     beaten = register(registry, lake, "models/first", name, "", rows)
     assert (beaten.alias, beaten.promoted, beaten.champion, beaten.new) == ("challenger", False, "", True)
@@ -266,12 +283,12 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     (rival,) = client.search_runs([logged.experiment_id], f"tags.`mlflow.parentRunId` = '{logged.run_id}'")
     assert rival.data.metrics == {"macro_f1": 0.5}
     assert (rival.data.params["model"], rival.data.params["verdict"]) == ("forest", "worse")
-    assert propose(registry, lake, "models/first", name, rows) is None, "it is registered"
+    assert propose(registry, lake, "models/first", name, rows[:1], always=True) is None, "it is registered"
     with pytest.raises(ConfigurationError, match="no alias champion"):
         rollback(registry, lake, name, "ann", "x")
 
     leave_training(lake, "models/second", key, images, data, epochs=0).to_lake(lake, "models/second")
-    refused = register(registry, lake, "models/second", name, "", rows[:1], Approval(False, "ann"))
+    refused = register(registry, lake, "models/second", name, "", rows[:1], Approval(False, "ann", ""))
     assert not refused.promoted and refused.reason.startswith("not approved by ann; the gate had said: there was no")
 
 

@@ -217,7 +217,6 @@ def train(
     budget: Annotated[str, typer.Option(help="smoke, standard or full")] = "smoke",
     seed: Seed = 0,
     winner: Annotated[str, typer.Option(help="key of the training whose design is changed, or searched from")] = "",
-    files: Annotated[str, typer.Option(help="digest of label map and relabelling rules that must be those here")] = "",
     helped: Annotated[bool, typer.Option("--helped", help="let other processes help with the search")] = False,
     helper: Annotated[str, typer.Option(help="only help with such a search, under this name")] = "",
 ) -> None:
@@ -228,13 +227,8 @@ def train(
     from osteon.version import mismatch
 
     settings = load_settings()
-    if why := mismatch(settings.expected_code):
+    if why := mismatch(settings):
         raise ConfigurationError(why)
-    if files and files != settings.files_digest():
-        raise ConfigurationError(
-            f"{settings.labels_file} or {settings.relabel_file} is not the one that Airflow has: build the trainer's "
-            "image again"
-        )
     lake = Lake.from_settings(settings)
     if helper:
         ran = help_search(settings, lake, snapshot, budget, seed, out, helper)

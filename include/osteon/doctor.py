@@ -143,8 +143,8 @@ def _sources(settings: Settings, sources_file: Path) -> list[Line]:
 
 
 def _code(settings: Settings, sources_file: Path) -> list[Line]:
-    """Whether a pod runs Airflow's code; anywhere else only which code it is."""
-    why = mismatch(settings.expected_code)
+    """Whether a pod has Airflow's code, label map and rules; anywhere else only which code it is."""
+    why = mismatch(settings)
     return [Line("code", not why, why or f"osteon {code_version()}")]
 
 

@@ -395,19 +395,24 @@ class Pipeline:
         return str(numbers["comparison"])
 
     def approvals(self, training: str, comparison: str, sources_file: str, always: bool) -> list[dict[str, str]]:
-        """What a person is asked before a model is promoted: `training, name, why`; nothing where the gate refuses.
+        """What a person is asked before a model is promoted: `champion, name, why`; nothing where the gate refuses.
 
         Unless `always`, only what would follow a champion that a rollback brought back is asked about.
         """
-        from osteon.registry import needs_approval, propose
+        from osteon.registry import propose
 
-        name, rows = self.model_name(sources_file), self.lake.get_json(comparison)
-        if not always and not needs_approval(self.settings, name):
+        name, rows = self.model_name(sources_file), self._compared(training, comparison)
+        found = propose(self.settings, self.lake, training, name, rows, always)
+        if found is None:
             return []
-        decision = propose(self.settings, self.lake, training, name, rows)
-        if decision is None or not decision.promoted:
-            return []
-        return [{"training": training, "name": name, "why": f"The gate says: {decision.reason}."}]
+        return [{"champion": found.champion, "name": name, "why": f"The gate says: {found.reason}."}]
+
+    def _compared(self, training: str, comparison: str) -> list[dict[str, Any]]:
+        """The rows of a training's comparison. Raises `ConfigurationError` for another training's."""
+        rows: list[dict[str, Any]] = self.lake.get_json(comparison)
+        if other := [row["training"] for row in rows if row["model"] == MAIN and row["training"] != training]:
+            raise ConfigurationError(f"{comparison} compares {other[0]}, not {training}: give that training's")
+        return rows
 
     def register(
         self,
@@ -429,9 +434,10 @@ class Pipeline:
         from osteon.reports.evaluation import evaluation_picture, figure_lines
 
         with self.run.stage("register") as numbers:
-            name, rows = self.model_name(sources_file), self.lake.get_json(comparison)
+            name, rows = self.model_name(sources_file), self._compared(training, comparison)
             catalog = self.run.stages().get("review", {}).get("catalog", "")
-            approval = next((Approval(said["answer"] == PROMOTE, said["by"]) for said in answers or []), None)
+            said = (Approval(one["answer"] == PROMOTE, one["by"], one["about"]) for one in answers or [])
+            approval = next(said, None)
             registered = register(self.settings, self.lake, training, name, catalog, rows, approval)
             numbers |= {**asdict(registered), "training": training, "comparison": comparison}
             if tell is not None and registered.new:

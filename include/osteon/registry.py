@@ -69,6 +69,17 @@ class Approval:
     given: bool
     by: str | None
     """None where nobody answered."""
+    champion: str
+    """Version of the champion that the person was asked about; empty where there was none."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A promotion that a person is asked to approve."""
+
+    champion: str
+    """Version of the champion that would be replaced; empty where there is none."""
+    reason: str
 
 
 def register(
@@ -84,9 +95,9 @@ def register(
 
     `catalog` is the key of the catalog that its snapshot was split from, `rows` its comparison with its rivals.
 
-    It becomes `champion` where `propose` says so and no person refuses it; the old champion is then `previous`.
+    It becomes `champion` where the gate says so and no person refuses it; the old champion is then `previous`.
     Otherwise it is `challenger`, with the reason as a tag. A champion that was restored makes place with a person's
-    `approval` only.
+    `approval` only, and an approval is of one champion's replacement.
     """
     client, rows = _client(settings), rows or []
 
@@ -133,23 +144,23 @@ def register(
 
 
 def propose(
-    settings: Settings, lake: Lake, out: str, name: str, rows: list[dict[str, Any]] | None = None
-) -> Decision | None:
-    """What the gate says about a training that is not registered yet; None about one that is."""
+    settings: Settings, lake: Lake, out: str, name: str, rows: list[dict[str, Any]], always: bool
+) -> Proposal | None:
+    """What a person is asked before `register` with the same arguments; None where there is nothing to ask: the
+    training is registered, the gate refuses it, or, unless `always`, no rollback brought the champion back."""
     client = _client(settings)
-    known = _versions_of(client, name, out)
-    if known and "osteon.registered" in known[0].tags:
+    champion, known = _by_alias(client, name, CHAMPION), _versions_of(client, name, out)
+    if (known and "osteon.registered" in known[0].tags) or not (always or _refusal(champion, None)):
         return None
-    return _decide(settings, lake, out, name, _by_alias(client, name, CHAMPION), rows or [])
-
-
-def needs_approval(settings: Settings, name: str) -> bool:
-    """Whether a rollback brought the champion back, so that a person has to approve the next one."""
-    return bool(_refusal(champion_version(settings, name), None))
+    decision = _decide(settings, lake, out, name, champion, rows)
+    return Proposal(_number(champion), decision.reason) if decision.promoted else None
 
 
 def _refusal(champion: Any, approval: Approval | None) -> str:
     if approval is not None:
+        if approval.given and approval.champion != _number(champion):
+            asked = f"version {approval.champion}" if approval.champion else "none"
+            return f"approved by {approval.by} when {asked} was the champion, which has changed since"
         return "" if approval.given else f"not approved by {approval.by or 'anybody in time'}"
     if champion is not None and RESTORED in champion.tags:
         return f"version {champion.version} was brought back {champion.tags[RESTORED]}; what follows it needs approval"

@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     pod_hours: float = Field(24.0, gt=0, description="after that, a training is ended: its task and its pod")
     pod_start_minutes: float = Field(30.0, gt=0, description="how long a pod may take to start on its node")
     expected_code: str = Field("", description="version of the code that a pod must have: Airflow sets it")
+    expected_files: str = Field("", description="digest of label map and rules that a pod must have: Airflow sets it")
 
     # The embedded services (loopback only).
     airflow_port: int = Field(8080, ge=1, le=65535)

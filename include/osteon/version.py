@@ -7,6 +7,8 @@ import importlib.metadata
 from functools import cache
 from pathlib import Path
 
+from osteon.settings import Settings
+
 
 @cache
 def code_version() -> str:
@@ -20,8 +22,11 @@ def code_version() -> str:
     return f"{importlib.metadata.version('osteon')}+{digest.hexdigest()[:8]}"
 
 
-def mismatch(expected: str) -> str:
-    """Why this is not the code that a pod must have; empty where it is, or where none is expected."""
-    if expected in ("", code_version()):
-        return ""
-    return f"this is osteon {code_version()}, but Airflow runs {expected}: build the trainer's image again"
+def mismatch(settings: Settings) -> str:
+    """What a pod has that Airflow has not; empty where code and files are the same, or none are expected."""
+    again = "build the trainer's image again"
+    if settings.expected_code not in ("", code_version()):
+        return f"this is osteon {code_version()}, but Airflow runs {settings.expected_code}: {again}"
+    if settings.expected_files not in ("", settings.files_digest()):
+        return f"{settings.labels_file} or {settings.relabel_file} is not the one that Airflow has: {again}"
+    return ""

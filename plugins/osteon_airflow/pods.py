@@ -120,7 +120,8 @@ def pod_arguments(settings: Settings) -> dict[str, Any]:
     resources = {"cpu": settings.pod_cpu, "memory": settings.pod_memory, "ephemeral-storage": settings.pod_disk}
     if settings.pod_gpus:
         resources[GPU] = str(settings.pod_gpus)
-    shared = {name: str(getattr(settings, name)) for name in SHARED} | {"expected_code": code_version()}
+    shared = {name: str(getattr(settings, name)) for name in SHARED}
+    shared |= {"expected_code": code_version(), "expected_files": settings.files_digest()}
     shared |= {
         name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.pod_settings.items()
     }

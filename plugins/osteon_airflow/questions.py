@@ -35,7 +35,7 @@ def ask(questions: Any) -> Any:
 
 
 def approve(questions: Any) -> Any:
-    """A task mapped over models that the gate lets pass (`training, name, why`): none or one."""
+    """A task mapped over models that the gate lets pass (`champion, name, why`): none or one."""
     return _mapped("approve", [PROMOTE, KEEP], KEEP).expand_kwargs(questions.map(_promote))
 
 
@@ -57,4 +57,4 @@ def _which_part(question: dict[str, str]) -> dict[str, str]:
 
 def _promote(question: dict[str, str]) -> dict[str, str]:
     subject = f"Promote the new version of {question['name']}?"
-    return {"about": question["training"], "subject": subject, "body": question["why"]}
+    return {"about": question["champion"], "subject": subject, "body": question["why"]}

@@ -115,7 +115,6 @@ def order(stage: str, catalog: str, model: str, winner: list[str] | None, helper
     place = winner[0] if winner else line.start_from(str(params["sources"])) if model == MAIN else ""
     out = line.training_key(catalog, model, params["budget"], params["seed"], salt, place)
     command = ["train", "--model", model, "--snapshot", catalog, "--out", out, "--winner", place]
-    command += ["--files", line.settings.files_digest()]
     command += ["--budget", params["budget"], "--seed", str(params["seed"])]
     if helper:
         name = f"tuner{helper}"  # KerasTuner's names; the one that leads is tuner0

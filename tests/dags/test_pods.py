@@ -77,6 +77,7 @@ def test_a_training_pod_may_do_nothing_but_train(airflow: dict[str, str], monkey
     seen = {item["name"]: item.get("value") for item in container["env"]}
     assert seen["OSTEON_S3_ENDPOINT"] == "http://minio.lake:9000" and seen["OSTEON_SEARCH_PATIENCE"] == "30"
     assert seen["OSTEON_SECRETS_DIR"] == "/run/secrets/osteon" and seen["OSTEON_EXPECTED_CODE"] == code_version()
+    assert seen["OSTEON_EXPECTED_FILES"] == settings.files_digest()
     assert "not to be seen" not in str(pod), "secrets come from a Kubernetes Secret"
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert mounts == {"/work", "/dev/shm", "/run/secrets/osteon"}

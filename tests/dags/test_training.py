@@ -23,11 +23,11 @@ def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
 
     with pytest.raises(TrainingError, match=r"exit status 1:\n(.*\n)*osteon: doctor knows code, lake, mlflow"):
         run_command(["doctor", "--only", "weather"])
-    with pytest.raises(TrainingError, match="not the one that Airflow has"):
-        run_command(["train", "--model", "forest", "--snapshot", "x", "--out", "y", "--files", "0123456789abcdef"])
+    wanted = ["train", "--model", "forest", "--snapshot", "x", "--out", "y"]
+    with pytest.raises(TrainingError, match=r"not the one that Airflow has: build the trainer's image again"):
+        run_command(wanted, {"OSTEON_EXPECTED_FILES": "0123456789abcdef"})
     with pytest.raises(TrainingError, match=r"but Airflow runs 0\.0\.9\+cafe: build the trainer's image again"):
-        other = {"OSTEON_EXPECTED_CODE": "0.0.9+cafe"}
-        run_command(["train", "--model", "forest", "--snapshot", "x", "--out", "y"], other)
+        run_command(wanted, {"OSTEON_EXPECTED_CODE": "0.0.9+cafe"})
     monkeypatch.setattr(sys, "executable", "/bin/sh")  # it takes `-m` for an option, and fails in its own way
     with pytest.raises(TrainingBrokeOffError, match="exit status"):
         run_command(["train"])

@@ -13,16 +13,17 @@ from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, paired_differences
 from osteon.training.gate import METRIC
 
-VERSION = 1
+VERSION = 2
 BETTER, WORSE, OPEN = "better", "worse", "no difference with confidence"
 
 
 def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
     """Compare what was trained on one snapshot; returns the key of a list of rows, the main model's first.
 
-    A row is `model, learnt_from, of, metrics, intervals`, and, but for the main model, `difference`: the 95 % intervals
-    of main - other by measure, over the same bootstrap samples of leakage groups; `verdict`: how the main model stands
-    to it by macro-F1; and for rivals `same_data`, the same two where the main model's design learnt from their sample.
+    A row is `model, training, learnt_from, of, metrics, intervals`, and, but for the main model, `difference`: the 95 %
+    intervals of main - other by measure, over the same bootstrap samples of leakage groups; `verdict`: how the main
+    model stands to it by macro-F1; and for rivals `same_data`, the same two where the main model's design learnt from
+    their sample.
     """
     key = derived_key("comparisons", VERSION, sorted(trainings), rounds, suffix=".json")
     if lake.exists(key):
@@ -33,7 +34,8 @@ def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
     rows = []
     for name in sorted(results, key=lambda name: (name != MAIN, name)):
         result = results[name]
-        row = {"model": name, "learnt_from": result["learnt_from"], "of": results[MAIN]["learnt_from"]}
+        row = {"model": name, "training": result["key"]}
+        row |= {"learnt_from": result["learnt_from"], "of": results[MAIN]["learnt_from"]}
         row |= {"metrics": result["metrics"], "intervals": result["intervals"]}
         if name != MAIN:
             row |= _against(scored[MAIN], scored[name], rounds)
