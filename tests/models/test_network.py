@@ -8,7 +8,7 @@ import pytest
 from osteon.errors import TrainingError
 from osteon.images.fourier import FourierRecipe
 from osteon.images.wavelet import LAZY, WaveletRecipe, letterbox
-from osteon.models.network import build, marginal_cross_entropy, mean_of, members_of, precise
+from osteon.models.network import FEATURE_MAP, build, marginal_cross_entropy, mean_of, members_of, precise
 from osteon.training.augment import MAIN_MOVES, Moves, augmented
 from osteon.training.fit import Lesson, dataset
 from tests.pictures import radiograph
@@ -25,6 +25,18 @@ def test_the_lstm_reads_as_many_steps_as_the_feature_map_has_rows() -> None:
     sequence = model.get_layer("rows_as_time_steps").output
     assert sequence.shape[1] == 32 / 2**2
     assert model.output_shape == (None, 5)
+
+
+def test_of_a_row_with_pooled_columns_the_lstm_reads_mean_and_maximum() -> None:
+    import keras
+
+    model = build({**ARCHITECTURE, "columns": "pooled"}, (32, 32, 4), 5)
+    seen = keras.Model(model.input, [model.get_layer(name).output for name in (FEATURE_MAP, "rows_as_time_steps")])
+    feature_map, steps = seen(np.random.default_rng(0).normal(size=(3, 32, 32, 4)).astype(np.float32))
+    feature_map = np.asarray(feature_map)
+    expected = np.concatenate([feature_map.mean(axis=2), feature_map.max(axis=2)], axis=-1)
+    np.testing.assert_allclose(np.asarray(steps), expected, atol=1e-5)
+    assert steps.shape[1] == feature_map.shape[1] == 32 / 2**2
 
 
 def test_pooling_leaves_the_lstm_a_sequence() -> None:

@@ -19,9 +19,10 @@ def build(design: dict[str, Any], shape: tuple[int, int, int], classes: int) -> 
     """A compiled `keras.Model` from features (rows, columns, planes) to logits (classes).
 
     Each row of the last feature map is one time step of `lstm_layers` bidirectional LSTMs, so the sequence's length is
-    the number of rows. Pooling stops where it would leave fewer than `STEPS`. Raises `TrainingError` when the features
-    themselves have fewer: a recurrent layer has nothing to read then. With no LSTM layer the feature map is pooled, or,
-    where the design has `dense` units, flattened into a dense layer.
+    the number of rows. Of a row they read the mean and the maximum over its columns (`columns: pooled`), or all of it,
+    through a dense layer. Pooling stops where it would leave fewer than `STEPS` rows. Raises `TrainingError` when the
+    features themselves have fewer: a recurrent layer has nothing to read then. With no LSTM layer the feature map is
+    pooled, or, where the design has `dense` units, flattened into a dense layer.
     """
     import keras
 
@@ -37,8 +38,12 @@ def build(design: dict[str, Any], shape: tuple[int, int, int], classes: int) -> 
         rows, columns, channels = x.shape[1:]
         if rows < STEPS:
             raise TrainingError(f"features of {rows} row: a sequence needs at least {STEPS}; use a lower level")
-        x = layers.Reshape((rows, columns * channels), name="rows_as_time_steps")(x)
-        x = layers.TimeDistributed(layers.Dense(2 * design["lstm_units"], activation="relu"))(x)
+        if design.get("columns") == "pooled":
+            x = layers.Concatenate()([pool((1, columns))(x) for pool in (layers.AveragePooling2D, layers.MaxPooling2D)])
+            x = layers.Reshape((rows, 2 * channels), name="rows_as_time_steps")(x)
+        else:
+            x = layers.Reshape((rows, columns * channels), name="rows_as_time_steps")(x)
+            x = layers.TimeDistributed(layers.Dense(2 * design["lstm_units"], activation="relu"))(x)
         for _ in range(design["lstm_layers"]):
             lstm = layers.LSTM(design["lstm_units"], return_sequences=True, unroll=rows <= SHORT)
             x = layers.Bidirectional(lstm)(x)

@@ -84,7 +84,8 @@ def cnn_bilstm(side: int) -> Choose:
     """The main model's space.
 
     Class imbalance is no part of it: a class weighs by the inverse square root of its frequency
-    (`training.fit.sample_weights`), and the augmentation is that of `training.augment`.
+    (`training.fit.sample_weights`), and the augmentation is that of `training.augment`. Nor is how the LSTM reads a
+    row: pooled over its columns, where a fracture may lie left or right (docs/models.md).
     """
 
     def choose(hp: Any) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def cnn_bilstm(side: int) -> Choose:
             "wavelet": hp.Choice("wavelet", ["haar", "bior1.3", "db2"]),
             "level": hp.Choice("level", levels(side)),
             **_cnn(hp),
+            "columns": "pooled",
             "lstm_layers": hp.Int("lstm_layers", 1, 2),
             "lstm_units": hp.Choice("lstm_units", [24, 32, 48]),
         }

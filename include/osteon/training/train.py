@@ -35,7 +35,7 @@ from osteon.version import code_version
 if TYPE_CHECKING:
     from osteon.training.search import Search
 
-VERSION = 10
+VERSION = 11
 log = logging.getLogger(__name__)
 
 
