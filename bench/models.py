@@ -90,6 +90,7 @@ def contenders(first: training.Course) -> dict[str, Callable[[training.Course], 
 
     return {
         "cnn_bilstm": network("cnn_bilstm"),
+        "whole rows": network("cnn_bilstm", columns="whole"),
         "without wavelets": network("cnn_bilstm", wavelet=LAZY),
         "without the LSTM": network("cnn_bilstm", lstm_layers=0),
         "cnn_searched": network("cnn_searched"),
@@ -112,26 +113,28 @@ class Learnt:
     weights: int | None
     epochs: list[list[int] | None]
     probabilities: list[NDArray[np.float64]]
-    """(seeds, test images, classes)"""
+    """(seeds, images, classes)"""
 
     def __str__(self) -> str:
         return json.dumps(vars(self) | {"probabilities": np.round(self.probabilities, 6).tolist()})
 
 
-def learn(name: str, courses: list[training.Course], learner: Callable[[training.Course], training.Taught]) -> Learnt:
-    """Fit a model with the seed of each course, and tell of each."""
+def learn(
+    name: str, courses: list[training.Course], learner: Callable[[training.Course], training.Taught], on: str
+) -> Learnt:
+    """Fit a model with the seed of each course, and tell of each how it is on the images of split `on`."""
     epochs, probabilities = [], []
     for course in courses:
         taught = learner(course)
-        features = course.features(taught.predictor.recipe)[course.rows["test"]]
+        features = course.features(taught.predictor.recipe)[course.rows[on]]
         epochs.append(taught.epochs)
         probabilities.append(taught.predictor.from_features(features))
-        figures = figures_of(Scored(course.test, probabilities[-1], course.classes))
+        figures = figures_of(Scored(course.images_of(on), probabilities[-1], course.classes))
         print(json.dumps({"model": name, "seed": course.seed} | figures), flush=True)
     return Learnt(taught.parameters, epochs, probabilities)
 
 
-def main(budget: str, seeds: int, split_seed: int, keep: Path, only: list[str]) -> None:
+def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Path, only: list[str]) -> None:
     table = Table("model", *COLUMNS, "seeds +-", "interval", *(f"main - this: {name}" for name in COMPARED), "weights")
     keep.mkdir(parents=True, exist_ok=True)
     with store():
@@ -140,19 +143,20 @@ def main(budget: str, seeds: int, split_seed: int, keep: Path, only: list[str]) 
         courses = [training.Course(line.settings, line.lake, key, budget, seed) for seed in range(seeds)]
         for course in courses:
             course._squares, course._features = courses[0]._squares, courses[0]._features
-            course.plan = replace(course.plan, members=1)  # a network each
-        test, classes, rounds = courses[0].test, courses[0].classes, line.settings.bootstrap_rounds
+            course.plan = replace(course.plan, members=1, side=side or course.plan.side)  # a network each
+        side = courses[0].plan.side
+        images, classes, rounds = courses[0].images_of(on), courses[0].classes, line.settings.bootstrap_rounds
         learners, main_model = contenders(courses[0]), None
         for name in only or learners:
-            place = keep / f"{name}, {budget}, {seeds} seeds, split {split_seed}.json"
+            place = keep / f"{name}, {budget}, {side} pixels, {seeds} seeds, split {split_seed}, {on}.json"
             if not place.exists():
-                place.write_text(str(learn(name, courses, learners[name])))
+                place.write_text(str(learn(name, courses, learners[name], on)))
             learnt = Learnt(**json.loads(place.read_text()))
-            singles = [figures_of(Scored(test, np.array(one), classes)) for one in learnt.probabilities]
+            singles = [figures_of(Scored(images, np.array(one), classes)) for one in learnt.probabilities]
             spread = number(float(np.std([found["fracture_auroc"] for found in singles], ddof=1))) if seeds > 1 else ""
             means = [number(float(np.mean([found[column] for found in singles]))) for column in COLUMNS]
             table.add_row(name, *means, spread, "", *("" for _ in COMPARED), str(learnt.weights))
-            mean = Scored(test, np.mean(learnt.probabilities, axis=0), classes)
+            mean = Scored(images, np.mean(learnt.probabilities, axis=0), classes)
             figures = figures_of(mean)
             main_model = mean if name == MAIN else main_model
             against = paired_differences(main_model, mean, rounds) if main_model else {}
@@ -164,9 +168,9 @@ def main(budget: str, seeds: int, split_seed: int, keep: Path, only: list[str]) 
                 *(interval(against.get(name)) for name in COMPARED),
                 str(seeds * learnt.weights) if learnt.weights else "",
             )
-        floor = shortcut_floor(courses[0].images.iloc[courses[0].rows["train"]], test)
-    fractured = int(test["fractured"].fillna(False).sum())
-    table.title = f"{len(test)} test images, {fractured} fractured; {seeds} seeds: mean figures, and of the mean"
+        floor = shortcut_floor(courses[0].images.iloc[courses[0].rows["train"]], images)
+    fractured = int(images["fractured"].fillna(False).sum())
+    table.title = f"{len(images)} {on} images, {fractured} fractured; {seeds} seeds: mean figures, and of the mean"
     console = Console(width=None if sys.stdout.isatty() else 260)
     console.print(table)
     console.print("shortcut floor:", {name: round(value or 0, 3) for name, value in floor.items()})
@@ -176,8 +180,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", help="default: all")
     parser.add_argument("--budget", default="standard")
+    parser.add_argument("--side", type=int, default=0, help="pixels of the square [default: the budget's]")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--split-seed", type=int, default=0, help="of the split; the weekly DAG's is 0")
+    parser.add_argument("--on", choices=("val", "test"), default="test", help="what to measure on: choose by val only")
     parser.add_argument("--keep", type=Path, default=Path("bench/kept"), help="what is there is not fitted again")
     given = parser.parse_args()
-    main(given.budget, given.seeds, given.split_seed, given.keep, given.models)
+    main(given.budget, given.side, given.seeds, given.split_seed, given.on, given.keep, given.models)

@@ -156,9 +156,9 @@ class Course:
         most = max(self.settings.rival_least, round(self.settings.rival_share * len(self.learn)))
         return self.learn[sample_groups(self.images["group"].iloc[self.learn], most, self.seed)]
 
-    @property
-    def test(self) -> pd.DataFrame:
-        return self.images.iloc[self.rows["test"]].reset_index(drop=True)
+    def images_of(self, split: str) -> pd.DataFrame:
+        """The images of a split: of val and test those that people labelled."""
+        return self.images.iloc[self.rows[split]].reset_index(drop=True)
 
     def recipe(self, design: dict[str, Any], side: int | None = None) -> WaveletRecipe:
         """What a design looks at, at the budget's side or another."""
@@ -262,7 +262,7 @@ def learn_forest(course: Course, rows: Rows) -> Taught:
 
 
 def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, start: float) -> dict[str, Any]:
-    test = course.test
+    test = course.images_of("test")
     features = course.features(taught.predictor.recipe)[course.rows["test"]]
     probabilities = taught.predictor.from_features(features)
     scored = Scored(test, probabilities, course.classes)
