@@ -46,7 +46,7 @@ COLUMNS = (
 )
 COMPARED = ("fracture_auroc", "average_precision", "macro_f1")
 OLD_EPOCHS = 20
-"""Of the old model, whose images are not augmented; its row tells which epochs were kept."""
+"""Of the old model, whose images are not augmented."""
 
 
 def snapshot(line: Pipeline, seed: int) -> str:
@@ -70,9 +70,9 @@ def old_model(course: training.Course) -> training.Taught:
     lesson = Lesson(course.features(recipe), course.allowed, course.learn, course.check)  # type: ignore[arg-type]
     model = build_old(recipe.shape, lesson.classes)
     plan = replace(course.plan, fit_epochs=OLD_EPOCHS)
-    best = fit(model, lesson, budget=plan, seed=course.seed, augment=None)
+    fit(model, lesson, budget=plan, seed=course.seed, augment=None)
     predictor = course.calibrated(model, recipe)  # type: ignore[arg-type]
-    return training.Taught(predictor, {}, int(model.count_params()), [best])
+    return training.Taught(predictor, {}, int(model.count_params()))
 
 
 def contenders(first: training.Course) -> dict[str, Callable[[training.Course], training.Taught]]:
@@ -111,7 +111,6 @@ class Learnt:
     """A model, fitted with each seed."""
 
     weights: int | None
-    epochs: list[list[int] | None]
     probabilities: list[NDArray[np.float64]]
     """(seeds, images, classes)"""
 
@@ -123,15 +122,14 @@ def learn(
     name: str, courses: list[training.Course], learner: Callable[[training.Course], training.Taught], on: str
 ) -> Learnt:
     """Fit a model with the seed of each course, and tell of each how it is on the images of split `on`."""
-    epochs, probabilities = [], []
+    probabilities = []
     for course in courses:
         taught = learner(course)
         features = course.features(taught.predictor.recipe)[course.rows[on]]
-        epochs.append(taught.epochs)
         probabilities.append(taught.predictor.from_features(features))
         figures = figures_of(Scored(course.images_of(on), probabilities[-1], course.classes))
         print(json.dumps({"model": name, "seed": course.seed} | figures), flush=True)
-    return Learnt(taught.parameters, epochs, probabilities)
+    return Learnt(taught.parameters, probabilities)
 
 
 def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Path, only: list[str]) -> None:

@@ -99,7 +99,7 @@ def leave_training(
     figures = evaluate(Scored(images, probabilities, CLASSES), 20)
     result = {"model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": key, "budget": "smoke", "seed": 0,
               "code": "1+a", "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9,
-              "epochs": [epochs],
+              "members": 1,
               "trials": [{"score": 0.5, "seconds": 2.4, "worker": "tuner0"},
                          {"score": 0.75, "seconds": 1.3, "worker": "tuner1"}],
               "images": {"test": len(images)}, "not_judging": 0, "steadiness": [], **figures,

@@ -31,7 +31,7 @@ from osteon.training.predictor import Predictor
 from osteon.training.sampling import prepare_devices, sample_groups
 from osteon.version import code_version
 
-VERSION = 4
+VERSION = 5
 OTHER = "other"
 INPUTS: tuple[Planes, ...] = ("fourier", "pixels", "both")
 LEAST = 8

@@ -1,4 +1,4 @@
-"""Fit a network: class weights, augmentation, falling rate, best weights, temperature."""
+"""Fit a network: class weights, augmentation, falling rate, temperature."""
 
 from __future__ import annotations
 
@@ -62,25 +62,23 @@ def dataset(lesson: Lesson, rows: Rows, batch: int, seed: int | None = None, aug
     return data.batch(batch).map(read).prefetch(2)
 
 
-def fit(model: Any, lesson: Lesson, *, budget: Budget, seed: int, augment: Augment | None) -> int:
-    """Train while the learning rate falls along a cosine (Loshchilov and Hutter, ICLR 2017); the weights that were best
-    on validation stay. Returns their epoch, from 1.
+def fit(model: Any, lesson: Lesson, *, budget: Budget, seed: int, augment: Augment | None) -> None:
+    """Train while the learning rate falls along a cosine (Loshchilov and Hutter, ICLR 2017), to its end.
 
-    It never stops early: while the rate is high, the validation loss jumps, and falls for good only at the end.
+    The last weights stay, whichever had the least validation loss: that rises where a network is too sure of itself,
+    which calibration mends, while it still learns to tell classes apart (docs/models.md).
     """
     import keras
 
     first, epochs = float(model.optimizer.learning_rate), budget.fit_epochs
     slower = keras.callbacks.LearningRateScheduler(lambda epoch: first * (1 + math.cos(math.pi * epoch / epochs)) / 2)
-    best = keras.callbacks.EarlyStopping("val_loss", patience=epochs, restore_best_weights=True)
-    history = model.fit(
+    model.fit(
         dataset(lesson, lesson.train, budget.batch, seed, augment),
         validation_data=dataset(lesson, lesson.val, 128),
         epochs=epochs,
-        callbacks=[best, slower],
+        callbacks=[slower],
         verbose=2,
     )
-    return int(np.argmin(history.history["val_loss"])) + 1
 
 
 def calibrate(

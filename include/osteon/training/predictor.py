@@ -62,7 +62,7 @@ class Predictor:
         allowed: NDArray[np.float32],
     ) -> Predictor:
         """With the temperature and the bias that suit validation images best: their `features` (n, rows, columns,
-        planes) and `allowed` classes (n, classes). No weight was fitted to them; design and epoch were chosen by them.
+        planes) and `allowed` classes (n, classes). No weight was fitted to them; the design was chosen by them.
         """
         plain = cls(model, recipe, classes, 1.0)
         heat, bias = calibrate(plain.logits(features), allowed, classes.fractured)

@@ -35,7 +35,7 @@ from osteon.version import code_version
 if TYPE_CHECKING:
     from osteon.training.search import Search
 
-VERSION = 11
+VERSION = 12
 log = logging.getLogger(__name__)
 
 
@@ -182,8 +182,8 @@ class Taught:
     predictor: Predictor
     design: dict[str, Any]
     parameters: int | None = None
-    epochs: list[int] | None = None
-    """Of each member, the one whose weights were kept."""
+    members: int = 1
+    """Networks whose mean it is."""
     trials: list[dict[str, Any]] | None = None
     start: dict[str, Any] | None = None
     """The design that its search started with."""
@@ -241,15 +241,15 @@ def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: A
     prepare_devices()
     recipe = course.recipe(design)
     lesson = course.lesson(recipe, rows)
-    members, epochs = [], []
+    members = []
     for number in range(course.plan.members):
         seed = course.seed + 1000 * number
         keras.utils.set_random_seed(seed)
         member = network.build(design, recipe.shape, lesson.classes)
-        epochs.append(fit(member, lesson, budget=course.plan, seed=seed, augment=course.augment(recipe, seed)))
+        fit(member, lesson, budget=course.plan, seed=seed, augment=course.augment(recipe, seed))
         members.append(member)
     model = network.precise(network.mean_of(members))
-    return Taught(course.calibrated(model, recipe), design, int(model.count_params()), epochs, **search)
+    return Taught(course.calibrated(model, recipe), design, int(model.count_params()), len(members), **search)
 
 
 def learn_forest(course: Course, rows: Rows) -> Taught:
@@ -277,7 +277,7 @@ def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, st
         "classes": list(course.classes.names),
         "design": taught.design,
         "parameters": taught.parameters,
-        "epochs": taught.epochs,
+        "members": taught.members,
         "trials": taught.trials,
         "search_started_with": taught.start,
         "images": {name: len(part) for name, part in course.rows.items()},
