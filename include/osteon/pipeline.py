@@ -410,8 +410,8 @@ class Pipeline:
     def _compared(self, training: str, comparison: str) -> list[dict[str, Any]]:
         """The rows of a training's comparison. Raises `ConfigurationError` for another training's."""
         rows: list[dict[str, Any]] = self.lake.get_json(comparison)
-        if other := [row["training"] for row in rows if row["model"] == MAIN and row["training"] != training]:
-            raise ConfigurationError(f"{comparison} compares {other[0]}, not {training}: give that training's")
+        if any(row["model"] == MAIN and row.get("training") != training for row in rows):
+            raise ConfigurationError(f"{comparison} does not compare {training}: make one that does, `osteon compare`")
         return rows
 
     def register(
