@@ -156,8 +156,8 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
             table.add_row(name, *means, spread, "", *("" for _ in COMPARED), str(learnt.weights))
             mean = Scored(images, np.mean(learnt.probabilities, axis=0), classes)
             figures = figures_of(mean)
-            main_model = mean if name == MAIN else main_model
             against = paired_differences(main_model, mean, rounds) if main_model else {}
+            main_model = mean if name == MAIN else main_model
             table.add_row(
                 f"the mean of its {seeds}",
                 *(number(figures[column]) for column in COLUMNS),

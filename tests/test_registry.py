@@ -185,6 +185,7 @@ def test_registering_serving_and_promoting(
         said = register(registry, lake, "models/alike", registry.model_name, approval=approval)
         assert said.promoted is promoted
         assert promoted or said.reason.startswith("approved by bob when version 2 was the champion, which has changed")
+    assert propose(registry, lake, "models/next", registry.model_name, [], always=False) is None, "none was restored"
     client.set_registered_model_alias(registry.model_name, CHAMPION, "2")
     client.set_registered_model_alias(registry.model_name, PREVIOUS, "2")
     with pytest.raises(ConfigurationError, match=r"version 2 of .* is champion and previous"):
@@ -278,6 +279,7 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
 
     beaten = register(registry, lake, "models/first", name, "", rows)
     assert (beaten.alias, beaten.promoted, beaten.champion, beaten.new) == ("challenger", False, "", True)
+    assert "forest" in beaten.reason
     client = mlflow.MlflowClient(registry.mlflow_url)
     logged = client.get_run(client.get_model_version(name, "1").run_id).info
     (rival,) = client.search_runs([logged.experiment_id], f"tags.`mlflow.parentRunId` = '{logged.run_id}'")

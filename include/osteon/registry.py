@@ -158,10 +158,12 @@ def propose(
 
 def _refusal(champion: Any, approval: Approval | None) -> str:
     if approval is not None:
-        if approval.given and approval.champion != _number(champion):
-            asked = f"version {approval.champion}" if approval.champion else "none"
-            return f"approved by {approval.by} when {asked} was the champion, which has changed since"
-        return "" if approval.given else f"not approved by {approval.by or 'anybody in time'}"
+        if not approval.given:
+            return f"not approved by {approval.by or 'anybody in time'}"
+        if approval.champion == _number(champion):
+            return ""
+        asked = f"version {approval.champion}" if approval.champion else "none"
+        return f"approved by {approval.by} when {asked} was the champion, which has changed since"
     if champion is not None and RESTORED in champion.tags:
         return f"version {champion.version} was brought back {champion.tags[RESTORED]}; what follows it needs approval"
     return ""
