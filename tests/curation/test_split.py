@@ -1,9 +1,15 @@
 from __future__ import annotations
 
-import pandas as pd
+import logging
 
-from osteon.curation.split import place, place_images
-from osteon.settings import load_settings
+import pandas as pd
+import pytest
+
+from osteon import catalog as catalogs
+from osteon.curation.split import place, place_images, split
+from osteon.labels import load_labels
+from osteon.lake import Lake
+from osteon.settings import Settings, load_settings
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 
@@ -55,3 +61,22 @@ def test_the_seed_decides_and_the_order_of_rows_does_not() -> None:
     frame = groups(a=50, b=20)
     assert place(frame, {}, SHARES, 1) == place(frame.sample(frac=1, random_state=3), {}, SHARES, 1)
     assert place(frame, {}, SHARES, 1) != place(frame, {}, SHARES, 2)
+
+
+def test_another_seed_moves_nothing_that_was_placed_and_says_so(
+    settings: Settings, lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "osteon")
+    rows = [{"sha256": f"{i:02d}", "group": f"g{i}", "source": "s", "body_part": "hand"} for i in range(20)]
+    labels = load_labels(settings.labels_file)
+
+    def placed(key: str, count: int, seed: int) -> pd.Series:
+        catalogs.write(lake, key, pd.DataFrame(rows[:count]).assign(published=[[]] * count))
+        return catalogs.read(lake, split(settings, lake, labels, key, seed)[0]).set_index("sha256")["split"]
+
+    first, grown = placed("group/first.parquet", 10, 0), placed("group/grown.parquet", 20, 1)
+    pd.testing.assert_series_equal(grown[first.index], first)
+    assert [record.getMessage() for record in caplog.records] == [
+        "0 of 10 images were placed before and stay there, whatever the seed",
+        "10 of 20 images were placed before and stay there, whatever the seed",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.settings import Settings
 
+log = logging.getLogger(__name__)
 VERSION = 2
 ASSIGNMENTS = "splits/assignments.parquet"
 STICKIEST_FIRST = ("test", "val", "train")
@@ -88,6 +90,9 @@ def split(
             lake.put_table(ASSIGNMENTS, table)
     else:
         catalog = catalogs.read(lake, key)
+    taking_part = catalog["split"].notna()
+    kept = int(catalog.loc[taking_part, "sha256"].isin(before.keys()).sum())
+    log.info("%d of %d images were placed before and stay there, whatever the seed", kept, int(taking_part.sum()))
     sizes = catalog["split"].value_counts()
     return key, {
         "snapshot": catalogs.snapshot_id(catalog, labels),
