@@ -20,6 +20,8 @@ from osteon.version import code_version
 from osteon_airflow.training import EXPECTED, LAST_LINES, Order, TrainingBrokeOffError, failure, order
 
 QUOTA_PAUSE = timedelta(minutes=1)
+LOG_PAUSE = 30
+"""Seconds between two readings of a pod's log."""
 FORBIDDEN = 403
 GPU = "nvidia.com/gpu"
 NEEDS_NO_GPU = ("forest",)
@@ -150,6 +152,7 @@ def pod_arguments(settings: Settings) -> dict[str, Any]:
         "tolerations": [_toleration(written) for written in settings.pod_tolerations] or None,
         "deferrable": True,
         "poll_interval": 5,
+        "logging_interval": LOG_PAUSE,  # what a pod says stands in its task's log while it trains
         "schedule_timeout_seconds": int(3600 * settings.pod_queue_hours),
         "startup_timeout_seconds": int(60 * settings.pod_start_minutes),
         "execution_timeout": timedelta(hours=settings.pod_hours),

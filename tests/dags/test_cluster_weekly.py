@@ -51,6 +51,9 @@ class Weekly:
     def state(self, run: str) -> str:
         return str(self.airflow.call("GET", f"{RUNS}/{run}")["state"])
 
+    def log(self, run: str, task: str) -> str:
+        return str(self.airflow.call("GET", f"{RUNS}/{run}/taskInstances/{task}/logs/1"))
+
     def running(self, task: str) -> dict[str, Any] | None:
         """The pod of a task that runs now."""
         found = [pod for pod in self.pods() if pod["metadata"]["labels"]["task_id"] == task]
@@ -94,6 +97,8 @@ def watched(namespace: str, tmp_path: Path) -> Iterator[Callable[[], list[list[s
 def test_the_weekly_dag_trains_in_pods_while_airflow_starts_again(weekly: Weekly, watched: Any) -> None:
     run = weekly.trigger(workers=3)
     until(lambda: weekly.running("train") and weekly.running("help_search"), "training and helper")
+    until(lambda: "[base] INFO" in weekly.log(run, "train"), "line of the pod in its task's log", 120)
+    assert weekly.running("train"), "the log is told while the pod runs"
     supervisor = psutil.Process(int((weekly.stack.home / "supervisord.pid").read_text()))
     for name in ("triggerer", "scheduler"):
         (part,) = (child for child in supervisor.children() if name in child.cmdline())

@@ -79,6 +79,7 @@ def test_a_training_pod_may_do_nothing_but_train(airflow: dict[str, str], monkey
     assert seen["OSTEON_SECRETS_DIR"] == "/run/secrets/osteon" and seen["OSTEON_EXPECTED_CODE"] == code_version()
     assert seen["OSTEON_EXPECTED_FILES"] == settings.files_digest()
     assert "not to be seen" not in str(pod), "secrets come from a Kubernetes Secret"
+    assert not any(name.startswith("OSTEON_S3_CA") for name in seen), "that file is Airflow's machine's"
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert mounts == {"/work", "/dev/shm", "/run/secrets/osteon"}
 
