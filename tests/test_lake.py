@@ -5,21 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import ssl
 import threading
 import time
+from collections.abc import Iterator
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pandas as pd
 import pytest
-from pydantic import SecretStr
+import trustme
+import urllib3
+from pydantic import SecretStr, ValidationError
 
 from osteon.cli import entry
 from osteon.embedded.ports import free_ports
-from osteon.errors import LakeError
+from osteon.errors import LakeError, LakeUnreachableError
 from osteon.lake import Lake, derived_key, image_key, newest_first
-from osteon.settings import Settings
+from osteon.settings import Settings, load_settings
 
 
 def test_an_image_is_kept_once_under_its_digest(lake: Lake) -> None:
@@ -128,6 +133,52 @@ def test_wrong_keys_and_a_dead_endpoint_name_their_remedy(settings: Settings) ->
     assert "wrong" not in str(caught.value)
     with pytest.raises(LakeError, match="OSTEON_S3_ENDPOINT"):
         Lake.from_settings(settings.model_copy(update={"s3_endpoint": "minio:9000"}))
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def behind_tls(settings: Settings, authority: trustme.CA) -> Iterator[str]:
+    """The store's address behind HTTPS, whose certificate no public authority signed."""
+
+    class Forwards(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            url = settings.s3_endpoint + self.path
+            answer = urllib3.request(self.command, url, headers=dict(self.headers), body=body)
+            self.send_response_only(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.data)
+
+        do_GET = do_PUT = do_HEAD  # noqa: N815
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forwards) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"https://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_private_authority_is_trusted_by_its_file_only(
+    settings: Settings, behind_tls: str, authority: trustme.CA, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    trusting = settings.model_copy(update={"s3_endpoint": behind_tls, "s3_ca": file})
+    digest, uploaded = Lake.from_settings(trusting).put_image(b"some image")
+    assert uploaded and Lake.from_settings(settings).get_image(digest) == b"some image"
+    with pytest.raises(LakeError, match=r"127\.0\.0\.1.* is not trusted .*OSTEON_S3_CA") as refused:
+        Lake.from_settings(settings.model_copy(update={"s3_endpoint": behind_tls}))
+    assert not isinstance(refused.value, LakeUnreachableError), "another try would not help"
+    with pytest.raises(ValidationError, match="s3_ca"):
+        load_settings(s3_ca=tmp_path / "absent.pem")
 
 
 def test_a_derived_key_depends_on_every_input() -> None:

@@ -47,7 +47,7 @@ class Lake:
             maxsize=settings.upload_workers + 2,
             retries=urllib3.Retry(total=5, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
             cert_reqs="CERT_REQUIRED",
-            ca_certs=certifi.where(),
+            ca_certs=str(settings.s3_ca or certifi.where()),
         )
         client = Minio(
             url.netloc,
@@ -67,6 +67,11 @@ class Lake:
                     "check OSTEON_S3_ACCESS_KEY, OSTEON_S3_SECRET_KEY and OSTEON_S3_BUCKET"
                 ) from error
         except urllib3.exceptions.HTTPError as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise LakeError(
+                    f"the certificate of {settings.s3_endpoint} is not trusted ({error}): name the PEM file of the "
+                    "authority that signed it in OSTEON_S3_CA"
+                ) from error
             raise LakeUnreachableError(
                 f"no object store answers at {settings.s3_endpoint} ({error}): start one with `make up`, "
                 "or set OSTEON_S3_ENDPOINT"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, FilePath, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr = SecretStr("")
     s3_bucket: str = "osteon"
     s3_region: str = "us-east-1"
+    s3_ca: FilePath | None = Field(None, description="PEM file: who signs the store's certificate, if not a public CA")
     upload_workers: int = Field(8, ge=1, le=64, description="parallel requests to the lake")
 
     # The registry.
