@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from osteon.settings import ROOT, Settings
+from osteon.settings import ROOT, Settings, load_settings
 
 COMPOSE = ROOT / "docker-compose.yaml"
 SECRET = re.compile(r"PASSWORD|SECRET|KEY")
@@ -80,9 +80,44 @@ def test_settings_and_secrets_of_the_helm_values_are_those_that_there_are(
     named += [name for service in services.values() for name in service.get("environment", {})]
     settings = {f"OSTEON_{name.upper()}" for name in Settings.model_fields}
     assert {name for name in named if name.startswith("OSTEON_")} <= settings
-    secrets = set(re.findall(r"osteon-[a-z-]+", text)) - {"osteon-airflow", "osteon-trainer", "osteon-entrypoint"}
+    secrets = set(re.findall(r"osteon-[a-z-]+", text))
+    secrets -= {"osteon-airflow", "osteon-scheduler", "osteon-trainer", "osteon-entrypoint"}
     guide = (ROOT / "docs" / "kubernetes.md").read_text()
     assert secrets and all(f"`{secret}`" in guide for secret in secrets), secrets
+
+
+def test_what_the_helm_values_and_the_settings_ask_for_is_within_the_quotas() -> None:
+    from kubernetes.utils.quantity import parse_quantity
+
+    folder = ROOT / "deploy" / "kubernetes"
+    documents = [
+        part for name in ("quota", "mlflow") for part in yaml.safe_load_all((folder / f"{name}.yaml").read_text())
+    ]
+    quotas = {one["metadata"]["namespace"]: one["spec"]["hard"] for one in documents if one["kind"] == "ResourceQuota"}
+    (mlflow,) = (one["spec"]["template"]["spec"] for one in documents if one["kind"] == "Deployment")
+    values = yaml.safe_load((ROOT / "deploy" / "airflow-values.yaml").read_text())
+    groomer = values["scheduler"]["logGroomerSidecar"]
+    always = [values[name] for name in ("scheduler", "triggerer", "dagProcessor", "apiServer")]
+    tasks = [values["workers"]["kubernetes"]] * int(values["config"]["core"]["parallelism"])
+    (default,) = (one["spec"]["limits"][0]["default"] for one in documents if one["kind"] == "LimitRange")
+    migration = {"resources": {"limits": default}}
+
+    def sums(parts: list[dict[str, Any]], unnamed: dict[str, str]) -> dict[str, Any]:
+        return {
+            name: sum(parse_quantity((unnamed | part["resources"]["limits"])[name]) for part in parts)
+            for name in ("cpu", "memory", "ephemeral-storage")
+        }
+
+    pod = load_settings()
+    training = {"cpu": pod.pod_cpu, "memory": pod.pod_memory, "ephemeral-storage": pod.pod_disk}
+    asked = {
+        "osteon": sums([*always, groomer, *tasks, *mlflow["containers"], migration], default),
+        "osteon-training": sums([{"resources": {"limits": training}}] * 4, {}),
+    }
+    assert asked.keys() == quotas.keys() and pod.pod_namespace in quotas
+    for namespace, needs in asked.items():
+        for name, amount in needs.items():
+            assert amount <= parse_quantity(quotas[namespace][f"limits.{name}"]), (namespace, name)
 
 
 def test_the_gpu_image_is_pinned_to_what_all_others_have() -> None:

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     trainer: Literal["local", "kubernetes"] = Field(
         "local", description="training runs in a process on Airflow's worker, or in a pod of its own"
     )
-    pod_namespace: str = "osteon"
+    pod_namespace: str = "osteon-training"
     pod_image: str = Field("osteon-trainer:latest", description="holds `osteon` and what trains, no Airflow")
     pod_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
     pod_service_account: str = Field("osteon-trainer", description="it may do nothing; its token is not mounted")

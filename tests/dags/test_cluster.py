@@ -67,15 +67,17 @@ def _pass(one: socket.socket, other: socket.socket) -> None:
 
 @pytest.fixture(scope="module")
 def namespace() -> Iterator[str]:
-    """A namespace with what `deploy/kubernetes` puts into `osteon`, but for MLflow and the quota."""
+    """A namespace for training pods, beside it one for Airflow (`-airflow`), and the rights of `deploy/kubernetes`."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("KUBECONFIG names no cluster")
     name = f"osteon-test-{uuid.uuid4().hex[:8]}"
-    kubectl("create", "namespace", name)
     rbac = (ROOT / "deploy" / "kubernetes" / "rbac.yaml").read_text()
-    kubectl("apply", "-f", "-", text=rbac.replace("namespace: osteon", f"namespace: {name}"))
+    rbac = rbac.replace("namespace: osteon}", f"namespace: {name}-airflow}}")
+    for one in (name, f"{name}-airflow"):
+        kubectl("create", "namespace", one)
+    kubectl("apply", "-f", "-", text=rbac.replace("namespace: osteon-training}", f"namespace: {name}}}"))
     yield name
-    kubectl("delete", "namespace", name)
+    kubectl("delete", "namespace", name, f"{name}-airflow")
 
 
 @pytest.fixture
@@ -150,21 +152,23 @@ def train(
     return state, [tuple(json.loads(line)) for line in errors.read_text().splitlines()]
 
 
-def test_the_account_of_airflow_may_handle_pods_and_nothing_else(namespace: str) -> None:
-    account = f"system:serviceaccount:{namespace}:osteon-airflow"
-    listed = kubectl("auth", "can-i", "--list", "-n", namespace, f"--as={account}")
-    allowed = {line.split()[0]: set(re.findall(r"[a-z]+", line.rsplit("[", 1)[1])) for line in listed.splitlines()[1:]
-               if not line.startswith(("/", " ")) and "[" in line}  # fmt: skip
+def test_airflow_may_handle_training_pods_its_scheduler_pods_of_tasks_and_nobody_anything_else(namespace: str) -> None:
     own = {"selfsubjectaccessreviews.authorization.k8s.io", "selfsubjectrulesreviews.authorization.k8s.io"}
-    assert {name: verbs for name, verbs in allowed.items() if name not in own} == {
-        "pods": {"create", "get", "list", "watch", "patch", "delete"},
-        "pods/log": {"get"},
-        "events": {"list", "watch"},
-    }
-    refused = (["get", "secrets"], ["create", "pods", "--subresource=exec"], ["create", "pods", "-n", "default"])
-    for what in refused:
-        command = ["kubectl", "auth", "can-i", "-n", namespace, f"--as={account}", *what]
-        assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == "no", what
+
+    def allowed(account: str, place: str) -> dict[str, set[str]]:
+        listed = kubectl("auth", "can-i", "--list", "-n", place, f"--as=system:serviceaccount:{account}")
+        lines = [line for line in listed.splitlines()[1:] if not line.startswith(("/", " ")) and "[" in line]
+        found = {line.split()[0]: set(re.findall(r"[a-z]+", line.rsplit("[", 1)[1])) for line in lines}
+        return {name: verbs for name, verbs in found.items() if name not in own}
+
+    handle = {"pods": {"create", "get", "list", "watch", "patch", "delete"}}
+    observe = {"pods/log": {"get"}, "events": {"list", "watch"}}
+    airflow, scheduler = f"{namespace}-airflow:osteon-airflow", f"{namespace}-airflow:osteon-scheduler"
+    assert allowed(airflow, namespace) == handle | observe
+    assert allowed(scheduler, f"{namespace}-airflow") == handle
+    for account, place in ((airflow, f"{namespace}-airflow"), (scheduler, namespace), (airflow, "default")):
+        assert allowed(account, place) == {}, (account, place)
+    assert allowed(f"{namespace}:osteon-trainer", namespace) == {}
 
 
 def test_a_training_in_a_pod_leaves_its_result_in_the_lake_and_no_pod(
