@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import io
+import zlib
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from osteon.curation.repair import mend
 from osteon.images.decode import UndecodableError, decode
@@ -25,13 +28,13 @@ def test_a_cut_stream_is_reported_in_one_decode(kind: str, options: dict[str, ob
     image = decode(data[: int(len(data) * 0.6)], LIMIT)
     assert image.truncated
     if not options:
-        assert 0.2 < image.decoded_rows / 140 < 0.9
+        assert 0.2 < image.missing.mean() < 0.8
 
 
 def test_mending_sets_the_missing_rows_to_zero_and_leaves_the_others() -> None:
     data = encode(radiograph(3) // 2 + 100, "JPEG")
     cut = data[: int(len(data) * 0.6)]
-    rows = decode(cut, LIMIT).decoded_rows
+    rows = int((~decode(cut, LIMIT).missing[:, 0]).sum())
     mended = decode(mend(cut, LIMIT), LIMIT)
     assert not mended.truncated and mended.pixels.shape == (140, 120)
     assert not mended.pixels[rows:].any()
@@ -76,6 +79,54 @@ def test_what_cannot_be_used_has_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(UndecodableError, match=reason):
         decode(data, 100_000)
     assert measure("x", data, 100_000).problem
+
+
+def _with_exif(data: bytes, exif: bytes) -> bytes:
+    """A PNG with an eXIf chunk before its first IDAT."""
+    chunk = b"eXIf" + exif
+    at = data.index(b"IDAT") - 4
+    return data[:at] + len(exif).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") + data[at:]
+
+
+@pytest.mark.parametrize("exif", [b"no TIFF header", b"II*\0", b"II*\0\xff\xff\xff\xff"])
+def test_damaged_exif_says_nothing_of_pixels_that_are_whole(exif: bytes) -> None:
+    pixels = radiograph(1)
+    image = decode(_with_exif(encode(pixels, "PNG"), exif), LIMIT)
+    np.testing.assert_array_equal(image.pixels, pixels)
+    assert not image.truncated
+
+
+def test_whatever_pillow_raises_over_odd_or_damaged_bytes_is_a_reason() -> None:
+    odd = encode(Image.new("LAB", (40, 40)), "TIFF")
+    assert "LAB" in str(measure("x", odd, LIMIT).problem)
+    rng = np.random.default_rng(0)
+    pages = [Image.fromarray(rng.integers(0, 255, (40, 40), dtype=np.uint8)) for _ in range(2)]
+    files = [encode(pages[0], kind) for kind in ("PNG", "TIFF", "GIF", "WEBP", "BMP", "JPEG")]
+    files += [
+        encode(pages[0], "TIFF", compression="tiff_lzw"),
+        encode(pages[0], "GIF", save_all=True, append_images=pages[1:]),
+    ]
+    for data in files:
+        for at in range(0, len(data), max(1, len(data) // 150)):
+            for byte in (b"\0", b"\xff"):
+                found = measure("x", data[:at] + byte + data[at + 1 :], LIMIT)
+                assert found.problem or found.width
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_a_stream_lacks_is_known_however_the_image_is_turned(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    whole = encode(radiograph(2, size=(400, 300)) // 2 + 100, "JPEG", exif=exif)
+    upright = decode(whole, LIMIT)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(whole)))
+    np.testing.assert_array_equal(upright.pixels, np.asarray(expected))
+    assert not upright.missing.any() and upright.missing.shape == upright.pixels.shape
+    cut = whole[: len(whole) // 5]
+    found = decode(cut, LIMIT)
+    np.testing.assert_array_equal(found.missing, found.pixels == 0)
+    assert found.truncated and 0.6 < found.missing.mean() < 0.95
+    assert measure("x", cut, LIMIT).decoded_fraction == pytest.approx(1 - found.missing.mean())
 
 
 def test_a_20000_x_20000_image_is_refused_before_it_is_decoded() -> None:

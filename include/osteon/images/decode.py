@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import io
-import struct
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 COLOUR_SAMPLES = (48, 48)
 """Pixels, evenly spread, that colour is measured on."""
 OVER_LIMIT = "more than the limit of"
 TRUNCATED = "image file is truncated"
 """How Pillow's strict decoder begins its message about a stream that ends too early."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by its EXIF orientation (CIPA DC-008)."""
 
 
 class UndecodableError(Exception):
@@ -33,50 +42,63 @@ class Decoded:
     truncated: bool
     colour: float
     """Mean difference between the brightest and the darkest channel, in grey levels; 0 for a grey image."""
+    missing: NDArray[np.bool_]
+    """(height, width): what a truncated stream lacks. Of its rows, as they are stored, those after the last that holds
+    anything but zero."""
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
         """The same as an array (height, width)."""
         return np.asarray(self.grey)
 
-    @property
-    def decoded_rows(self) -> int:
-        """Rows from the top down to the last one that holds anything but zero."""
-        rows = np.flatnonzero(self.pixels.any(axis=1))
-        return int(rows[-1]) + 1 if len(rows) else 0
-
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
     """Decode an image once. A truncated stream is reported, and gives the rows that could be decoded.
 
     The size is checked before anything is decoded. Raises `UndecodableError`: not an image, more than `max_pixels`
-    pixels, several frames, a damaged stream.
+    pixels, several frames, a damaged stream, a mode that cannot become grey.
     """
+    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is the process's; max_pixels is checked before decoding
     try:
-        Image.MAX_IMAGE_PIXELS = (
-            None  # Pillow's own limit is the process's; max_pixels is checked below, before decoding
-        )
-        image = Image.open(io.BytesIO(data))
+        with Image.open(io.BytesIO(data)) as image:
+            return _decoded(image, max_pixels)
     except UnidentifiedImageError:
         raise UndecodableError("not an image") from None
-    except (OSError, ValueError, SyntaxError, struct.error) as error:
-        raise UndecodableError(f"damaged header: {error}") from None
-    with image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise UndecodableError(f"{width}x{height} pixels, {over_limit(max_pixels)}")
-        if getattr(image, "n_frames", 1) > 1:
-            raise UndecodableError(f"{image.n_frames} frames: several pictures in one file")  # type: ignore[attr-defined]
-        mode, truncated = image.mode, False
-        try:
-            image.load()
-        except (OSError, SyntaxError, ValueError, struct.error, EOFError) as error:
-            if not str(error).startswith(TRUNCATED):
-                raise UndecodableError(f"damaged: {error}") from None
-            truncated = True
-            image.tile = []  # keeps the rows decoded so far, of the buffer, and decodes nothing anew
-        upright = ImageOps.exif_transpose(image) if image.getexif() else image
-        return Decoded(_to_grey(upright), mode, truncated, _colour(upright))
+    except (UndecodableError, MemoryError):
+        raise
+    except Exception as error:  # over damaged bytes, Pillow's decoders raise whatever comes
+        raise UndecodableError(f"damaged: {error}") from None
+
+
+def _decoded(image: Image.Image, max_pixels: int) -> Decoded:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UndecodableError(f"{width}x{height} pixels, {over_limit(max_pixels)}")
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        raise UndecodableError(f"{frames} frames: several pictures in one file")
+    mode, truncated = image.mode, False
+    try:
+        image.load()
+    except OSError as error:
+        if not str(error).startswith(TRUNCATED):
+            raise
+        truncated = True
+        image.tile = []  # type: ignore[attr-defined]  # keeps the rows decoded so far, of the buffer, and decodes nothing anew
+    grey, missing = _to_grey(image), np.zeros((height, width), bool)
+    if truncated:
+        rows = np.flatnonzero(np.asarray(grey).any(axis=1))
+        missing[rows[-1] + 1 if len(rows) else 0 :] = True
+    colour = _colour(image)
+    if (turn := _turn(image)) is not None:
+        grey, missing = grey.transpose(turn), np.asarray(Image.fromarray(missing).transpose(turn))
+    return Decoded(grey, mode, truncated, colour, missing)
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF says nothing of pixels that are whole
+        return None
 
 
 def over_limit(max_pixels: int) -> str:

@@ -16,7 +16,7 @@ from osteon.parts import of_part, parts
 from osteon.progress import Meter
 from osteon.settings import Settings
 
-VERSION = 3
+VERSION = 4
 MEASUREMENTS = f"measurements/v{VERSION}.parquet"
 PARTS = f"measurements/parts-v{VERSION}"
 """What parts of a catalog added, until `inspect` takes it over."""
@@ -26,16 +26,16 @@ PROCESSES_FROM = 256
 """Images that are worth the start of processes."""
 
 
-def read_measurements(lake: Lake) -> pd.DataFrame:
-    """All measurements so far, one row per image ever inspected."""
+def read_measurements(lake: Lake, columns: list[str] | None = None) -> pd.DataFrame:
+    """All measurements so far, or some `columns` of them; one row per image ever inspected."""
     if not lake.exists(MEASUREMENTS):
         return _table([])
-    return lake.get_table(MEASUREMENTS)
+    return lake.get_table(MEASUREMENTS, columns)
 
 
 def inspect_parts(settings: Settings, lake: Lake, catalog_key: str) -> list[str]:
     """The parts in which several processes had better measure a catalog's new images; none where one will do."""
-    return parts(len(_unmeasured(settings, lake, catalogs.read(lake, catalog_key))[1]), settings.part_images)
+    return parts(len(_unmeasured(settings, lake, catalogs.read(lake, catalog_key))), settings.part_images)
 
 
 def inspect_part(settings: Settings, lake: Lake, catalog_key: str, part: str) -> int:
@@ -43,7 +43,7 @@ def inspect_part(settings: Settings, lake: Lake, catalog_key: str, part: str) ->
     key = derived_key(PARTS, VERSION, catalog_key, settings.max_pixels, part)
     if lake.exists(key):
         return 0
-    fresh = of_part(_unmeasured(settings, lake, catalogs.read(lake, catalog_key))[1], part)
+    fresh = of_part(_unmeasured(settings, lake, catalogs.read(lake, catalog_key)), part)
     lake.put_table(key, _table(list(measure_all(lake, fresh, settings))))
     return len(fresh)
 
@@ -54,11 +54,12 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
     Only images without a measurement are fetched and decoded, here or in parts before.
     """
     key = derived_key("inspect", VERSION, catalog_key, [settings.max_pixels])
-    if lake.exists(key):
+    catalog = catalogs.read(lake, catalog_key)
+    fresh = _unmeasured(settings, lake, catalog)
+    if lake.exists(key) and not fresh:
         done = lake.get_table(key, columns=["truncated"])
         return key, {"images": len(done), "decoded": 0, "truncated": int(done["truncated"].sum())}
-    catalog = catalogs.read(lake, catalog_key)
-    known, fresh = _unmeasured(settings, lake, catalog)
+    known = _valid(settings, read_measurements(lake))
     if fresh:
         in_parts = _valid(settings, _joined([lake.get_table(key) for key in lake.keys(f"{PARTS}/")]))
         left = sorted(set(fresh) - set(in_parts["sha256"]))
@@ -89,10 +90,10 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(full, ignore_index=True) if full else _table([])
 
 
-def _unmeasured(settings: Settings, lake: Lake, catalog: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """What was measured before, and the catalog's images that were not."""
-    known = _valid(settings, read_measurements(lake))
-    return known, sorted(set(catalog["sha256"]) - set(known["sha256"]))
+def _unmeasured(settings: Settings, lake: Lake, catalog: pd.DataFrame) -> list[str]:
+    """The catalog's images that have no measurement, or one under another limit."""
+    known = _valid(settings, read_measurements(lake, ["sha256", "problem", "width", "height"]))
+    return sorted(set(catalog["sha256"]) - set(known["sha256"]))
 
 
 def _valid(settings: Settings, known: pd.DataFrame) -> pd.DataFrame:

@@ -64,7 +64,7 @@ def measure(sha256: str, data: bytes, max_pixels: int) -> Measurement:
         height=height,
         mode=image.mode,
         truncated=image.truncated,
-        decoded_fraction=image.decoded_rows / height if image.truncated else 1.0,
+        decoded_fraction=1.0 - float(image.missing.mean()),
         colour=image.colour,
         **vars(examine(image.grey)),
         dhash=f"{hash_thumbnails(small[None])[0]:016x}",

@@ -71,7 +71,7 @@ def before_and_after(
     for number, item in enumerate(validation.repairs[:most]):
         found = decode(lake.get_image(item["sha256"]), max_pixels)
         marked = np.stack([found.pixels] * 3, axis=-1)
-        marked[found.decoded_rows :] = MISSING
+        marked[found.missing] = MISSING
         before = np.stack([letterbox(np.ascontiguousarray(marked[..., band]), SIDE) for band in range(3)], axis=-1)
         after = scaled(lake, item["repaired"], max_pixels)
         pair = (("before", before), ("after", after))
