@@ -52,11 +52,12 @@ class RawLabel:
 class Label:
     """What a raw label means. `body_part` and `fractured` are None where it does not say exactly one.
 
-    `unknown` names the words that the map does not hold; they are a finding, never a guess.
+    `parts` are all that it names; `unknown` are the words that the map does not hold: a finding, never a guess.
     """
 
     body_part: str | None
     fractured: bool | None
+    parts: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 
 
@@ -87,8 +88,9 @@ class LabelMap(BaseModel):
         state = self._find(self.states, label.fracture) if label.fracture else None
         if label.fracture and state is None:
             unknown.append(label.fracture)
-        body_part = parts.pop() if len(parts) == 1 and not ambiguous and not unknown else None
-        return Label(body_part, None if state is None else state == "fractured", tuple(unknown))
+        body_part = min(parts) if len(parts) == 1 and not ambiguous and not unknown else None
+        fractured = None if state is None else state == "fractured"
+        return Label(body_part, fractured, tuple(sorted(parts)), tuple(unknown))
 
     def problems(self) -> list[str]:
         """What is wrong with the map, one sentence each: missing classes, gaps, codes or aliases claimed twice."""

@@ -9,7 +9,7 @@ from osteon.errors import CatalogError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 
-VERSION = 2
+VERSION = 3
 PUBLICATION = ("source", "path", "licence", "attribution", "raw_label", "raw_split")
 FIRST = ("bytes", "source", "source_version", "path", "licence", "attribution", "raw_label")
 
@@ -23,7 +23,8 @@ def catalogue(lake: Lake, labels: LabelMap, manifest_keys: list[str]) -> tuple[s
     """Make the catalog. Returns its key and counts (`images` = distinct, `duplicates` = further exact copies).
 
     An image belongs to the first source (in the order given) and path that publish it. Its label is set only where
-    all its publications agree; otherwise `body_part` and `fractured` stay empty.
+    all publications agree that say something; otherwise `body_part` and `fractured` stay empty. To name several parts,
+    or one that the label map does not hold, is to disagree; to name none is to say nothing.
     """
     key = derived_key("catalogue", VERSION, manifest_keys, labels.model_dump())
     if lake.exists(key):
@@ -38,8 +39,9 @@ def catalogue(lake: Lake, labels: LabelMap, manifest_keys: list[str]) -> tuple[s
         copies.setdefault(file["sha256"], []).append(file)
     rows = []
     for digest, published in copies.items():
-        parts = {meanings[file["raw_label"]].body_part for file in published}
-        states = {meanings[file["raw_label"]].fractured for file in published}
+        said = [meanings[file["raw_label"]] for file in published]
+        parts = {label.body_part for label in said if label.parts or label.unknown}
+        states = {label.fractured for label in said if label.fractured is not None}
         rows.append(
             {
                 "sha256": digest,

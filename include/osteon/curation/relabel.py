@@ -14,7 +14,7 @@ from osteon import catalog as catalogs
 from osteon.curation.conflicts import conflicts
 from osteon.curation.review import HUMAN
 from osteon.errors import ConfigurationError
-from osteon.labels import LabelMap, RawLabel
+from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 
 VERSION = 1
@@ -115,13 +115,7 @@ def ambiguous(catalog: pd.DataFrame, labels: LabelMap) -> pd.Series:
 
 def candidates(raw_labels: list[str | None], labels: LabelMap) -> set[str]:
     """The parts that an ambiguous image's labels name; empty where they leave it open."""
-    named: set[str] = set()
-    for raw in raw_labels:
-        for word in RawLabel.parse(raw).parts:
-            part = labels.resolve(word).body_part
-            if part is not None:
-                named.add(part)
-    return named
+    return {part for raw in raw_labels for part in labels.resolve(raw).parts}
 
 
 def judge_images(images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules, labels: LabelMap) -> pd.DataFrame:
