@@ -13,8 +13,9 @@ import pandas as pd
 from osteon.lake import Lake, image_key
 from osteon.progress import parallel
 from osteon.settings import Settings
-from osteon.sources.base import PublishedFile, Source, is_image_name
+from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, Source
 
+VERSION = 2
 MANIFEST_COLUMNS = {
     "source": "string",
     "source_version": "string",
@@ -93,7 +94,7 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
     A version that has its manifest is not pulled. Raises `SourceError`; the lake then has no new manifest.
     """
     config, version = source.config, source.latest_version()
-    key = f"manifests/{config.name}/{version}.parquet"
+    key = f"manifests/v{VERSION}/{config.name}/{version}.parquet"
     if lake.exists(key):
         return key, _counts(lake.get_table(key), uploaded=0)
 
@@ -113,7 +114,7 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
             "licence": config.licence,
             "attribution": config.attribution,
             "path": file.path,
-            "claims_image": is_image_name(file.path),
+            "claims_image": file.reason not in (COMPANION, OUTSIDE),
             "sha256": digest,
             "bytes": None if file.data is None else len(file.data),
             "raw_label": file.raw_label,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import random
 import re
 import threading
@@ -10,13 +11,16 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from osteon.errors import ConfigurationError, SourceError
+from osteon.ingest import ingest
+from osteon.lake import Lake
 from osteon.settings import ROOT, Settings, load_settings
 from osteon.sources.archive import ArchiveConfig, ArchiveSource
-from osteon.sources.base import COMPANION, PublishedFile
+from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile
 from osteon.sources.config import open_source, read_sources_file
 from tests.pictures import encode, radiograph
 
@@ -68,6 +72,29 @@ def test_labels_come_from_columns_and_every_file_is_accounted_for(make, limits: 
     assert files["train/a.jpg"] == PublishedFile("train/a.jpg", IMAGE, "hand|fractured", "train")
     assert files["b.jpg"].raw_label == "hand+leg|non-fractured"
     assert files["labels.csv"].reason == COMPANION
+
+
+def test_what_the_sources_pattern_leaves_out_is_none_of_its_images(make, lake: Lake, limits: Settings) -> None:
+    place = make({"images/a.png": IMAGE, "images/b.png": IMAGE + b"x", "masks/a.png": IMAGE, "read.me": b"text"})
+    key, counts = ingest(limits, lake, source(place, limits, images="images/*"))
+    assert counts == {"files": 2, "uploaded": 2, "refused": 0}
+    reasons = lake.get_table(key).set_index("path")["reason"].dropna().to_dict()
+    assert reasons == {"masks/a.png": OUTSIDE, "read.me": COMPANION}
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_and_no_smaller_source(
+    tmp_path: Path, limits: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, scan = make_folder(tmp_path / "archive", {"hand/a.jpg": IMAGE, "knee/b.jpg": IMAGE}), os.scandir
+
+    def refuse(path: str) -> Any:
+        if Path(path).name == "knee":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(SourceError, match="knee cannot be read"):
+        read(source(place, limits, {"part": {"folder": 0}}))
 
 
 def test_labels_come_from_folders(make, limits: Settings) -> None:

@@ -64,10 +64,11 @@ def test_coco_boxes_name_what_is_in_an_image() -> None:
 
 def test_muras_positive_is_not_taken_for_fractured() -> None:
     (mura,) = [entry for entry in read_sources_file(ROOT / "config" / "sources.yaml").sources if entry.name == "mura"]
-    paths = [f"MURA-v1.1/valid/XR_HAND/patient1/study1_{word}/image1.png" for word in ("positive", "negative")]
-    found = labels(mura.labels, {}, paths)
-    meanings = [load_labels(load_settings().labels_file).resolve(label) for label in found]
-    assert [(meaning.body_part, meaning.fractured) for meaning in meanings] == [("hand", None), ("hand", False)]
+    for root in ("MURA-v1.1/", ""):  # the zip, and the unpacked folder
+        paths = [f"{root}valid/XR_HAND/patient1/study1_{word}/image1.png" for word in ("positive", "negative")]
+        found = labels(mura.labels, {}, paths)
+        meanings = [load_labels(load_settings().labels_file).resolve(label) for label in found]
+        assert [(meaning.body_part, meaning.fractured) for meaning in meanings] == [("hand", None), ("hand", False)]
 
 
 @pytest.mark.parametrize("pattern", ["study", "(", ""])

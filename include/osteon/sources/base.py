@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 
-COMPANION = "not an image by its name"
-"""The reason given to files that accompany images: label tables, read-mes."""
+COMPANION, OUTSIDE = "not an image by its name", "not among the source's `images`"
+"""The reasons given to files that accompany images: label tables, read-mes; masks."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PublishedFile:
     raw_split: str | None = None
     """`train`, `valid` or `test` where the publisher's folders say so. Kept, never trusted."""
     reason: str | None = None
-    """Why the file is left out: `COMPANION` for files that are no images by name, otherwise what is wrong with it."""
+    """Why the file is left out: `COMPANION` or `OUTSIDE` for a file that is no image of it, else what is wrong."""
 
 
 class Source(Protocol):

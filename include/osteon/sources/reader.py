@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from osteon.errors import SourceError
 from osteon.progress import Counted
 from osteon.settings import Settings
-from osteon.sources.base import COMPANION, PublishedFile, SourceConfig, is_image_name
+from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, SourceConfig, is_image_name
 from osteon.sources.rules import LabelRules
 
 SPLIT_FOLDERS = {
@@ -85,7 +85,7 @@ class Reader:
             with archive:
                 for info in members:
                     if not self._is_image(info.filename):
-                        yield PublishedFile(info.filename, reason=COMPANION)
+                        yield self._companion_file(info.filename)
                         continue
                     data, reason = self._unpack(archive, info)
                     yield self._published(info.filename, labels[info.filename], data, reason)
@@ -160,7 +160,7 @@ class Reader:
         def files() -> Iterator[PublishedFile]:
             for path, file in paths.items():
                 if not self._is_image(path):
-                    yield PublishedFile(path, reason=COMPANION)
+                    yield self._companion_file(path)
                     continue
                 data, reason = None, None
                 if file.stat().st_size > self.settings.max_file_bytes:
@@ -175,8 +175,11 @@ class Reader:
         return Counted(files(), len(paths))
 
     def _folder_paths(self, root: Path) -> list[tuple[str, Path]]:
+        def unread(error: OSError) -> None:
+            raise SourceError(f"source {self.name}: {error.filename} cannot be read ({error.strerror}): let it be read")
+
         files = []
-        for parent, folders, names in os.walk(root, followlinks=False):
+        for parent, folders, names in os.walk(root, onerror=unread, followlinks=False):
             for name in [*names, *(folder for folder in folders if (Path(parent) / folder).is_symlink())]:
                 file = Path(parent) / name
                 if file.is_symlink() and not file.resolve().is_relative_to(root):
@@ -189,6 +192,9 @@ class Reader:
 
     def _is_image(self, path: str) -> bool:
         return is_image_name(path) and fnmatchcase(path, self.config.images)
+
+    def _companion_file(self, path: str) -> PublishedFile:
+        return PublishedFile(path, reason=OUTSIDE if is_image_name(path) else COMPANION)
 
     def _check_listing(self, paths: list[str]) -> None:
         for path in paths:
