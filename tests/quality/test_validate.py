@@ -101,6 +101,12 @@ def test_too_few_images_and_missing_rare_and_unbalanced_classes_are_told(found) 
     assert "hip/fractured" in by_name["class_balance"].message
     few = {finding.check: finding for finding in found(rows[:50]).findings}
     assert few["enough_images"].severity == "critical"
+    bad = {"quarantined": True, "reason": "blank: it shows nothing"}
+    broken = [row | bad if i >= 90 else row for i, row in enumerate(good()[:110])]
+    told = {finding.check: finding for finding in found(broken, enough_images={"minimum": 95}).findings}[
+        "enough_images"
+    ]
+    assert "There are 90, 95 are needed" in told.message, "what is kept out is not counted"
 
 
 def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:

@@ -29,7 +29,7 @@ from osteon.quality.tables import (
 )
 from osteon.settings import Settings
 
-VERSION = 5
+VERSION = 6
 MOST_OFFENDERS = 500
 """Offenders that a finding lists; its `count` is always complete."""
 MOST_REPAIRS = 12
@@ -100,9 +100,10 @@ def validate(
         return read_validation(lake, key)
     catalog, manifests = catalogs.read(lake, catalog_key), read_manifests(lake, manifest_keys)
     measured = read_measurements(lake).set_index("sha256")
-    classes = class_table(catalog, labels)
+    classes, images = class_table(catalog, labels), image_table(catalog, manifests, labels, measured)
     tables = {
-        "images": image_table(catalog, manifests, labels, measured),
+        "images": images,
+        "usable": images.loc[images["unusable"].isna(), ["source", "path"]],
         "classes": classes,
         "shift": shift_table(learnt, classes),
         "label_map": label_map_table(labels),
