@@ -11,6 +11,28 @@ from typing import Any
 
 from osteon.lake import Lake
 
+ORDER = (
+    "sources",
+    "ingest",
+    "catalogue",
+    "inspect",
+    "repair",
+    "group",
+    "review",
+    "validate",
+    "gate",
+    "base_models",
+    "relabel",
+    "register_base",
+    "answers",
+    "split",
+    "compare",
+    "register",
+)
+"""Of what is recorded: what a stage works on, stages before it gave."""
+OUTPUTS = ("manifest", "catalog", "validation", "snapshot", "comparison")
+"""Under which names."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -24,8 +46,11 @@ class Run:
         return f"runs/{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.run_id)}"
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[dict[str, Any]]:
-        """Collect a stage's numbers; they are written with its `seconds` when it ends well, or names its `problem`."""
+    def stage(self, name: str, *inputs: str) -> Iterator[dict[str, Any]]:
+        """Collect a stage's numbers; they are written with its `seconds` when it ends well, or names its `problem`.
+
+        `inputs` are what it works on, of what stages before it gave.
+        """
         numbers: dict[str, Any] = {}
         start = time.monotonic()
         ended_well = False
@@ -35,20 +60,34 @@ class Run:
         finally:
             if ended_well or "problem" in numbers:
                 numbers["seconds"] = round(time.monotonic() - start, 3)
-                self.lake.put_json(f"{self.prefix}/stages/{name}.json", numbers)
+                self.lake.put_json(f"{self.prefix}/stages/{name}.json", {"inputs": inputs, **numbers})
 
     def sources(self) -> dict[str, dict[str, Any]]:
-        """What ingest left of each source: its `manifest` and that of the run `before`, its `problem`, counts.
-
-        Only sources that the run was last asked for: one that was taken out before it was run again is not among them.
-        """
-        stages = self.stages()
-        names = stages.get("sources", {}).get("names", [])
-        return {name: stages[f"ingest.{name}"] for name in names if f"ingest.{name}" in stages}
+        """What ingest left of each source: its `manifest` and that of the run `before`, its `problem`, counts."""
+        return {
+            name.removeprefix("ingest."): found for name, found in self.stages().items() if name.startswith("ingest.")
+        }
 
     def stages(self) -> dict[str, dict[str, Any]]:
-        """The numbers of every stage that ended well or named its problem, by the stage's name."""
+        """The numbers of every stage that ended well or named its problem, by the stage's name, in their order.
+
+        Where a run was done again with another outcome, what it did before is left out: sources that were taken out,
+        and stages that worked on what this run has no longer.
+        """
         prefix = f"{self.prefix}/stages/"
-        return {
-            key.removeprefix(prefix).removesuffix(".json"): self.lake.get_json(key) for key in self.lake.keys(prefix)
-        }
+        names = [key.removeprefix(prefix).removesuffix(".json") for key in self.lake.keys(prefix)]
+        left = {name: self.lake.get_json(f"{prefix}{name}.json") for name in names}
+        asked = left.get("sources", {}).get("names")
+        found: dict[str, dict[str, Any]] = {}
+        given: set[str] = set()
+        for name in sorted(left, key=lambda name: ORDER.index(name.split(".")[0])):
+            stage, _, source = name.partition(".")
+            inputs = set(left[name].get("inputs", ()))
+            if stage == "ingest":
+                fits = asked is None or source in asked
+            else:
+                fits = not given or (inputs == given if stage == "catalogue" else inputs <= given)
+            if fits:
+                found[name] = left[name]
+                given |= {found[name][output] for output in OUTPUTS if output in found[name]}
+        return found
