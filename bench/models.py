@@ -95,7 +95,7 @@ def contenders(first: training.Course) -> dict[str, Callable[[training.Course], 
         "without the LSTM": network("cnn_bilstm", lstm_layers=0),
         "cnn_searched": network("cnn_searched"),
         "cnn_plain": lambda course: training.learn_design(course, course.learn, space.PLAIN),
-        "forest": lambda course: training.learn_forest(course, course.learn),
+        "forest": lambda course: training.learn_forest(course, course.certain(course.learn)),
         "old model": old_model,
     }
 

@@ -150,6 +150,7 @@ def test_registering_serving_and_promoting(
     told = report(registry, lake, "trained", tmp_path)
     assert f"Version 2 of {registry.model_name} is <b>champion</b>: better with confidence" in told
     assert lake.get_json(champion_key(registry.model_name))["images_by_class"] == {"spine/fractured": 60}
+    assert "this is try" not in told, "the first champion was compared with nobody"
     mlflow.set_tracking_uri(registry.mlflow_url)
     client = mlflow.MlflowClient()
     assert client.get_model_version_by_alias(registry.model_name, PREVIOUS).version in (1, "1")

@@ -127,8 +127,8 @@ def ingest(sources: Sources = None, run: Run = "command-line") -> None:
     for name in pipeline.source_names(path):
         try:
             typer.echo(pipeline.ingest(path, name))
-        except SourceError as error:
-            failed.append(str(error))
+        except Exception as error:  # whatever a publisher's data or client makes happen
+            failed.append(str(error) if isinstance(error, OsteonError) else f"source {name}: {error!r}")
     if failed:
         raise SourceError("\n".join(failed))
 
@@ -204,6 +204,18 @@ def validate(catalog: Catalog, manifests: Manifests, sources: Sources = None, ru
 
 
 @app.command()
+def relabel(
+    catalog: Catalog,
+    trainings: Annotated[list[str] | None, typer.Option("--training", help="key of a base model; repeat it")] = None,
+    sources: Sources = None,
+    run: Run = "command-line",
+) -> None:
+    """Give ambiguous images a body part where base models and rules say so; prints the catalog's key."""
+    path = str(sources or load_settings().sources_file)
+    _stage(run, "relabel", catalog, trainings or [], path, lambda *_: "the command line sends no mail")
+
+
+@app.command()
 def split(catalog: Catalog, seed: Seed = 0, run: Run = "command-line") -> None:
     """Place leakage groups into train, val and test; prints the snapshot's key."""
     _stage(run, "split", catalog, seed)
@@ -212,7 +224,7 @@ def split(catalog: Catalog, seed: Seed = 0, run: Run = "command-line") -> None:
 @app.command()
 def train(
     model: Annotated[str, typer.Option()],
-    snapshot: Annotated[str, typer.Option(help="key of the split catalog")],
+    snapshot: Annotated[str, typer.Option(help="key of the split catalog; for a base model of the reviewed one")],
     out: Annotated[str, typer.Option(help="where in the lake the model and its result go")],
     budget: Annotated[str, typer.Option(help="smoke, standard or full")] = "smoke",
     seed: Seed = 0,

@@ -99,7 +99,7 @@ class Pipeline:
     def catalogue(self, manifests: list[str]) -> str:
         from osteon.curation.catalogue import catalogue
 
-        with self.run.stage("catalogue") as numbers:
+        with self.run.stage("catalogue", *manifests) as numbers:
             key, counts = catalogue(self.lake, self.labels, manifests)
             numbers |= {**counts, "catalog": key}
         return key
@@ -118,7 +118,7 @@ class Pipeline:
     def inspect(self, catalog: str) -> str:
         from osteon.images.inspect import inspect
 
-        with self.run.stage("inspect") as numbers:
+        with self.run.stage("inspect", catalog) as numbers:
             key, counts = inspect(self.settings, self.lake, catalog)
             numbers |= {**counts, "catalog": key}
         return key
@@ -126,7 +126,7 @@ class Pipeline:
     def repair(self, catalog: str) -> str:
         from osteon.curation.repair import repair
 
-        with self.run.stage("repair") as numbers:
+        with self.run.stage("repair", catalog) as numbers:
             key, counts = repair(self.settings, self.lake, catalog)
             numbers |= {**counts, "catalog": key}
         return key
@@ -134,7 +134,7 @@ class Pipeline:
     def group(self, catalog: str) -> str:
         from osteon.curation.groups import group
 
-        with self.run.stage("group") as numbers:
+        with self.run.stage("group", catalog) as numbers:
             key, counts = group(self.lake, catalog)
             numbers |= {**counts, "catalog": key}
         return key
@@ -143,7 +143,7 @@ class Pipeline:
         """Apply what curators decided."""
         from osteon.curation.review import review
 
-        with self.run.stage("review") as numbers:
+        with self.run.stage("review", catalog) as numbers:
             key, counts = review(self.lake, self.labels, catalog)
             numbers |= {**counts, "catalog": key}
         return key
@@ -153,7 +153,7 @@ class Pipeline:
         from osteon.quality.validate import validate
         from osteon.registry import champion_key
 
-        with self.run.stage("validate") as numbers:
+        with self.run.stage("validate", catalog) as numbers:
             champion = champion_key(self.model_name(sources_file))
             none: dict[str, Any] = {"catalog": catalog}
             learnt = self.lake.get_json(champion) if self.lake.exists(champion) else none
@@ -184,7 +184,7 @@ class Pipeline:
         before = self._before(place, "told")
         earlier = None if before is None else {check: Told(**values) for check, values in before.items()}
         alert = Alert(found, earlier, {}, None)
-        with self.run.stage("gate") as numbers:
+        with self.run.stage("gate", validation) as numbers:
             numbers["mail"] = "nothing new to tell"
             wanted = {"news": alert.news, "findings": alert.news or bool(alert.findings), "always": True}[
                 self.settings.mail_when
@@ -208,7 +208,7 @@ class Pipeline:
         from osteon.curation.relabel import ambiguous
         from osteon.training.base import lacking
 
-        with self.run.stage("base_models") as numbers:
+        with self.run.stage("base_models", catalog) as numbers:
             rules = self._rules()
             images = catalogs.read(self.lake, catalog)
             count = int(ambiguous(images, self.labels).sum())
@@ -237,7 +237,7 @@ class Pipeline:
         """
         from osteon.curation.relabel import changes, relabel, verdicts_key
 
-        with self.run.stage("relabel") as numbers:
+        with self.run.stage("relabel", catalog) as numbers:
             results = [self.lake.get_json(f"{training}/result.json") for training in trainings]
             by_answer = {result["answer"]: result for result in results}
             key, decisions = relabel(
@@ -279,7 +279,7 @@ class Pipeline:
         from osteon import catalog as catalogs
         from osteon.curation.review import record, review
 
-        with self.run.stage("answers") as numbers:
+        with self.run.stage("answers", catalog) as numbers:
             numbers["new"] = record(self.lake, self.labels, catalogs.read(self.lake, catalog), answers)
             numbers["asked"] = len(answers)
             key, counts = review(self.lake, self.labels, catalog)
@@ -300,11 +300,9 @@ class Pipeline:
         return load_rules(self.settings.relabel_file, self.labels)
 
     def _teaching(self, catalog: pd.DataFrame, model: str, seed: int) -> pd.DataFrame:
-        from osteon.curation.split import assignments
         from osteon.training.base import teaching_images
 
-        rule = self._rules().base_models[model]
-        return teaching_images(catalog, rule, self.labels, assignments(self.lake), self.settings, seed)
+        return teaching_images(catalog, self._rules().base_models[model], self.labels, self.lake, self.settings, seed)
 
     def _chances(self, results: dict[str, dict[str, Any]], images: pd.DataFrame) -> pd.DataFrame:
         """Calibrated probability of each answer, by image."""
@@ -323,7 +321,7 @@ class Pipeline:
     def split(self, catalog: str, seed: int) -> str:
         from osteon.curation.split import split
 
-        with self.run.stage("split") as numbers:
+        with self.run.stage("split", catalog) as numbers:
             key, counts = split(self.settings, self.lake, self.labels, catalog, seed)
             numbers |= {**counts, "catalog": key}
         return key
@@ -377,11 +375,16 @@ class Pipeline:
         images, rules = catalogs.read(self.lake, catalog), self._rules()
         if model in rules.base_models:
             images = self._teaching(images, model, seed)
-            return base.training_key(images, model, rules.base_models[model], budget, seed, salt)
-        snapshot = catalogs.snapshot_id(images, self.labels)
-        inputs = [snapshot, asdict(BUDGETS[budget]), seed, self.settings.unknown_fracture, salt]
+            rounds = self.settings.bootstrap_rounds
+            return base.training_key(images, model, rules.base_models[model], budget, seed, rounds, salt)
+        snapshot, settings = catalogs.snapshot_id(images, self.labels), self.settings
+        sources = images.loc[images["split"].notna(), ["sha256", "source"]].to_csv(
+            index=False
+        )  # there are figures of each
+        inputs = [snapshot, sources, asdict(BUDGETS[budget]), seed, salt]
+        inputs += [settings.unknown_fracture, settings.bootstrap_rounds]
         if model != MAIN:
-            inputs += [self.settings.rival_share, self.settings.rival_least]
+            inputs += [settings.rival_share, settings.rival_least]
         if model in ABLATIONS:
             inputs.append(winner)
         return derived_key(f"models/{model}", VERSION, *inputs, suffix="")
@@ -390,7 +393,10 @@ class Pipeline:
         """Compare the main model with what else was trained on the snapshot; returns the comparison's key."""
         from osteon.training.compare import compare
 
-        with self.run.stage("compare") as numbers:
+        snapshots = {self.lake.get_json(f"{training}/result.json")["snapshot"] for training in trainings}
+        if len(snapshots) > 1:
+            raise ConfigurationError(f"{', '.join(trainings)} are of several snapshots: compare those of one")
+        with self.run.stage("compare", *snapshots) as numbers:
             numbers["comparison"] = compare(self.lake, trainings, self.settings.bootstrap_rounds)
         return str(numbers["comparison"])
 
@@ -433,7 +439,7 @@ class Pipeline:
         from osteon.registry import PROMOTE, Approval, register
         from osteon.reports.evaluation import evaluation_picture, figure_lines
 
-        with self.run.stage("register") as numbers:
+        with self.run.stage("register", comparison) as numbers:
             name, rows = self.model_name(sources_file), self._compared(training, comparison)
             catalog = self.run.stages().get("review", {}).get("catalog", "")
             said = (Approval(one["answer"] == PROMOTE, one["by"], one["about"]) for one in answers or [])

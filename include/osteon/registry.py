@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import os
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from osteon import catalog as catalogs
+from osteon.curation.groups import every_group
 from osteon.errors import ConfigurationError, OtherTransformError, TryAgainError
 from osteon.features import load_features
 from osteon.labels import load_labels
@@ -128,8 +130,8 @@ def register(
         decision = _decide(settings, lake, out, name, champion, rows)
         refusal = _refusal(champion, approval)
         if decision.promoted and refusal:
-            decision = Decision(False, f"{refusal}; the gate had said: {decision.reason}")
-        tag(version, reason=decision.reason)
+            decision = replace(decision, promoted=False, reason=f"{refusal}; the gate had said: {decision.reason}")
+        tag(version, reason=decision.reason, test=decision.test)
         if _number(_by_alias(client, name, CHAMPION)) != _number(champion):
             raise TryAgainError(f"{name} got another champion meanwhile: compare with that one")
         if decision.promoted and champion is not None:
@@ -237,7 +239,8 @@ def _by_alias(client: Any, name: str, alias: str) -> Any:
 def _champion_record(lake: Lake, version: str, out: str, catalog: str) -> dict[str, Any]:
     """What the lake tells of a champion under `champion_key`."""
     result = lake.get_json(f"{out}/result.json")
-    learnt = {key: result[key] for key in ("snapshot", "images_by_class")}
+    by_class = result.get("published_by_class", result["images_by_class"])  # early champions have no other
+    learnt = {"snapshot": result["snapshot"], "images_by_class": by_class}
     return {"version": version, "training": out, "catalog": catalog, **learnt}
 
 
@@ -269,7 +272,8 @@ def _decide(settings: Settings, lake: Lake, out: str, name: str, champion: Any, 
         )
     champions = champion.tags["osteon.training"]
     results = (result, lake.get_json(f"{champions}/result.json"))
-    test = comparable(*(catalogs.read(lake, told["snapshot_key"]) for told in results))
+    now, then = (catalogs.read(lake, told["snapshot_key"]) for told in results)
+    test = comparable(now, then, every_group(lake))
     if test.empty:
         return Decision(False, "the champion learnt from every test image, or a copy: there is nothing to compare on")
 
@@ -286,9 +290,11 @@ def _decide(settings: Settings, lake: Lake, out: str, name: str, champion: Any, 
             f"the champion, version {champion.version}, cannot be compared, for {error}. "
             "Take its alias away to let another be champion",
         )
-    same_test = f"name='{name}' and tag.`osteon.snapshot` = '{result['snapshot']}'"
+    digest = hashlib.sha256("".join(test["sha256"]).encode()).hexdigest()[:16]
+    same_test = f"name='{name}' and tag.`osteon.test` = '{digest}'"
     tried = [one.tags.get("osteon.training") for one in _client(settings).search_model_versions(same_test)]
-    return judge(scored(out), theirs, settings.bootstrap_rounds, tries=1 + sum(other != out for other in tried))
+    decision = judge(scored(out), theirs, settings.bootstrap_rounds, tries=1 + sum(other != out for other in tried))
+    return replace(decision, test=digest)
 
 
 def _log(

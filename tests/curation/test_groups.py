@@ -5,7 +5,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from osteon.curation.groups import compare, leakage_groups, original_stem, polar_spectra, rotated_correlations
+from osteon.curation.groups import (
+    compare,
+    leakage_groups,
+    named_copies,
+    original_stem,
+    polar_spectra,
+    rotated_correlations,
+)
 from osteon.images.measure import measure, thumbnail
 from tests.pictures import encode, radiograph
 
@@ -23,7 +30,8 @@ NOTHING = pd.DataFrame(columns=["sha256", "same"])
 
 
 def groups_of(images: pd.DataFrame) -> pd.Series:
-    return leakage_groups(images, compare(NOTHING, images["sha256"], images.set_index("sha256")["thumb"]))
+    compared = compare(NOTHING, images["sha256"], images.set_index("sha256")["thumb"])
+    return images["sha256"].map(leakage_groups(pd.concat([compared, named_copies(images)])))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +127,7 @@ def test_images_that_come_in_any_order_and_through_any_catalog_get_the_groups_of
         compared = NOTHING
         for week in np.array_split(order, 3):  # what another catalog brought is compared with this one's, too
             compared = compare(compared, images["sha256"].iloc[week], thumbs)
-        assert leakage_groups(images, compared).equals(expected)
+        assert images["sha256"].map(leakage_groups(compared)).equals(expected)
         assert compare(compared, images["sha256"], thumbs).equals(compared)
 
 
@@ -130,4 +138,10 @@ def test_an_image_whose_measurement_is_gone_is_compared_anew_when_it_returns() -
     compared = compare(NOTHING, images["sha256"], thumbs)
     without = compare(compared, images["sha256"].iloc[:1], thumbs.iloc[:1])
     assert set(without["sha256"]) == {"000"}
-    assert leakage_groups(images, compare(without, images["sha256"], thumbs)).nunique() == 1
+    assert leakage_groups(compare(without, images["sha256"], thumbs)).nunique() == 1
+
+
+def test_what_no_catalog_holds_any_more_still_joins_its_copies() -> None:
+    """Two films that were never compared with each other, and a third, gone since, that both are copies of."""
+    compared = pd.DataFrame([("a", None), ("b", "a"), ("c", "b"), ("d", None)], columns=["sha256", "same"])
+    assert leakage_groups(compared).to_dict() == {"a": "a", "b": "a", "c": "a", "d": "d"}

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from osteon import catalog as catalogs
+from osteon.curation.groups import COMPARED
 from osteon.curation.split import place, place_images, split
 from osteon.labels import load_labels
 from osteon.lake import Lake
@@ -55,6 +56,10 @@ def test_what_only_a_base_model_labelled_is_placed_in_train() -> None:
     placed = place_images(by_model, {}, load_settings(), 0)
     assert set(placed[2:20]) == {"train"} and placed[0] == placed[1] and set(placed[20:]) == {"train", "val", "test"}
     assert place_images(by_model, {"04": "test"}, load_settings(), 0)[4] == "test", "what was placed stays"
+    many = pd.DataFrame({"sha256": [f"m{i}" for i in range(200)], "group": [f"m{i}" for i in range(200)]})
+    many = many.assign(source="s", body_part="hand", fractured=False, label_origin="base-model")
+    with_many = place_images(pd.concat([people, many], ignore_index=True), {}, load_settings(), 0)
+    assert with_many[:40].tolist() == splits.tolist() and set(with_many[40:]) == {"train"}
 
 
 def test_the_seed_decides_and_the_order_of_rows_does_not() -> None:
@@ -80,3 +85,25 @@ def test_another_seed_moves_nothing_that_was_placed_and_says_so(
         "0 of 10 images were placed before and stay there, whatever the seed",
         "10 of 20 images were placed before and stay there, whatever the seed",
     ]
+
+
+def test_what_is_published_anew_in_other_files_stays_in_its_split_and_the_same_key(
+    settings: Settings, lake: Lake
+) -> None:
+    """Each image of the second week is a copy of one of the first week, of which no file is left."""
+    labels = load_labels(settings.labels_file)
+    old, new = ([f"{week}{i:02d}" for i in range(40)] for week in "ab")
+    pairs = [(digest, None) for digest in old] + list(zip(new, old, strict=True))
+
+    def key_of(digests: list[str]) -> str:
+        lake.put_table(COMPARED, pd.DataFrame(pairs, columns=["sha256", "same"], dtype="string"))
+        rows = pd.DataFrame({"sha256": digests, "group": old, "source": "s", "body_part": "hand"})
+        key = catalogs.write(lake, f"group/{digests[0]}.parquet", rows.assign(published=[[]] * len(rows)))
+        return split(settings, lake, labels, key, 0)[0]
+
+    def splits(key: str) -> list[str]:
+        return catalogs.read(lake, key)["split"].tolist()
+
+    first, second = key_of(old), key_of(new)
+    assert set(splits(first)) == {"train", "val", "test"} and splits(second) == splits(first)
+    assert (key_of(old), key_of(new)) == (first, second), "nothing is placed twice"

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
-from osteon.curation.split import assignments
 from osteon.errors import TrainingError
 from osteon.images.fourier import FourierRecipe
 from osteon.labels import load_labels
@@ -84,7 +83,7 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
     line, catalog = reviewed
     monkeypatch.setitem(space.BASE_BUDGETS, "smoke", TINY)
     labels, rule = load_labels(line.settings.labels_file), line._rules().base_models["hand_base"]
-    images = teaching_images(catalogs.read(lake, catalog), rule, labels, assignments(lake), line.settings, 0)
+    images = teaching_images(catalogs.read(lake, catalog), rule, labels, lake, line.settings, 0)
     assert set(images["source"]) == {"labelled"} and images["target"].sum() == 120 and lacking(images) is None
     assert "of the answer in" in str(lacking(images[~images["target"]]))
     assert line.base_models(catalog, 0) == ["hand_base"], "there is no leg to learn from"

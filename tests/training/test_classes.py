@@ -16,8 +16,10 @@ def images(*rows: tuple[str, bool | None]) -> pd.DataFrame:
 
 def test_classes_are_those_of_the_training_images_in_the_order_of_their_codes() -> None:
     classes = ClassList.of(images(("leg", True), ("leg", False), ("hand", False), ("spine", None), ("leg", None)))
-    assert classes.names == ("hand/non-fractured", "leg/non-fractured", "leg/fractured", "spine/unknown")
-    assert classes.parts == ("hand", "leg", "spine")
+    assert classes.names == ("hand/unknown", "leg/non-fractured", "leg/fractured", "spine/unknown")
+    assert classes.parts == ("hand", "leg", "spine") and classes.silent == ("hand", "spine")
+    allowed = classes.allowed(images(("hand", False), ("hand", None)))
+    assert (allowed == [[1, 0, 0, 0]] * 2).all(), "one state alone teaches the part, and is nobody's fracture state"
 
 
 def test_one_class_is_not_enough() -> None:

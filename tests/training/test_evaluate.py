@@ -55,6 +55,27 @@ def test_knowing_the_part_only_earns_nothing_within_a_part() -> None:
     assert floor["body part"] > 0.6 and floor["file size, dimensions, mode"] == 0.5
 
 
+def test_a_part_whose_state_the_model_cannot_tell_counts_for_part_accuracy_only() -> None:
+    frame = images()
+    silent = ClassList(("hand/unknown", "leg/non-fractured", "leg/fractured"))
+    scored = Scored(frame, silent.allowed(frame).astype(float), silent)
+    legs = frame["body_part"] == "leg"
+    assert (scored.known == legs).all() and (scored.judged == legs).all()
+    found = scored.measure()
+    assert found["part_accuracy"] == found["joint_accuracy"] == found["macro_f1"] == found["fracture_auroc"] == 1
+    told = {item["slice"]: item for item in evaluate(scored, 20)["slices"]}["part hand"]
+    assert told["unknown"] == 0 and told["metrics"]["joint_accuracy"] is None, (
+        "its images' state is known, all the same"
+    )
+
+    everywhere = Scored(frame, blurred(frame, 0.8), CLASSES)
+    assert not judge(scored, everywhere, 60).promoted, "it has forgotten hands"
+    taught = judge(everywhere, scored, 60)
+    assert not taught.promoted and "not better with confidence" in taught.reason, (
+        "compared on legs, where the other is perfect"
+    )
+
+
 def test_the_floor_sees_a_shortcut_in_the_file() -> None:
     frame = images().assign(width=100, height=100, mode="L")
     frame["bytes"] = np.where(frame["fractured"], 5000, 9000)
@@ -92,11 +113,13 @@ def test_intervals_hold_the_figure_and_narrow_with_more_images() -> None:
 
 
 def test_the_gate_compares_on_what_people_labelled_and_the_champion_learnt_no_copy_of() -> None:
+    """`h` is what was published as `x` when the champion learnt from it."""
     rows = [("a", "g", "test"), ("b", "g", "test"), ("c", "c", "test"), ("d", "d", "train"), ("e", "e", "test")]
-    now = pd.DataFrame([*rows, ("f", "f", "test")], columns=["sha256", "group", "split"])
-    now["label_origin"] = ["source"] * len(rows) + ["base-model"]
-    champions = pd.DataFrame([("a", "a", "train"), ("b", "b", "test"), ("e", "e", "val")], columns=now.columns[:3])
-    assert comparable(now, champions)["sha256"].tolist() == ["c"]
+    now = pd.DataFrame([*rows, ("f", "f", "test"), ("h", "x", "test")], columns=["sha256", "group", "split"])
+    now["label_origin"] = ["source"] * len(rows) + ["base-model", "source"]
+    learnt = [("a", "a", "train"), ("b", "b", "test"), ("e", "e", "val"), ("x", "x", "train")]
+    champions = pd.DataFrame(learnt, columns=now.columns[:3])
+    assert comparable(now, champions, pd.Series({"h": "x", "x": "x"}))["sha256"].tolist() == ["c"]
 
 
 def test_the_gate_promotes_only_what_is_better_with_confidence() -> None:

@@ -17,6 +17,7 @@ from osteon.lake import Lake
 from osteon.models import forest, space
 from osteon.pipeline import Pipeline
 from osteon.training.compare import beaten_by, compare
+from osteon.training.evaluate import shortcut_floor
 from osteon.training.steadiness import CHANGES
 from osteon.training.train import Course, train
 from osteon.version import code_version
@@ -58,6 +59,25 @@ def test_what_a_base_model_labelled_teaches_and_judges_nothing(snapshot: tuple[P
     for name in ("val", "test"):
         judging = course.images.iloc[course.rows[name]]
         assert 0 < len(judging) < len(whole.rows[name]) and catalogs.labelled_by_people(judging).all()
+
+
+def test_the_floor_is_measured_on_the_images_that_the_model_is_judged_on(
+    snapshot: tuple[Pipeline, str], lake: Lake
+) -> None:
+    """Hips of one known state only: to know that would earn the floor nearly everything, and the model nothing."""
+    line, key = snapshot
+    images = catalogs.read(lake, key)
+    hips = images["body_part"] == "hip"
+    images.loc[hips, "fractured"] = pd.array([False, None] * len(images), "boolean")[: int(hips.sum())]
+    machine = images["split"].eq("train") & (images.index % 5 == 0)
+    images.loc[machine, "label_origin"] = catalogs.BASE_MODEL
+    key = catalogs.write(lake, "one-state.parquet", images)
+    result = train(line.settings, lake, key, "cnn_plain", "smoke", 0, "models/one-state")
+    judged = images["split"].eq("test") & images["fractured"].notna() & ~hips
+    expected = shortcut_floor(images[images["split"] == "train"], images[judged])
+    assert "hip/unknown" in result["classes"] and result["shortcut_floor"] == expected
+    assert sum(result["images_by_class"].values()) == result["learnt_from"]
+    assert 0 < sum(result["published_by_class"].values()) < result["learnt_from"]
 
 
 def test_rivals_learn_from_a_sample_ablations_change_the_winner_and_all_are_compared_on_the_same_images(

@@ -20,9 +20,10 @@ from osteon.images.inspect import read_measurements
 from osteon.images.measure import THUMB, coarse_thumbnails, hash_thumbnails
 from osteon.lake import Lake, derived_key
 
-VERSION = 3
+VERSION = 4
 COMPARED = f"groups/compared-v{VERSION}-{MEASURED}.parquet"
-"""All images ever compared: what `compare` gave last. An image is compared with another once in the lake's life."""
+"""All images ever compared, and their copies, as `compare` and `named_copies` gave them: two are compared once in the
+lake's life."""
 MAX_HAMMING = 8
 """Bits of 64 by which the hashes of two candidates may differ, in the best of the 8 flips and quarter turns."""
 SAME_PICTURE = 0.985
@@ -171,28 +172,44 @@ def compare(before: pd.DataFrame, digests: pd.Series, thumbs: pd.Series) -> pd.D
     return pd.concat([before, found, alone], ignore_index=True).astype("string")
 
 
-def leakage_groups(frame: pd.DataFrame, compared: pd.DataFrame) -> pd.Series:
-    """Group of each image, named by the smallest `sha256` in it.
+def named_copies(frame: pd.DataFrame) -> pd.DataFrame:
+    """Pairs (`sha256, same`) of copies rotated by any angle, which their file names say and their pixels confirm.
 
-    `frame` has `sha256, thumb, height, width` and `names`: the (source, path) pairs of all publications of an image;
-    `compared` is what `compare` gives.
+    `frame` has `sha256, thumb, height, width` and `names`: the (source, path) pairs of all publications of an image.
     """
-    count = len(frame)
-    if count == 0:
-        return pd.Series([], index=frame.index, dtype="string")
-    row_of = pd.Series(np.arange(count), index=frame["sha256"])
-    inside = compared[compared["sha256"].isin(row_of.index) & compared["same"].isin(row_of.index)]
-    edges = set(zip(row_of[inside["sha256"]], row_of[inside["same"]], strict=True))
+    edges: set[tuple[int, int]] = set()
     sizes = frame[["height", "width"]].to_numpy(float)
     for family, marked in named_families(frame["names"]):
         spectra = polar_spectra(_pixels(frame["thumb"].iloc[family]), sizes[family])
         edges |= _rotated_pairs(family, marked, spectra)
-    left, right = zip(*edges, strict=True) if edges else ((), ())
-    graph = coo_array((np.ones(len(edges), bool), (left, right)), shape=(count, count))
-    _, component = connected_components(graph, directed=False)
-    digests = frame["sha256"].reset_index(drop=True)
-    names = digests.groupby(component).min()
-    return pd.Series(names.loc[component].to_numpy(), index=frame.index, dtype="string")
+    pairs, digests = np.array(sorted(edges), dtype=np.intp).reshape(-1, 2), frame["sha256"].to_numpy(object)
+    return pd.DataFrame({"sha256": digests[pairs[:, 1]], "same": digests[pairs[:, 0]]}, dtype="string")
+
+
+def leakage_groups(compared: pd.DataFrame) -> pd.Series:
+    """Group of every image ever compared, by `sha256`; its name is the smallest in it.
+
+    An image that no catalog holds any more still joins its copies: a publisher's new version may be the old one, saved
+    anew, and must not stand on the other side of a split.
+    """
+    digests = pd.Index(compared["sha256"].unique())
+    pairs = compared[compared["same"].isin(digests)]
+    ends = digests.get_indexer(pairs["sha256"]), digests.get_indexer(pairs["same"])
+    graph = coo_array((np.ones(len(pairs), bool), ends), shape=(max(1, len(digests)),) * 2)
+    component = connected_components(graph, directed=False)[1][: len(digests)]
+    names = pd.Series(digests, index=digests, dtype="string")
+    return names.groupby(component).transform("min")
+
+
+def every_group(lake: Lake) -> pd.Series:
+    """Group of every image that the lake ever compared, by `sha256`."""
+    return leakage_groups(_compared(lake))
+
+
+def _compared(lake: Lake) -> pd.DataFrame:
+    if lake.exists(COMPARED):
+        return lake.get_table(COMPARED)
+    return pd.DataFrame(columns=["sha256", "same"], dtype="string")
 
 
 def _pixels(thumbs: pd.Series) -> NDArray[np.uint8]:
@@ -235,13 +252,14 @@ def _rotated_pairs(
 def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
     """Set `group` for every image that is not quarantined. Returns the key and counts (`groups`, `copies`).
 
-    Only images that no run compared before are compared, with all that were.
+    Only images that no run compared before are compared, with all that were. What is known of an image's copies is in
+    the key: the same catalog after the same history gives the same key.
     """
-    key = derived_key("group", VERSION, catalog_key)
+    catalog, before = catalogs.read(lake, catalog_key), _compared(lake)
+    usable = catalog[catalogs.usable(catalog)]
+    key = _key(catalog_key, usable["sha256"].map(leakage_groups(before)))
     if lake.exists(key):
         return key, _counts(lake.get_table(key, columns=["group"]))
-    catalog = catalogs.read(lake, catalog_key)
-    usable = catalog[catalogs.usable(catalog)]
     thumbs = read_measurements(lake).set_index("sha256")["thumb"].dropna()
     frame = pd.DataFrame(
         {
@@ -253,13 +271,17 @@ def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
         },
         index=usable.index,
     )
-    before = lake.get_table(COMPARED) if lake.exists(COMPARED) else pd.DataFrame(columns=["sha256", "same"])
     compared = compare(before, usable["sha256"], thumbs)
-    if len(compared) > len(before):
+    compared = pd.concat([compared, named_copies(frame)]).drop_duplicates(ignore_index=True)
+    if not compared.equals(before):
         lake.put_table(COMPARED, compared)
-    catalog["group"] = leakage_groups(frame, compared).reindex(catalog.index)
-    catalogs.write(lake, key, catalog)
+    catalog["group"] = usable["sha256"].map(leakage_groups(compared)).reindex(catalog.index)
+    key = catalogs.write(lake, _key(catalog_key, catalog.loc[usable.index, "group"]), catalog)
     return key, _counts(catalog)
+
+
+def _key(catalog_key: str, groups: pd.Series) -> str:
+    return derived_key("group", VERSION, catalog_key, groups.astype("string").fillna("").tolist())
 
 
 def _counts(catalog: pd.DataFrame) -> dict[str, int]:

@@ -9,12 +9,13 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon.curation.conflicts import conflicts
+from osteon.curation.groups import every_group
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.settings import Settings
 
 log = logging.getLogger(__name__)
-VERSION = 2
+VERSION = 3
 ASSIGNMENTS = "splits/assignments.parquet"
 STICKIEST_FIRST = ("test", "val", "train")
 """Where groups merge that stood in different splits, the whole group goes to the first of these."""
@@ -74,7 +75,8 @@ def split(
     after the same history give the same key.
     """
     catalog = catalogs.read(lake, catalog_key)
-    before = assignments(lake)
+    groups = every_group(lake)
+    before = assignments(lake, groups)
     key = _key(settings, catalog_key, seed, catalog, before)
     if not lake.exists(key):
         catalog["reason"] = left_out(catalog, labels, settings.unknown_fracture == "marginal")
@@ -83,6 +85,7 @@ def split(
             raise catalogs.CatalogError("an image takes part that has no leakage group: run `group` first")
         catalog["split"] = place_images(catalog[taking_part], before, settings, seed).reindex(catalog.index)
         after = {**before, **dict(catalog.loc[taking_part, ["sha256", "split"]].itertuples(index=False))}
+        after = _with_copies(after, groups)
         key = _key(settings, catalog_key, seed, catalog, after)
         catalogs.write(lake, key, catalog)
         if after != before:
@@ -104,35 +107,45 @@ def split(
 def place_images(images: pd.DataFrame, before: dict[str, str], settings: Settings, seed: int) -> pd.Series:
     """Split of each image (`source, body_part, fractured, group, sha256, label_origin`).
 
-    Groups of images `before` keep theirs; new ones that base models alone have labelled go to `train`.
+    Groups of images `before` keep theirs; new ones that base models alone have labelled go to `train`, and do not count
+    towards its share: what people labelled is split as if there were no others.
     """
     shares = {
         "train": settings.train_share,
         "val": settings.val_share,
         "test": 1 - settings.train_share - settings.val_share,
     }
-    stratum = (
-        images["source"] + "|" + images["body_part"] + "|" + images["fractured"].astype("string").fillna("unknown")
-    )
+    judging = images[catalogs.labelled_by_people(images)]
+    state = judging["fractured"].astype("string").fillna("unknown")
+    stratum = judging["source"] + "|" + judging["body_part"] + "|" + state
     rarity = stratum.map(stratum.value_counts())
-    rarest = images.assign(stratum=stratum, rarity=rarity).sort_values(["rarity", "stratum"])
+    rarest = judging.assign(stratum=stratum, rarity=rarity).sort_values(["rarity", "stratum"])
     groups = rarest.groupby("group", sort=True).agg(stratum=("stratum", "first"), size=("sha256", "size")).reset_index()
     placed: dict[str, str] = {}
     for digest, group in zip(images["sha256"], images["group"], strict=True):
         if digest in before:
             known = {before[digest], placed.get(group, before[digest])}
             placed[group] = next(name for name in STICKIEST_FIRST if name in known)
-    judging = images.loc[catalogs.labelled_by_people(images), "group"]
-    for group in images.loc[~images["group"].isin(judging), "group"]:
+    for group in images.loc[~images["group"].isin(judging["group"]), "group"]:
         placed.setdefault(group, "train")
     return images["group"].map(place(groups, placed, shares, seed)).astype("string")
 
 
-def assignments(lake: Lake) -> dict[str, str]:
-    """Split of every image that was ever placed, by `sha256`."""
+def assignments(lake: Lake, groups: pd.Series) -> dict[str, str]:
+    """Split of every image that was ever placed, and of its copies, by `sha256`; `groups` are `every_group`."""
     if not lake.exists(ASSIGNMENTS):
         return {}
-    return dict(lake.get_table(ASSIGNMENTS)[["sha256", "split"]].itertuples(index=False, name=None))
+    placed = lake.get_table(ASSIGNMENTS)[["sha256", "split"]].itertuples(index=False, name=None)
+    return _with_copies(dict(placed), groups)
+
+
+def _with_copies(placed: dict[str, str], groups: pd.Series) -> dict[str, str]:
+    group_of = {**{digest: digest for digest in placed}, **groups.to_dict()}
+    splits: dict[str, str] = {}
+    for digest, split in placed.items():
+        known = {split, splits.get(group_of[digest], split)}
+        splits[group_of[digest]] = next(name for name in STICKIEST_FIRST if name in known)
+    return {digest: splits[group] for digest, group in group_of.items() if group in splits}
 
 
 def _key(settings: Settings, catalog_key: str, seed: int, catalog: pd.DataFrame, placed: dict[str, str]) -> str:

@@ -40,11 +40,10 @@ def fit(
 ) -> tuple[Forest, dict[str, Any]]:
     """Search and fit. Returns the forest and its parameters, the best of those tried.
 
-    Images of an unknown state whose part has two classes teach it nothing, for it knows no marginal loss. Folds hold
-    whole leakage groups. Raises `TrainingError` when fewer than two classes are left.
+    Each row of `allowed` (n, classes) admits one class. Folds hold whole leakage groups. Raises `TrainingError` for
+    fewer than two classes.
     """
-    one = allowed.sum(axis=1) == 1
-    x, y = _flat(features[one]), allowed[one].argmax(axis=1)
+    x, y = _flat(features), allowed.argmax(axis=1)
     if len(np.unique(y)) < 2:
         raise TrainingError("the forest's sample holds fewer than two classes: raise OSTEON_RIVAL_SHARE")
     search = RandomizedSearchCV(
@@ -54,7 +53,7 @@ def fit(
         cv=StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed),
         scoring="f1_macro",
         random_state=seed,
-    ).fit(x, y, groups=groups[one])
+    ).fit(x, y, groups=groups)
     return Forest(search.best_estimator_, allowed.shape[1]), dict(search.best_params_)
 
 

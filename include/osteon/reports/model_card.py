@@ -8,7 +8,7 @@ import pandas as pd
 
 from osteon.catalog import SPLITS
 from osteon.quality.alert import environment
-from osteon.training.classes import UNKNOWN
+from osteon.training.classes import ClassList
 
 
 def model_card(
@@ -22,7 +22,7 @@ def model_card(
     for (source, licence, attribution), part in used.groupby([used["source"], *terms]):
         counts = {split: int((part["split"] == split).sum()) for split in SPLITS}
         sources.append({"source": source, "licence": licence, "attribution": attribution, **counts})
-    silent = [label.split("/")[0] for label in result["classes"] if label.endswith(f"/{UNKNOWN}")]
+    silent = ClassList(tuple(result["classes"])).silent
     return environment(autoescape=False).get_template("model_card.md").render(
         name=name, r=result, recipe=recipe, sources=sources, silent=silent, rows=rows, number=number, interval=interval,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from osteon import catalog as catalogs
 from osteon.curation.conflicts import conflicts
+from osteon.curation.groups import every_group
 from osteon.curation.relabel import BaseModelRule, load_rules
 from osteon.curation.split import assignments, place_images
 from osteon.errors import TrainingError
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 def teaching_images(
-    catalog: pd.DataFrame, rule: BaseModelRule, labels: LabelMap, before: dict[str, str], settings: Settings, seed: int
+    catalog: pd.DataFrame, rule: BaseModelRule, labels: LabelMap, lake: Lake, settings: Settings, seed: int
 ) -> pd.DataFrame:
     """Images of one body part, said by a publisher or a curator. Adds `split`, and `target`: is it the answer."""
     fit_to_teach = (
@@ -52,7 +53,7 @@ def teaching_images(
         & conflicts(catalog, labels).isna()
     )
     images = catalog[fit_to_teach].copy()
-    images["split"] = place_images(images, before, settings, seed)
+    images["split"] = place_images(images, assignments(lake, every_group(lake)), settings, seed)
     images["target"] = images["body_part"].isin(rule.parts)
     return images.reset_index(drop=True)
 
@@ -68,11 +69,14 @@ def lacking(images: pd.DataFrame) -> str | None:
     return None
 
 
-def training_key(images: pd.DataFrame, model: str, rule: BaseModelRule, budget: str, seed: int, salt: str = "") -> str:
-    """Where the training goes: set by the images, what they teach, their splits, and how long is searched."""
+def training_key(
+    images: pd.DataFrame, model: str, rule: BaseModelRule, budget: str, seed: int, rounds: int, salt: str = ""
+) -> str:
+    """Where the training goes: set by the images, what they teach, their splits, how long is searched, and how often
+    resampled."""
     digest = hashlib.sha256(images[["sha256", "target", "split", "source"]].to_csv(index=False).encode()).hexdigest()
     plan = BASE_BUDGETS[budget]
-    return derived_key(f"models/{model}", VERSION, digest, rule.model_dump(), repr(plan), seed, salt, suffix="")
+    return derived_key(f"models/{model}", VERSION, digest, rule.model_dump(), repr(plan), seed, rounds, salt, suffix="")
 
 
 def train_base(
@@ -92,7 +96,7 @@ def train_base(
     labels = load_labels(settings.labels_file)
     rule = load_rules(settings.relabel_file, labels).base_models[model]
     catalog = catalogs.read(lake, catalog_key)
-    images = teaching_images(catalog, rule, labels, assignments(lake), settings, seed)
+    images = teaching_images(catalog, rule, labels, lake, settings, seed)
     if (problem := lacking(images)) is not None:
         raise TrainingError(f"{model} cannot be trained: {problem}")
     plan = BASE_BUDGETS[budget]

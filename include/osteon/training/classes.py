@@ -29,8 +29,8 @@ def class_names(images: pd.DataFrame) -> pd.Series:
 class ClassList:
     """A model's outputs, in the order of the joint classes' codes.
 
-    A part of which no training image has a known fracture state has one class, `spine/unknown`: the model cannot
-    tell, and says so.
+    A part of which the training images do not show both fracture states has one class, `spine/unknown`: the model
+    cannot tell, and says so.
     """
 
     names: tuple[str, ...]
@@ -41,8 +41,8 @@ class ClassList:
         names = []
         for part in REQUIRED_PARTS:
             states = images.loc[images["body_part"] == part, "fractured"]
-            known = [STATES[state] for state in (False, True) if (states == state).fillna(False).any()]
-            names += [f"{part}/{state}" for state in known or ([UNKNOWN] if len(states) else [])]
+            told = list(STATES.values()) if states.nunique() == len(STATES) else [UNKNOWN] if len(states) else []
+            names += [f"{part}/{state}" for state in told]
         if len(names) < 2:
             raise TrainingError(f"the training images hold {names or 'no'} class: add sources, two classes are needed")
         return cls(tuple(names))
@@ -51,6 +51,11 @@ class ClassList:
     def parts(self) -> tuple[str, ...]:
         """Distinct body parts, in order."""
         return tuple(dict.fromkeys(name.split("/")[0] for name in self.names))
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Parts whose fracture state the model cannot tell, in order."""
+        return tuple(part for part in self.parts if sum(name.startswith(f"{part}/") for name in self.names) == 1)
 
     @property
     def fractured(self) -> NDArray[np.bool_]:

@@ -40,7 +40,8 @@ class Scored:
     def __init__(self, images: pd.DataFrame, probabilities: NDArray[np.floating], classes: ClassList) -> None:
         self.images, self.probabilities, self.classes = images, probabilities, classes
         self.parts = images["body_part"].to_numpy(object)
-        self.known = images["fractured"].notna().to_numpy(bool)
+        silent = images["body_part"].isin(classes.silent)
+        self.known = (images["fractured"].notna() & ~silent).to_numpy(bool)
         self.fractured = images["fractured"].fillna(False).to_numpy(bool)
         self.truth = (images["body_part"] + "/" + images["fractured"].fillna(False).map(STATES)).to_numpy(object)
         self.guess = np.array(classes.names, object)[probabilities.argmax(axis=1)]
@@ -57,11 +58,11 @@ class Scored:
     def measure(self, rows: Rows | None = None) -> Metrics:
         """All single-number measures; None where undefined (no such images, or one state only).
 
-        Images of unknown state count for `part_accuracy` only. The fracture measures use P(fractured | the true part).
-        Pooled over parts they also tell how often each part is fractured: read them beside `shortcut_floor`.
-        `fracture_auroc_within_part` compares fractured and whole images of the same part only: the parts' AUROCs,
-        weighted by their pairs. `ece` is the expected calibration error of the joint class over 10 equal bins (Guo et
-        al., ICML 2017), `fracture_ece` that of P(fractured | the true part).
+        Images of unknown state, and of parts whose state the model cannot tell, count for `part_accuracy` only. The
+        fracture measures use P(fractured | the true part). Pooled over parts they also tell how often each part is
+        fractured: read them beside `shortcut_floor`. `fracture_auroc_within_part` compares fractured and whole images
+        of the same part only: the parts' AUROCs, weighted by their pairs. `ece` is the expected calibration error of
+        the joint class over 10 equal bins (Guo et al., ICML 2017), `fracture_ece` that of P(fractured | the true part).
         """
         rows = self.every if rows is None else rows
         known, judged = rows[self.known[rows]], rows[self.judged[rows]]
@@ -141,7 +142,7 @@ def slices(images: pd.DataFrame) -> dict[str, Rows]:
 
 def _slice(scored: Scored, name: str, rows: Rows, rounds: int) -> dict[str, Any]:
     counts = {"images": len(rows), "fractured": int(scored.fractured[rows].sum())}
-    counts["unknown"] = int((~scored.known[rows]).sum())
+    counts["unknown"] = int(scored.images["fractured"].iloc[rows].isna().sum())
     if len(rows) < SLICE:
         return {"slice": name, **counts, "metrics": None, "intervals": None}
     untold = {} if tells(scored, rows[scored.judged[rows]]) else dict.fromkeys(FRACTURE)

@@ -22,14 +22,20 @@ MORE = 5
 class Decision:
     promoted: bool
     reason: str
+    test: str = ""
+    """Digest of the test images that challenger and champion were compared on; empty where they were not."""
 
 
-def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame) -> pd.DataFrame:
+def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
     """Test images of `snapshot` that people labelled, with no copy among those that the champion learnt from, in its
-    snapshot `champions`. Where groups merge, an image that was in training may stand in test now.
+    snapshot `champions`. `groups` is the group of every image that the lake ever compared, by `sha256`.
+
+    Where groups merge, an image that was in training may stand in test now; and what the champion learnt from may have
+    been published anew, in other files.
     """
     learnt = champions.loc[champions["split"].isin(["train", "val"]), "sha256"]
-    known = snapshot.loc[snapshot["sha256"].isin(learnt), "group"]
+    now, then = (digests.map(groups).astype("string").fillna(digests) for digests in (snapshot["sha256"], learnt))
+    known = snapshot.loc[now.isin(then), "group"]
     judging = (snapshot["split"] == "test") & catalogs.labelled_by_people(snapshot)
     return snapshot[judging & ~snapshot["group"].isin(known)].reset_index(drop=True)
 
@@ -46,10 +52,11 @@ def judge(challenger: Scored, champion: Scored, rounds: int, tries: int = 1) -> 
     if len(forgotten):
         return Decision(False, f"it no longer tells of fractures of: {', '.join(sorted(set(forgotten)))}")
     confidence = 1 - 0.05 / tries
-    interval = paired_differences(challenger, champion, MORE * rounds, confidence, _macro_f1)[METRIC]
-    if interval is None:
+    both = np.flatnonzero(challenger.known & champion.known)
+    found = paired_differences(challenger, champion, MORE * rounds, confidence, _macro_f1, both) if len(both) else {}
+    if (interval := found.get(METRIC)) is None:
         return Decision(False, f"{METRIC} cannot be compared: the test split has too few images of known state")
-    ours, theirs = (model.macro_f1(model.every) for model in (challenger, champion))
+    ours, theirs = (model.macro_f1(both) for model in (challenger, champion))
     told = f"{METRIC} {ours:.3f} against the champion's {theirs:.3f}"
     told += f", difference {interval[0]:+.3f} to {interval[1]:+.3f}"
     if tries > 1:

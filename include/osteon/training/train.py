@@ -35,7 +35,7 @@ from osteon.version import code_version
 if TYPE_CHECKING:
     from osteon.training.search import Search
 
-VERSION = 12
+VERSION = 13
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +74,7 @@ def train(
     before = lake.get_json(f"{winner}/result.json").get("design") if winner else None  # early champions have none
     rows = course.sample if model in (*RIVALS, "same_data") else course.learn
     if model == "forest":
+        rows = course.certain(rows)
         taught = learn_forest(course, rows)
     elif model == MAIN:
         taught = learn_by_search(course, rows, out, space.cnn_bilstm(course.plan.side), before, helped)
@@ -155,6 +156,10 @@ class Course:
         """The training images that rivals learn from: whole groups."""
         most = max(self.settings.rival_least, round(self.settings.rival_share * len(self.learn)))
         return self.learn[sample_groups(self.images["group"].iloc[self.learn], most, self.seed)]
+
+    def certain(self, rows: Rows) -> Rows:
+        """Those whose label admits one class: what a model learns from that knows no marginal loss."""
+        return rows[self.allowed[rows].sum(axis=1) == 1]
 
     def images_of(self, split: str) -> pd.DataFrame:
         """The images of a split: of val and test those that people labelled."""
@@ -253,7 +258,7 @@ def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: A
 
 
 def learn_forest(course: Course, rows: Rows) -> Taught:
-    """Search and fit the forest, and calibrate it on the validation split."""
+    """Search and fit the forest on `certain` rows, and calibrate it on the validation split."""
     recipe = WaveletRecipe(forest.SIDE, LAZY, 0)
     x = course.features(recipe)
     groups = course.images["group"].to_numpy()
@@ -266,6 +271,7 @@ def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, st
     features = course.features(taught.predictor.recipe)[course.rows["test"]]
     probabilities = taught.predictor.from_features(features)
     scored = Scored(test, probabilities, course.classes)
+    judges = catalogs.labelled_by_people(course.images)
     result = {
         "key": out,
         "model": model,
@@ -284,8 +290,9 @@ def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, st
         "not_judging": len(course.images) - sum(map(len, course.rows.values())),
         "learnt_from": len(rows),
         "images_by_class": class_counts(course.images.iloc[rows]),
+        "published_by_class": class_counts(course.images.iloc[rows][judges.iloc[rows]]),
         **evaluate(scored, course.settings.bootstrap_rounds),
-        "shortcut_floor": shortcut_floor(course.images.iloc[course.rows["train"]], test),
+        "shortcut_floor": shortcut_floor(course.images.iloc[course.rows["train"]], test[scored.judged]),
     }
     if model == MAIN:
         result["steadiness"] = steadiness(course.settings, course.lake, taught.predictor, test, scored)
