@@ -75,6 +75,7 @@ def fit(model: Any, lesson: Lesson, *, budget: Budget, seed: int, augment: Augme
     model.fit(
         dataset(lesson, lesson.train, budget.batch, seed, augment),
         validation_data=dataset(lesson, lesson.val, 128),
+        validation_freq=5,  # it only tells, in the log, whether the network still learns what holds elsewhere
         epochs=epochs,
         callbacks=[slower],
         verbose=2,
