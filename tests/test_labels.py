@@ -45,14 +45,14 @@ def test_a_code_and_an_alias_claimed_twice_are_found(labels: LabelMap) -> None:
 @pytest.mark.parametrize(
     ("raw", "meaning"),
     [
-        ("Finger|Fractured", Label("hand", True)),
-        ("XR_WRIST|normal", Label("wrist", False)),
-        ("feet|", Label("leg", None)),
-        ("hand+shoulder|fractured", Label(None, True)),
-        ("hand+fingers|fractured", Label("hand", True)),
-        ("hand+mixed|fractured", Label(None, True)),
-        ("mandible|fractured", Label(None, True, ("mandible",))),
-        ("hand|perhaps", Label(None, None, ("perhaps",))),
+        ("Finger|Fractured", Label("hand", True, ("hand",))),
+        ("XR_WRIST|normal", Label("wrist", False, ("wrist",))),
+        ("feet|", Label("leg", None, ("leg",))),
+        ("hand+shoulder|fractured", Label(None, True, ("hand", "shoulder"))),
+        ("hand+fingers|fractured", Label("hand", True, ("hand",))),
+        ("hand+mixed|fractured", Label(None, True, ("hand",))),
+        ("mandible|fractured", Label(None, True, unknown=("mandible",))),
+        ("hand|perhaps", Label(None, None, ("hand",), ("perhaps",))),
         (None, Label(None, None)),
     ],
 )
