@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from osteon.lake import Lake
 from osteon.runs import Run
 
@@ -34,8 +36,12 @@ def test_what_worked_on_something_else_than_the_run_has_now_is_left_out(lake: La
     assert list(run.stages()) == ["sources", "ingest.a", "ingest.b", "catalogue", "review", "validate"]
     record(run, "ingest.b", manifest="manifest of another week")
     assert list(run.stages()) == ["sources", "ingest.a", "ingest.b"]
+    with suppress(BaseException), run.stage("ingest.b"):
+        raise KeyboardInterrupt  # as a time limit ends it
+    record(run, "catalogue", "manifest a", catalog="c2")
+    assert list(run.stages()) == ["sources", "ingest.a", "catalogue"], "what was not done again to its end is not told"
     record(run, "sources", names=["a"])
-    assert list(run.stages()) == ["sources", "ingest.a"] and list(run.sources()) == ["a"]
+    assert list(run.stages()) == ["sources", "ingest.a", "catalogue"] and list(run.sources()) == ["a"]
 
 
 def test_a_run_of_some_stages_tells_of_them(lake: Lake) -> None:

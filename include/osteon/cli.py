@@ -127,8 +127,11 @@ def ingest(sources: Sources = None, run: Run = "command-line") -> None:
     for name in pipeline.source_names(path):
         try:
             typer.echo(pipeline.ingest(path, name))
+        except OsteonError as error:
+            failed.append(str(error))
         except Exception as error:  # whatever a publisher's data or client makes happen
-            failed.append(str(error) if isinstance(error, OsteonError) else f"source {name}: {error!r}")
+            logging.getLogger(__name__).exception("source %s", name)
+            failed.append(f"source {name}: {error!r}")
     if failed:
         raise SourceError("\n".join(failed))
 

@@ -143,6 +143,10 @@ class Lake:
         ]
         return [key for _, key in newest_first(ours)]
 
+    def remove(self, key: str) -> None:
+        """Delete an object, if there is one."""
+        self.client.remove_object(self.bucket, key)
+
     def remove_folder(self, prefix: str) -> int:
         """Delete what lies below the prefix. Returns the number of objects. Raises `LakeError` where one stays."""
         keys = list(self.keys(f"{prefix}/"))

@@ -223,7 +223,7 @@ class Pipeline:
         """Put base models into the registry, named after the model that they serve; returns their versions."""
         from osteon.registry import register_base
 
-        with self.run.stage("register_base") as numbers:
+        with self.run.stage("register_base", *trainings) as numbers:
             for training in trainings:
                 model = self.lake.get_json(f"{training}/result.json")["model"]
                 name = f"{self.model_name(sources_file)}-{model}"

@@ -30,7 +30,7 @@ ORDER = (
     "register",
 )
 """Of what is recorded: what a stage works on, stages before it gave."""
-OUTPUTS = ("manifest", "catalog", "validation", "snapshot", "comparison")
+OUTPUTS = ("manifest", "catalog", "validation", "trainings", "snapshot", "comparison")
 """Under which names."""
 
 
@@ -49,9 +49,10 @@ class Run:
     def stage(self, name: str, *inputs: str) -> Iterator[dict[str, Any]]:
         """Collect a stage's numbers; they are written with its `seconds` when it ends well, or names its `problem`.
 
-        `inputs` are what it works on, of what stages before it gave.
+        `inputs` are what it works on, of what stages before it gave. What is done again has done nothing until then.
         """
-        numbers: dict[str, Any] = {}
+        record, numbers = f"{self.prefix}/stages/{name}.json", dict[str, Any]()
+        self.lake.remove(record)
         start = time.monotonic()
         ended_well = False
         try:
@@ -60,7 +61,7 @@ class Run:
         finally:
             if ended_well or "problem" in numbers:
                 numbers["seconds"] = round(time.monotonic() - start, 3)
-                self.lake.put_json(f"{self.prefix}/stages/{name}.json", {"inputs": inputs, **numbers})
+                self.lake.put_json(record, {"inputs": inputs, **numbers})
 
     def sources(self) -> dict[str, dict[str, Any]]:
         """What ingest left of each source: its `manifest` and that of the run `before`, its `problem`, counts."""
@@ -89,5 +90,7 @@ class Run:
                 fits = not given or (inputs == given if stage == "catalogue" else inputs <= given)
             if fits:
                 found[name] = left[name]
-                given |= {found[name][output] for output in OUTPUTS if output in found[name]}
+                for output in OUTPUTS:
+                    gave = found[name].get(output, ())
+                    given.update([gave] if isinstance(gave, str) else gave)
         return found

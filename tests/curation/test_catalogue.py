@@ -23,6 +23,8 @@ from osteon.settings import Settings
         (["hand|fractured", "wrist|fractured"], None, True),
         (["hand", "hand+shoulder"], None, None),
         (["hand", "a word that nobody knows"], None, None),
+        ([None, "hand|fractured"], "hand", True),
+        (["hand|fractured", "|a state that nobody knows"], "hand", True),
         (["unsorted|fractured", None], None, True),
     ],
 )
@@ -37,4 +39,5 @@ def test_who_says_nothing_of_an_image_contradicts_nobody(
     key, counts = catalogue(lake, load_labels(settings.labels_file), ["m.parquet"])
     (image,) = catalogs.read(lake, key).itertuples()
     found = [None if pd.isna(value) else value for value in (image.body_part, image.fractured)]
+    assert image.raw_label == next(filter(None, said)), "not told as published without any label"
     assert found == [part, fractured] and counts == {"images": 1, "duplicates": 1}

@@ -17,7 +17,7 @@ from osteon.settings import load_settings
 def test_real_pages_load_only_files_that_lie_beside_them(tmp_path: Path) -> None:
     thresholds = load_thresholds(load_settings().quality_file)
     columns = {name: {check.column for check in CHECKS if check.table == name} - {None} for name in
-               ("images", "classes", "shift", "label_map", "sources")}  # fmt: skip
+               ("images", "usable", "classes", "shift", "label_map", "sources")}  # fmt: skip
     run_suite(
         {name: pd.DataFrame({key: [None] for key in keys}) for name, keys in columns.items()}, thresholds, tmp_path
     )

@@ -6,12 +6,12 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon.errors import CatalogError
-from osteon.labels import LabelMap
+from osteon.labels import LabelMap, RawLabel
 from osteon.lake import Lake, derived_key
 
 VERSION = 3
 PUBLICATION = ("source", "path", "licence", "attribution", "raw_label", "raw_split")
-FIRST = ("bytes", "source", "source_version", "path", "licence", "attribution", "raw_label")
+FIRST = ("bytes", "source", "source_version", "path", "licence", "attribution")
 
 
 def read_manifests(lake: Lake, manifest_keys: list[str]) -> pd.DataFrame:
@@ -39,13 +39,15 @@ def catalogue(lake: Lake, labels: LabelMap, manifest_keys: list[str]) -> tuple[s
         copies.setdefault(file["sha256"], []).append(file)
     rows = []
     for digest, published in copies.items():
-        said = [meanings[file["raw_label"]] for file in published]
-        parts = {label.body_part for label in said if label.parts or label.unknown}
-        states = {label.fractured for label in said if label.fractured is not None}
+        raws = [str(file["raw_label"]) for file in published if file["raw_label"]]
+        said = [(RawLabel.parse(raw).parts, meanings[raw]) for raw in raws]
+        parts = {label.body_part for words, label in said if words and (label.parts or label.unknown)}
+        states = {label.fractured for _, label in said if label.fractured is not None}
         rows.append(
             {
                 "sha256": digest,
                 **{name: published[0][name] for name in FIRST},
+                "raw_label": next(iter(raws), None),
                 "published": [{name: file[name] for name in PUBLICATION} for file in published],
                 "body_part": parts.pop() if len(parts) == 1 else None,
                 "fractured": states.pop() if len(states) == 1 else None,

@@ -187,7 +187,7 @@ def named_copies(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def leakage_groups(compared: pd.DataFrame) -> pd.Series:
-    """Group of every image ever compared, by `sha256`; its name is the smallest in it.
+    """Group of every image ever compared, by `sha256`, named by the smallest in it.
 
     An image that no catalog holds any more still joins its copies: a publisher's new version may be the old one, saved
     anew, and must not stand on the other side of a split.
@@ -257,7 +257,7 @@ def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
     """
     catalog, before = catalogs.read(lake, catalog_key), _compared(lake)
     usable = catalog[catalogs.usable(catalog)]
-    key = _key(catalog_key, usable["sha256"].map(leakage_groups(before)))
+    key = _key(catalog_key, _within(usable["sha256"], leakage_groups(before)))
     if lake.exists(key):
         return key, _counts(lake.get_table(key, columns=["group"]))
     thumbs = read_measurements(lake).set_index("sha256")["thumb"].dropna()
@@ -275,9 +275,15 @@ def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
     compared = pd.concat([compared, named_copies(frame)]).drop_duplicates(ignore_index=True)
     if not compared.equals(before):
         lake.put_table(COMPARED, compared)
-    catalog["group"] = usable["sha256"].map(leakage_groups(compared)).reindex(catalog.index)
-    key = catalogs.write(lake, _key(catalog_key, catalog.loc[usable.index, "group"]), catalog)
+    groups = _within(usable["sha256"], leakage_groups(compared))
+    catalog["group"] = groups.reindex(catalog.index)
+    key = catalogs.write(lake, _key(catalog_key, groups), catalog)
     return key, _counts(catalog)
+
+
+def _within(digests: pd.Series, groups: pd.Series) -> pd.Series:
+    """Groups of a catalog's images, named by what it holds: copies elsewhere make no other catalog of it."""
+    return digests.groupby(digests.map(groups)).transform("min")
 
 
 def _key(catalog_key: str, groups: pd.Series) -> str:

@@ -35,7 +35,7 @@ class Check:
     """
 
     name: str
-    table: Literal["images", "classes", "shift", "label_map", "sources"]
+    table: Literal["images", "usable", "classes", "shift", "label_map", "sources"]
     column: str | None
     expectation: str
     arguments: tuple[tuple[str, Any], ...]

@@ -13,7 +13,7 @@ from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, paired_differences
 from osteon.training.gate import METRIC
 
-VERSION = 2
+VERSION = 3
 BETTER, WORSE, OPEN = "better", "worse", "no difference with confidence"
 
 
@@ -39,7 +39,8 @@ def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
         row |= {"metrics": result["metrics"], "intervals": result["intervals"]}
         if name != MAIN:
             row |= _against(scored[MAIN], scored[name], rounds)
-        if "same_data" in scored and name not in (MAIN, "same_data") and row["learnt_from"] < row["of"]:
+        same = "same_data" in results and row["learnt_from"] == results["same_data"]["learnt_from"] < row["of"]
+        if same and name not in (MAIN, "same_data"):
             row["same_data"] = _against(scored["same_data"], scored[name], rounds)
         rows.append(row)
     lake.put_json(key, rows)

@@ -72,7 +72,7 @@ class Scored:
         return {
             "part_accuracy": _mean(self.part_guess[rows] == self.parts[rows]),
             "joint_accuracy": _mean(right),
-            "macro_f1": self.macro_f1(rows),
+            "macro_f1": self.macro_f1(known),
             "fracture_auroc": auroc(yes, score),
             "fracture_auroc_within_part": self._within_part(judged),
             "average_precision": float(average_precision_score(yes, score)) if both else None,
@@ -82,9 +82,8 @@ class Scored:
         }
 
     def macro_f1(self, rows: Rows) -> float | None:
-        """Over the joint classes that the images of known state have; None where there is none."""
-        known = rows[self.known[rows]]
-        truth, guess = (codes[known] for codes in self._codes)
+        """Over the joint classes that the images of these rows, all of known state, have; None where there is none."""
+        truth, guess = (codes[rows] for codes in self._codes)
         present = np.unique(truth)
         return float(f1_score(truth, guess, labels=present, average="macro", zero_division=0)) if len(present) else None
 
