@@ -36,7 +36,7 @@ class Folder:
 
 def unpack(folder: Path) -> list[str]:
     """Write every image of the archives to a folder; returns the names."""
-    names = []
+    names: list[str] = []
     for entry in read_sources_file(SOURCES).sources:
         source = open_source(SOURCES, load_settings(), entry.name)
         for file in source.fetch(source.latest_version()):

@@ -49,7 +49,7 @@ OLD_EPOCHS = 20
 """Of the old model, whose images are not augmented."""
 
 
-def snapshot(line: Pipeline, seed: int) -> str:
+def snapshot(line: Pipeline, seed: int = 0) -> str:
     """The key of FracAtlas alone, split with `seed`; its images of one body part."""
     entries = yaml.safe_load(SOURCES.read_text())["sources"]
     with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +156,7 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
             table.add_row(name, *means, spread, "", *("" for _ in COMPARED), str(learnt.weights))
             mean = Scored(images, np.mean(learnt.probabilities, axis=0), classes)
             figures = figures_of(mean)
-            against = paired_differences(main_model, mean, rounds) if main_model else {}
+            against: dict[str, Any] = paired_differences(main_model, mean, rounds) if main_model else {}
             main_model = mean if name == MAIN else main_model
             table.add_row(
                 f"the mean of its {seeds}",
