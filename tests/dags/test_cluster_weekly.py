@@ -52,7 +52,8 @@ class Weekly:
         return str(self.airflow.call("GET", f"{RUNS}/{run}")["state"])
 
     def log(self, run: str, task: str) -> str:
-        return str(self.airflow.call("GET", f"{RUNS}/{run}/taskInstances/{task}/logs/1"))
+        """Of the first try of a mapped task's first."""
+        return str(self.airflow.call("GET", f"{RUNS}/{run}/taskInstances/{task}/logs/1?map_index=0"))
 
     def running(self, task: str) -> dict[str, Any] | None:
         """The pod of a task that runs now."""
