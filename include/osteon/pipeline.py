@@ -378,10 +378,8 @@ class Pipeline:
             rounds = self.settings.bootstrap_rounds
             return base.training_key(images, model, rules.base_models[model], budget, seed, rounds, salt)
         snapshot, settings = catalogs.snapshot_id(images, self.labels), self.settings
-        sources = images.loc[images["split"].notna(), ["sha256", "source"]].to_csv(
-            index=False
-        )  # there are figures of each
-        inputs = [snapshot, sources, asdict(BUDGETS[budget]), seed, salt]
+        used = images.loc[images["split"].notna(), ["sha256", "source"]]  # there are figures of each source
+        inputs = [snapshot, used.to_csv(index=False), asdict(BUDGETS[budget]), seed, salt]
         inputs += [settings.unknown_fracture, settings.bootstrap_rounds]
         if model != MAIN:
             inputs += [settings.rival_share, settings.rival_least]

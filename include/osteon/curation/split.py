@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -121,11 +122,8 @@ def place_images(images: pd.DataFrame, before: dict[str, str], settings: Setting
     rarity = stratum.map(stratum.value_counts())
     rarest = judging.assign(stratum=stratum, rarity=rarity).sort_values(["rarity", "stratum"])
     groups = rarest.groupby("group", sort=True).agg(stratum=("stratum", "first"), size=("sha256", "size")).reset_index()
-    placed: dict[str, str] = {}
-    for digest, group in zip(images["sha256"], images["group"], strict=True):
-        if digest in before:
-            known = {before[digest], placed.get(group, before[digest])}
-            placed[group] = next(name for name in STICKIEST_FIRST if name in known)
+    members = zip(images["sha256"], images["group"], strict=True)
+    placed = _stickiest((group, before[digest]) for digest, group in members if digest in before)
     for group in images.loc[~images["group"].isin(judging["group"]), "group"]:
         placed.setdefault(group, "train")
     return images["group"].map(place(groups, placed, shares, seed)).astype("string")
@@ -141,11 +139,16 @@ def assignments(lake: Lake, groups: pd.Series) -> dict[str, str]:
 
 def _with_copies(placed: dict[str, str], groups: pd.Series) -> dict[str, str]:
     group_of = {**{digest: digest for digest in placed}, **groups.to_dict()}
-    splits: dict[str, str] = {}
-    for digest, split in placed.items():
-        known = {split, splits.get(group_of[digest], split)}
-        splits[group_of[digest]] = next(name for name in STICKIEST_FIRST if name in known)
+    splits = _stickiest((group_of[digest], split) for digest, split in placed.items())
     return {digest: splits[group] for digest, group in group_of.items() if group in splits}
+
+
+def _stickiest(members: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Split of each group, from the splits of its members."""
+    splits: dict[str, str] = {}
+    for group, split in members:
+        splits[group] = min(split, splits.get(group, split), key=STICKIEST_FIRST.index)
+    return splits
 
 
 def _key(settings: Settings, catalog_key: str, seed: int, catalog: pd.DataFrame, placed: dict[str, str]) -> str:

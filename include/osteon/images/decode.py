@@ -83,7 +83,8 @@ def _decoded(image: Image.Image, max_pixels: int) -> Decoded:
         if not str(error).startswith(TRUNCATED):
             raise
         truncated = True
-        image.tile = []  # type: ignore[attr-defined]  # keeps the rows decoded so far, of the buffer, and decodes nothing anew
+        # keeps the rows decoded so far, of the buffer, and decodes nothing anew
+        image.tile = []  # type: ignore[attr-defined]
     grey, missing = _to_grey(image), np.zeros((height, width), bool)
     if truncated:
         rows = np.flatnonzero(np.asarray(grey).any(axis=1))

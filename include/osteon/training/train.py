@@ -271,7 +271,7 @@ def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, st
     features = course.features(taught.predictor.recipe)[course.rows["test"]]
     probabilities = taught.predictor.from_features(features)
     scored = Scored(test, probabilities, course.classes)
-    judges = catalogs.labelled_by_people(course.images)
+    learnt = course.images.iloc[rows]
     result = {
         "key": out,
         "model": model,
@@ -289,8 +289,8 @@ def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, st
         "images": {name: len(part) for name, part in course.rows.items()},
         "not_judging": len(course.images) - sum(map(len, course.rows.values())),
         "learnt_from": len(rows),
-        "images_by_class": class_counts(course.images.iloc[rows]),
-        "published_by_class": class_counts(course.images.iloc[rows][judges.iloc[rows]]),
+        "images_by_class": class_counts(learnt),
+        "published_by_class": class_counts(learnt[catalogs.labelled_by_people(learnt)]),
         **evaluate(scored, course.settings.bootstrap_rounds),
         "shortcut_floor": shortcut_floor(course.images.iloc[course.rows["train"]], test[scored.judged]),
     }
