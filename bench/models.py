@@ -33,6 +33,7 @@ from osteon.reports.model_card import interval, number
 from osteon.training import train as training
 from osteon.training.evaluate import Scored, paired_differences, shortcut_floor
 from osteon.training.fit import Lesson, fit
+from osteon.training.sampling import Rows
 
 COLUMNS = (
     "joint_accuracy",
@@ -61,17 +62,23 @@ def snapshot(line: Pipeline, seed: int = 0) -> str:
     return line.split(line.review(line.group(line.repair(line.inspect(line.catalogue(manifests))))), seed)
 
 
+def old_lesson(course: training.Course, train: Rows, val: Rows) -> Lesson:
+    """What the old model learns from: images that are transformed once."""
+    recipe = OldRecipe()
+    features = course.features(recipe, np.arange(len(course.images)))  # type: ignore[arg-type]
+    return Lesson(lambda rows: features[rows], recipe.shape, course.allowed, train, val)
+
+
 def old_model(course: training.Course) -> training.Taught:
     """The study's main model, rebuilt: see `old_model`."""
     import keras
 
     keras.utils.set_random_seed(course.seed)
-    recipe = OldRecipe()
-    lesson = Lesson(course.features(recipe), course.allowed, course.learn, course.check)  # type: ignore[arg-type]
-    model = build_old(recipe.shape, lesson.classes)
+    lesson = old_lesson(course, course.learn, course.check)
+    model = build_old(lesson.shape, lesson.classes)
     plan = replace(course.plan, fit_epochs=OLD_EPOCHS)
     fit(model, lesson, budget=plan, seed=course.seed, augment=None)
-    predictor = course.calibrated(model, recipe)  # type: ignore[arg-type]
+    predictor = course.calibrated(model, OldRecipe())  # type: ignore[arg-type]
     return training.Taught(predictor, {}, int(model.count_params()))
 
 
@@ -125,7 +132,7 @@ def learn(
     probabilities = []
     for course in courses:
         taught = learner(course)
-        features = course.features(taught.predictor.recipe)[course.rows[on]]
+        features = course.features(taught.predictor.recipe, course.rows[on])
         probabilities.append(taught.predictor.from_features(features))
         figures = figures_of(Scored(course.images_of(on), probabilities[-1], course.classes))
         print(json.dumps({"model": name, "seed": course.seed} | figures), flush=True)
@@ -140,7 +147,7 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
         key = snapshot(line, split_seed)
         courses = [training.Course(line.settings, line.lake, key, budget, seed) for seed in range(seeds)]
         for course in courses:
-            course._squares, course._features = courses[0]._squares, courses[0]._features
+            course._squares = courses[0]._squares
             course.plan = replace(course.plan, members=1, side=side or course.plan.side)  # a network each
         side = courses[0].plan.side
         images, classes, rounds = courses[0].images_of(on), courses[0].classes, line.settings.bootstrap_rounds

@@ -13,17 +13,15 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-import keras
 import numpy as np
-from cost import Drawn
+from cost import Drawn, trial
 from scipy.stats import rankdata, spearmanr
 from stages import store
 
 from models import snapshot
 from osteon.models import space
 from osteon.pipeline import Pipeline
-from osteon.training.search import Candidates
-from osteon.training.train import Course, search_of
+from osteon.training.train import Course
 
 SEEDS = 2
 
@@ -37,13 +35,8 @@ def main(budget: str, designs: int) -> None:
         losses: dict[str, list[list[float]]] = {name: [] for name in sides}
 
         def loss(design: dict[str, Any], side: int, seed: int) -> float:
-            keras.backend.clear_session()
             course.plan = replace(plan, search_side=side)
-            search = search_of(course, course.learn, "", lambda hp: design)
-            candidates = Candidates(search.lesson, search.choose, search.augment, course.plan)
-            candidates.seed = seed
-            told = candidates.fit(None, candidates.build(None), epochs=plan.search_epochs, verbose=0)
-            return float(min(told.history["val_loss"]))
+            return trial(course, design, seed, plan.search_epochs)
 
         for number in range(designs):
             design = space.cnn_bilstm(plan.side)(Drawn(number))

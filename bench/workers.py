@@ -13,20 +13,20 @@ import sys
 import time
 from pathlib import Path
 
-import tensorflow as tf
 from stages import store
 
 from models import snapshot
 from osteon.models.space import cnn_bilstm
 from osteon.parts import DIGITS
 from osteon.pipeline import Pipeline
+from osteon.training.sampling import prepare_keras
 from osteon.training.train import Course, search_of
 
 
 def course_of(line: Pipeline, key: str, budget: str) -> Course:
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    return Course(line.settings, line.lake, key, budget, 0)
+    course = Course(line.settings, line.lake, key, budget, 0)
+    prepare_keras()
+    return course
 
 
 def main(budget: str, workers: list[int]) -> None:

@@ -28,14 +28,17 @@ SHARD = 512
 
 def load_features(settings: Settings, lake: Lake, snapshot: pd.DataFrame, recipe: Recipe) -> NDArray[np.float16]:
     """Features (n, rows, columns, planes) in the snapshot's order, worked out from the squares that the lake keeps."""
-    return transformed(settings, load_squares(settings, lake, snapshot, recipe.side), recipe)
+    squares = load_squares(settings, lake, snapshot, recipe.side)
+    return transformed(settings, squares, np.arange(len(squares)), recipe)
 
 
-def transformed(settings: Settings, squares: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float16]:
-    """Letterboxed squares (n, side, side) to features (n, rows, columns, planes)."""
-    features = _room(settings, (len(squares), *recipe.shape), np.float16)
-    for start in range(0, len(squares), SHARD):
-        features[start : start + SHARD] = recipe.of_squares(squares[start : start + SHARD])
+def transformed(
+    settings: Settings, squares: NDArray[np.uint8], rows: NDArray[np.intp], recipe: Recipe
+) -> NDArray[np.float16]:
+    """Some `rows` (m,) of letterboxed squares (n, side, side) to features (m, rows, columns, planes)."""
+    features = _room(settings, (len(rows), *recipe.shape), np.float16)
+    for start in range(0, len(rows), SHARD):
+        features[start : start + SHARD] = recipe.of_squares(squares[rows[start : start + SHARD]])
     return features
 
 

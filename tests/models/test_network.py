@@ -164,7 +164,7 @@ def test_augmentation_changes_no_target_and_validation_changes_nothing() -> None
     squares = np.random.default_rng(1).integers(0, 255, (20, 16, 16), np.uint8)
     features = recipe.of_squares(squares)
     allowed = np.eye(4, dtype=np.float32)[np.arange(20) % 4]
-    lesson = Lesson(features, allowed, np.arange(4, 20), np.arange(4))
+    lesson = Lesson(lambda rows: features[rows], recipe.shape, allowed, np.arange(4, 20), np.arange(4))
     plain = next(iter(dataset(lesson, lesson.train, 20)))
     np.testing.assert_array_equal(np.asarray(plain[0]), features[4:].astype(np.float32))
     changed = next(iter(dataset(lesson, lesson.train, 20, 3, augmented(squares, recipe, MAIN_MOVES, 3))))

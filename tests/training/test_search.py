@@ -53,7 +53,7 @@ def pictures() -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
 def searching(lake: Lake, data: str, **changes: Any) -> Search:
     squares, kind = pictures()
     features, allowed = RECIPE.of_squares(squares), np.eye(2, dtype=np.float32)[kind]
-    learnt = Lesson(features, allowed, np.arange(60), np.arange(60, 90))
+    learnt = Lesson(lambda rows: features[rows], RECIPE.shape, allowed, np.arange(60), np.arange(60, 90))
     augment = lambda design, seed: augmented(squares, RECIPE, MAIN_MOVES, seed)  # noqa: E731
     keywords: dict[str, Any] = {"choose": choose, "budget": BUDGET, "seed": 0} | changes
     return Search(lake=lake, lesson=lambda design: learnt, augment=augment, data=data, **keywords)

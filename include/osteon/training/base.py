@@ -29,7 +29,7 @@ from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_error
 from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
-from osteon.training.sampling import prepare_devices, sample_groups
+from osteon.training.sampling import prepare_keras, sample_groups
 from osteon.version import code_version
 
 VERSION = 5
@@ -92,7 +92,7 @@ def train_base(
 
     from osteon.training.search import Search
 
-    prepare_devices()
+    prepare_keras()
     labels = load_labels(settings.labels_file)
     rule = load_rules(settings.relabel_file, labels).base_models[model]
     catalog = catalogs.read(lake, catalog_key)
@@ -102,7 +102,7 @@ def train_base(
     plan = BASE_BUDGETS[budget]
     every = FourierRecipe(plan.side, "both")
     squares = load_squares(settings, lake, images, plan.side)
-    features = transformed(settings, squares, every)
+    features = transformed(settings, squares, np.arange(len(images)), every)
     allowed = np.stack([images["target"], ~images["target"]], axis=1).astype(np.float32)
     rows = {name: np.flatnonzero(images["split"] == name) for name in catalogs.SPLITS}
     truth, answers = images["target"].to_numpy(bool), ClassList((rule.answer, OTHER))
@@ -113,7 +113,7 @@ def train_base(
     def learn(recipe: Recipe, x: NDArray[np.float16], design: dict[str, Any], rows: dict[str, Any]) -> Predictor:
         keras.utils.set_random_seed(seed)
         model = network.build(design, recipe.shape, 2)
-        lesson = Lesson(x, allowed, rows["train"], rows["val"])
+        lesson = Lesson(lambda some: x[some], recipe.shape, allowed, rows["train"], rows["val"])
         fit(model, lesson, budget=plan, seed=seed, augment=moved(recipe, seed))
         return Predictor.calibrated(network.precise(model), recipe, answers, x[rows["val"]], allowed[rows["val"]])
 
@@ -130,7 +130,7 @@ def train_base(
         log.info("%s from %s: AUROC %.3f on validation", model, planes, ablation[planes]["val_auroc"])
     planes = max(INPUTS, key=lambda name: ablation[name]["val_auroc"] or 0.0)
     recipe, x = every.only(planes, features)
-    lesson = Lesson(x, allowed, sample["train"], rows["val"])
+    lesson = Lesson(lambda some: x[some], recipe.shape, allowed, sample["train"], rows["val"])
     search = Search(
         lake=lake,
         lesson=lambda design: lesson,

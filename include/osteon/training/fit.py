@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,18 +19,16 @@ from osteon.training.sampling import Rows
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a network learns from. Only batches of the features are ever copied: they may lie in a file."""
+    """What a network learns from. Its images are read in batches: nothing holds the features of all."""
 
-    features: NDArray[np.float16]
-    """(n, rows, columns, planes)"""
+    read: Callable[[Rows], NDArray[np.floating]]
+    """From row numbers (n,) to the features (n, rows, columns, planes) of images as they are."""
+    shape: tuple[int, int, int]
+    """(rows, columns, planes)"""
     allowed: NDArray[np.float32]
-    """(n, classes)"""
+    """(images, classes)"""
     train: Rows
     val: Rows
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self.features.shape[1:]
 
     @property
     def classes(self) -> int:
@@ -53,7 +52,7 @@ def dataset(lesson: Lesson, rows: Rows, batch: int, seed: int | None = None, aug
         data = data.shuffle(len(rows), seed=seed)
 
     def as_they_are(rows: Rows) -> NDArray[np.float32]:
-        return lesson.features[rows].astype(np.float32)
+        return lesson.read(rows).astype(np.float32)
 
     def read(rows: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
         x = tf.numpy_function(augment or as_they_are, [rows], tf.float32, stateful=augment is not None)

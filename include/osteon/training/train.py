@@ -28,7 +28,7 @@ from osteon.training.classes import ClassList, class_names
 from osteon.training.evaluate import Scored, evaluate, shortcut_floor
 from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
-from osteon.training.sampling import Rows, prepare_devices, sample_groups
+from osteon.training.sampling import Rows, prepare_keras, sample_groups
 from osteon.training.steadiness import steadiness
 from osteon.version import code_version
 
@@ -98,7 +98,7 @@ def help_search(
     if lake.exists(f"{out}/result.json"):
         return 0
     course = Course(settings, lake, snapshot_key, budget, seed)
-    prepare_devices()
+    prepare_keras()
     search = search_of(course, course.learn, out, space.cnn_bilstm(course.plan.side))
     return search.help(worker, 60 * settings.search_patience)
 
@@ -127,7 +127,6 @@ class Course:
             self.rows[name][self.allowed[self.rows[name]].any(axis=1)] for name in ("train", "val")
         )
         self._squares: dict[int, NDArray[np.uint8]] = {}
-        self._features: dict[Recipe, NDArray[np.float16]] = {}
         log.info("images by split: %s; classes: %s", sizes, ", ".join(self.classes.names))
 
     def squares(self, side: int) -> NDArray[np.uint8]:
@@ -136,12 +135,9 @@ class Course:
             self._squares[side] = load_squares(self.settings, self.lake, self.images, side)
         return self._squares[side]
 
-    def features(self, recipe: Recipe) -> NDArray[np.float16]:
-        """Features of all images; of the last recipe they are kept."""
-        if recipe not in self._features:
-            self._features.clear()  # or a search would fill the memory with the inputs of all its designs
-            self._features[recipe] = transformed(self.settings, self.squares(recipe.side), recipe)
-        return self._features[recipe]
+    def features(self, recipe: Recipe, rows: Rows) -> NDArray[np.float16]:
+        """Features (n, rows, columns, planes) of the images in some rows (n,)."""
+        return transformed(self.settings, self.squares(recipe.side), rows, recipe)
 
     def forget_search(self) -> None:
         """Let go of what was read at the side for searching, where that is not the side for fitting."""
@@ -172,11 +168,12 @@ class Course:
     def lesson(self, recipe: WaveletRecipe, rows: Rows) -> Lesson:
         """Of no more images after an epoch than in it: who learns from a few would be checked longer than taught."""
         check = self.check[sample_groups(self.images["group"].iloc[self.check], len(rows), self.seed)]
-        return Lesson(self.features(recipe), self.allowed, rows, check)
+        squares = self.squares(recipe.side)
+        return Lesson(lambda some: recipe.of_squares(squares[some]), recipe.shape, self.allowed, rows, check)
 
     def calibrated(self, model: Any, recipe: Recipe) -> Predictor:
         """A model that has learnt, calibrated on the validation split."""
-        features = self.features(recipe)[self.check]
+        features = self.features(recipe, self.check)
         return Predictor.calibrated(model, recipe, self.classes, features, self.allowed[self.check])
 
 
@@ -203,7 +200,7 @@ def learn_by_search(
     helped: bool = False,
 ) -> Taught:
     """Search the space on a part of the rows, then fit the winner on all of them."""
-    prepare_devices()
+    prepare_keras()
     settings = course.settings
     design, trials = search_of(course, rows, out, choose).run(
         min_completed=settings.min_completed_trials,
@@ -243,7 +240,7 @@ def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: A
     """
     import keras
 
-    prepare_devices()
+    prepare_keras()
     recipe = course.recipe(design)
     lesson = course.lesson(recipe, rows)
     members = []
@@ -260,15 +257,14 @@ def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: A
 def learn_forest(course: Course, rows: Rows) -> Taught:
     """Search and fit the forest on `certain` rows, and calibrate it on the validation split."""
     recipe = WaveletRecipe(forest.SIDE, LAZY, 0)
-    x = course.features(recipe)
     groups = course.images["group"].to_numpy()
-    model, design = forest.fit(x[rows], course.allowed[rows], groups[rows], course.seed)
+    model, design = forest.fit(course.features(recipe, rows), course.allowed[rows], groups[rows], course.seed)
     return Taught(course.calibrated(model, recipe), design)
 
 
 def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, start: float) -> dict[str, Any]:
     test = course.images_of("test")
-    features = course.features(taught.predictor.recipe)[course.rows["test"]]
+    features = course.features(taught.predictor.recipe, course.rows["test"])
     probabilities = taught.predictor.from_features(features)
     scored = Scored(test, probabilities, course.classes)
     learnt = course.images.iloc[rows]
