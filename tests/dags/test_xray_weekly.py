@@ -181,7 +181,7 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     assert (
         "Version 1 of" in told["Subject"] and "is champion" in told["Subject"] and "There was no champion." in figures
     )
-    assert "fracture_auroc_within_part" in figures and [part for part in told.walk() if part["Content-ID"]]
+    assert "fracture AUROC within part: " in figures and [part for part in told.walk() if part["Content-ID"]]
     text = mail.get_body(("plain",)).get_content()
     html = mail.get_body(("html",)).get_content()
     for finding in found.findings:

@@ -8,17 +8,19 @@ from osteon.lake import Lake
 from osteon.quality.alert import environment
 from osteon.quality.pictures import figure_png
 from osteon.reports.model_card import interval, number
+from osteon.training.evaluate import MEASURES
 
 KINDS = {
     "roc": ("False positive rate", "Sensitivity", "ROC curve of fracture detection"),
     "precision_recall": ("Recall", "Precision", "Precision and recall of fracture detection"),
 }
+CONFUSIONS = {"part": "body part", "fracture": "fracture, called from a probability of 0.5 on", "joint": "joint class"}
 
 
 def write_evaluation(lake: Lake, run: str, result: dict[str, Any], folder: str) -> None:
     """Write `evaluation.html` below `folder`: curves by body part, calibration and confusion."""
     charts = [_curves(result, kind) for kind in KINDS] + [_reliability(result)]
-    charts += [_confusion(result, name) for name in ("part", "fracture", "joint")]
+    charts += [_confusion(result, name) for name in CONFUSIONS]
     page = environment().get_template("evaluation.html").render(run=run, model=result["model"], charts=_html(charts))
     lake.put_bytes(f"{folder}evaluation.html", page.encode(), "text/html; charset=utf-8")
 
@@ -47,8 +49,9 @@ def evaluation_picture(result: dict[str, Any]) -> bytes:
 def figure_lines(result: dict[str, Any], reason: str) -> list[str]:
     """What the mail about a new version says: the gate's reason, the measures, the floor."""
     told = [f"{reason[0].upper()}{reason[1:]}.", ""]
-    for name, bounds in result["intervals"].items():
-        told.append(f"{name}: {number(result['metrics'][name])} ({interval(bounds) or 'no interval'})")
+    for name, words in MEASURES.items():
+        bounds = interval(result["intervals"][name])
+        told.append(f"{words}: {number(result['metrics'][name])} ({bounds or 'no interval'})")
     told += [f"floor, fracture AUROC from {name}: {number(value)}" for name, value in result["shortcut_floor"].items()]
     return [*told, "", "A research tool, not a medical device."]
 
@@ -99,7 +102,9 @@ def _confusion(result: dict[str, Any], name: str) -> Any:
     labels, counts = result["confusion"][name]["labels"], result["confusion"][name]["counts"]
     figure = Figure(Heatmap(x=labels, y=labels, z=counts, text=counts, texttemplate="%{text}", colorscale="Blues"))
     height = 340 + 24 * len(labels)
-    figure.update_layout(title=f"Confusion: {name}", xaxis_title="Predicted", yaxis_title="True", height=height)
+    figure.update_layout(
+        title=f"Confusion: {CONFUSIONS[name]}", xaxis_title="Predicted", yaxis_title="True", height=height
+    )
     figure.update_yaxes(autorange="reversed")
     return figure
 

@@ -9,6 +9,7 @@ import pandas as pd
 from osteon.catalog import SPLITS
 from osteon.quality.alert import environment
 from osteon.training.classes import ClassList
+from osteon.training.evaluate import MEASURES
 
 
 def model_card(
@@ -24,7 +25,8 @@ def model_card(
         sources.append({"source": source, "licence": licence, "attribution": attribution, **counts})
     silent = ClassList(tuple(result["classes"])).silent
     return environment(autoescape=False).get_template("model_card.md").render(
-        name=name, r=result, recipe=recipe, sources=sources, silent=silent, rows=rows, number=number, interval=interval,
+        name=name, r=result, recipe=recipe, sources=sources, silent=silent, rows=rows, measures=MEASURES,
+        number=number, interval=interval,
     )  # fmt: skip
 
 

@@ -18,20 +18,10 @@ from osteon.reports.relabel import write_relabel_report
 from osteon.reports.summary import summarise, tables
 from osteon.runs import Run
 from osteon.settings import Settings
+from osteon.training.evaluate import MEASURES
 
 THUMBNAILS_EACH = 6
 """Of a finding's offenders."""
-METRICS = (
-    "joint_accuracy",
-    "macro_f1",
-    "part_accuracy",
-    "fracture_auroc_within_part",
-    "fracture_auroc",
-    "average_precision",
-    "sensitivity_at_90_specificity",
-    "ece",
-    "fracture_ece",
-)
 COMPARED = ("macro_f1", "part_accuracy", "fracture_auroc_within_part", "fracture_auroc")
 
 
@@ -55,7 +45,7 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
             thumbnails=thumbnails(lake, findings, settings.max_pixels, most=THUMBNAILS_EACH * len(findings)),
             repairs=before_and_after(lake, validation, settings.max_pixels, THUMBNAILS_EACH) if validation else [],
             data_url=data_url,
-            metrics=METRICS,
+            measures=MEASURES,
             number=number,
             interval=interval,
             chart=data_url(class_chart(summary["classes"])) if summary["classes"] else None,
@@ -111,8 +101,8 @@ def table_lines(summary: dict[str, Any]) -> list[Any]:
     tables = [sources, classes, facts, alerts]
     for name, result in summary["models"].items():
         metrics = Table("measure", "test", "95 % interval", title=f"{name} on the test split")
-        for metric in METRICS:
-            metrics.add_row(metric, number(result["metrics"][metric]), interval(result["intervals"][metric]))
+        for metric, words in MEASURES.items():
+            metrics.add_row(words, number(result["metrics"][metric]), interval(result["intervals"][metric]))
         for floor, value in result["shortcut_floor"].items():
             metrics.add_row(f"floor: AUROC from {floor}", number(value), "")
         parts = Table("images", "of", "fractured", "fracture AUROC", "95 % interval", title="By body part and source")
@@ -131,7 +121,13 @@ def _comparison(rows: list[dict[str, Any]]) -> Any:
     from rich.table import Table
 
     main = rows[0]["model"]
-    table = Table("model", "learnt from", *COMPARED, f"{main} is", title="On the same test images")
+    table = Table(
+        "model",
+        "learnt from",
+        *(MEASURES[metric] for metric in COMPARED),
+        f"{main} is",
+        title="On the same test images",
+    )
     for row in rows:
         figures = [number(row["metrics"][metric]) for metric in COMPARED]
         verdict = row.get("verdict", "")

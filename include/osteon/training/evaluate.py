@@ -28,6 +28,18 @@ SLICE, STATES_LEAST = 20, 5
 """Fewer images of a slice are counted, but not measured; its fractures only if there are that many of either state."""
 FRACTURE = ("fracture_auroc", "fracture_auroc_within_part", "average_precision", "sensitivity_at_90_specificity")
 """The measures that need both states."""
+MEASURES = {
+    "joint_accuracy": "joint accuracy",
+    "macro_f1": "macro-F1",
+    "part_accuracy": "part accuracy",
+    "fracture_auroc_within_part": "fracture AUROC within part",
+    "fracture_auroc": "fracture AUROC",
+    "average_precision": "average precision",
+    "sensitivity_at_90_specificity": "sensitivity at 90 % specificity",
+    "ece": "calibration error, joint class",
+    "fracture_ece": "calibration error, fracture",
+}
+"""All of them in words, in the order in which they are told."""
 Metrics = dict[str, float | None]
 
 
