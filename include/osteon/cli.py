@@ -21,10 +21,10 @@ from osteon.settings import Settings, load_settings
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 Run = Annotated[str, typer.Option("--run", help="name under which the stage's numbers are kept")]
-Sources = Annotated[Path | None, typer.Option(help="YAML file that names the data sets [default: OSTEON_SOURCES_FILE]")]
+Sources = Annotated[Path | None, typer.Option(help="YAML file that names the data sets (default: OSTEON_SOURCES_FILE)")]
 Catalog = Annotated[str, typer.Option("--catalog", help="key of the catalog in the lake")]
 Manifests = Annotated[list[str], typer.Option("--manifest", help="key of a manifest in the lake; repeat it")]
-Seed = Annotated[int, typer.Option(min=0)]
+Seed = Annotated[int, typer.Option(min=0, help="of the training, and of where new images go")]
 
 
 @app.callback()
@@ -74,7 +74,7 @@ def run_command(
     sources: Sources = None,
     budget: Annotated[str, typer.Option(help="smoke, standard or full")] = "smoke",
     stop_after: Annotated[str, typer.Option(help="the last stage to run")] = "report",
-    force_retrain: Annotated[bool, typer.Option("--force-retrain")] = False,
+    force_retrain: Annotated[bool, typer.Option("--force-retrain", help="train although nothing changed")] = False,
     ask: Annotated[bool, typer.Option("--ask", help="wait for curators where the base models are unsure")] = False,
     require_approval: Annotated[
         bool, typer.Option("--require-approval", help="wait for a person before a better model becomes champion")
@@ -162,7 +162,7 @@ def group(catalog: Catalog, run: Run = "command-line") -> None:
 
 @app.command()
 def review(
-    target: Annotated[str | None, typer.Argument(help="source:path, or the beginning of a SHA-256 or group")] = None,
+    target: Annotated[str | None, typer.Argument()] = None,
     keep: Annotated[bool, typer.Option("--keep", help="use it as it is labelled")] = False,
     drop: Annotated[bool, typer.Option("--drop", help="leave it out")] = False,
     label: Annotated[str | None, typer.Option(help="set its label: part/state, as wrist/fractured")] = None,
@@ -170,7 +170,10 @@ def review(
     who: Annotated[str, typer.Option(help="who decides")] = "",
     why: Annotated[str, typer.Option(help="for what reason")] = "",
 ) -> None:
-    """Decide about an image or a group, for every later run; without an argument, list what was decided."""
+    """Decide about an image or a group, for every later run; without an argument, list what was decided.
+
+    TARGET is `source:path`, or the beginning of a SHA-256 or of a group's name (8 digits at least).
+    """
     from osteon.curation.review import Decision, decide, decisions
     from osteon.lake import Lake
 
@@ -276,8 +279,8 @@ def register(
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="image files")],
-    model: Annotated[str, typer.Option(help="name in the registry [default: OSTEON_MODEL_NAME]")] = "",
+    files: Annotated[list[Path], typer.Argument()],
+    model: Annotated[str, typer.Option(help="name in the registry (default: OSTEON_MODEL_NAME)")] = "",
     out: Annotated[Path, typer.Option(help="folder for the overlays")] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
@@ -315,7 +318,7 @@ def predict(
 def rollback(
     who: Annotated[str, typer.Option(help="who decides")],
     why: Annotated[str, typer.Option(help="for what reason")],
-    model: Annotated[str, typer.Option(help="name in the registry [default: OSTEON_MODEL_NAME]")] = "",
+    model: Annotated[str, typer.Option(help="name in the registry (default: OSTEON_MODEL_NAME)")] = "",
 ) -> None:
     """Make the previous champion the champion again."""
     from osteon.lake import Lake

@@ -19,7 +19,8 @@ class Settings(BaseSettings):
     """One instance is one configuration; make it where it is needed, nothing is read at import.
 
     `OSTEON_S3_ENDPOINT=https://minio:9000` sets `s3_endpoint`. A folder named by `OSTEON_SECRETS_DIR` may hold one
-    file per setting instead (as Docker and Kubernetes mount secrets); variables win over files.
+    file per setting instead, named like the variable in lower case, `osteon_s3_secret_key` (as Docker and Kubernetes
+    mount secrets); variables win over files.
     """
 
     model_config = SettingsConfigDict(env_prefix="OSTEON_", extra="ignore")
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
 
     # The registry.
     mlflow_url: str = "http://127.0.0.1:5000"
+    mlflow_link: str = Field("", description="where people reach MLflow, for links in reports, if elsewhere")
     mlflow_experiment: str = "osteon"
     model_name: str = "osteon"
 
@@ -54,7 +56,9 @@ class Settings(BaseSettings):
 
     # Asking curators.
     ask_most: int = Field(24, ge=0, description="images that one run asks about")
-    ask_hours: float = Field(72.0, gt=0, description="how long a run waits for an answer; then the image is left out")
+    ask_hours: float = Field(
+        72.0, gt=0, description="how long a run waits for an answer; then the image is left out, or the champion stays"
+    )
 
     data_docs_kept: int = Field(12, ge=1, description="Data Docs of this many validations are kept in the lake")
 
@@ -71,6 +75,9 @@ class Settings(BaseSettings):
     http_timeout: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
 
     # The schedule.
+    budget: Literal["smoke", "standard", "full"] = Field(
+        "smoke", description="of scheduled runs, and what the form offers first; smoke shows that all works, no more"
+    )
     scheduled_from: datetime = Field(
         datetime(2026, 1, 1, tzinfo=UTC), description="no scheduled run is made for a time before; must lie in the past"
     )
@@ -85,7 +92,7 @@ class Settings(BaseSettings):
     export_timeout: float = Field(1800.0, gt=0, description="seconds that Roboflow has to make an export")
 
     # Split.
-    train_share: float = Field(0.6, gt=0, lt=1)
+    train_share: float = Field(0.6, gt=0, lt=1, description="of the images; what neither of the two takes is test")
     val_share: float = Field(0.2, gt=0, lt=1)
 
     # Scale.
@@ -95,7 +102,11 @@ class Settings(BaseSettings):
     parallel_parts: int = Field(4, ge=1, description="parts that a DAG run works on at once")
 
     # Training.
-    unknown_fracture: str = Field("marginal", pattern="^(marginal|leave-out)$")
+    unknown_fracture: str = Field(
+        "marginal",
+        pattern="^(marginal|leave-out)$",
+        description="images whose fracture state nobody says teach the body part (marginal), or nothing (leave-out)",
+    )
     min_completed_trials: int = Field(2, ge=1, description="a search with fewer completed trials fails")
     search_host: str = Field(
         "127.0.0.1", description="address of this machine at which processes that help with a search reach it"

@@ -19,8 +19,18 @@ def params(settings: Settings) -> dict[str, Param]:
             title="Sources file",
             description="YAML file that names the data sets; the default is what OSTEON_SOURCES_FILE names",
         ),
-        "budget": Param("smoke", enum=list(BUDGETS), title="Budget", description="how long architectures are searched"),
-        "stop_after": Param("report", enum=list(STAGES), title="Stop after", description="the last stage to run"),
+        "budget": Param(
+            settings.budget,
+            enum=list(BUDGETS),
+            title="Budget",
+            description="how long is searched and trained, at which image size, and whether parts are ablated",
+        ),
+        "stop_after": Param(
+            "report",
+            enum=list(STAGES),
+            title="Stop after",
+            description="the last stage to run; the report is always written",
+        ),
         "force_retrain": Param(
             False, type="boolean", title="Force retrain", description="train although nothing changed"
         ),
@@ -31,10 +41,12 @@ def params(settings: Settings) -> dict[str, Param]:
             False,
             type="boolean",
             title="Require approval",
-            description="wait for a person before a better model becomes champion",
+            description="wait for a person before a better model becomes champion; unanswered, the champion stays",
         ),
         "workers": Param(
             1, type="integer", minimum=1, maximum=32, title="Workers", description="processes that search, or pods"
         ),
-        "seed": Param(0, type="integer", minimum=0, title="Seed", description="of the split and the training"),
+        "seed": Param(
+            0, type="integer", minimum=0, title="Seed", description="of the training, and of where new images go"
+        ),
     }

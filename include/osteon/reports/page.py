@@ -49,7 +49,7 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
             number=number,
             interval=interval,
             chart=data_url(class_chart(summary["classes"])) if summary["classes"] else None,
-            registry=f"{settings.mlflow_url}/#/models",
+            registry=f"{settings.mlflow_link or settings.mlflow_url}/#/models",
         )
     )
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
