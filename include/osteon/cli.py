@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,15 +103,15 @@ def run_command(
         "seed": seed,
     }
     outcome = run_dag(settings, conf)
-    console = Console(width=110 if not sys.stdout.isatty() else None)
+    console = Console(width=110 if not sys.stdout.isatty() else None, markup=False)
     if outcome.summary is not None:
+        if json_file is not None:
+            json_file.write_text(json.dumps(outcome.summary, indent=1, ensure_ascii=False), encoding="utf-8")
         for table in table_lines(outcome.summary):
             console.print(table)
         if outcome.summary["registered"]:
             registered = outcome.summary["registered"]
             console.print("{model} version {version} is {alias}: {reason}".format_map(registered))
-        if json_file is not None:
-            json_file.write_text(json.dumps(outcome.summary, indent=1, ensure_ascii=False), encoding="utf-8")
     for name, place in outcome.places.items():
         console.print(f"{name:10} {place}", soft_wrap=True)
     if outcome.state != "success":
@@ -288,7 +289,7 @@ def predict(
     from osteon import predict as ask
     from osteon.images.decode import UndecodableError, decode
 
-    settings, failed, found = _with_registry(), [], []
+    settings, failed, found, places = _with_registry(), [], [], set[Path]()
     version, predictor = ask.champion(settings, model or settings.model_name)
     out.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -300,9 +301,11 @@ def predict(
         (answer,) = predictor.answer([pixels])
         place = None
         if not answer.problem:
-            twins = sum(other.stem == file.stem for other in files[: files.index(file)])
-            place = str(out / f"{file.stem}{f'-{twins + 1}' if twins else ''}.gradcam.png")
-            ask.overlay(pixels, ask.look(predictor, pixels, answer.body_part)).save(place)
+            names = (f"{file.stem}{f'-{number}' if number > 1 else ''}.gradcam.png" for number in count(1))
+            picture = next(out / name for name in names if out / name not in places)
+            places.add(picture)
+            ask.overlay(pixels, ask.look(predictor, pixels, answer.body_part)).save(picture)
+            place = str(picture)
         found.append(ask.as_json(str(file), answer, predictor.classes.names, place))
         if not as_json:
             chance = found[-1]["fracture_probability"]
@@ -333,6 +336,10 @@ def rollback(
 @app.command()
 def report(run: Run = "command-line") -> None:
     """Write a run's report; prints its key."""
+    from osteon.pipeline import Pipeline
+
+    if not Pipeline(run).run.stages():
+        raise ConfigurationError(f"the lake holds nothing of a run {run!r}: give a run's id, as Airflow names it")
     _stage(run, "report")
 
 

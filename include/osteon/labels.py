@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from osteon.errors import ConfigurationError
+from osteon.strict_yaml import read_yaml
 
 REQUIRED_PARTS = (
     "hand",
@@ -93,7 +94,8 @@ class LabelMap(BaseModel):
         return Label(body_part, fractured, tuple(sorted(parts)), tuple(unknown))
 
     def problems(self) -> list[str]:
-        """What is wrong with the map, one sentence each: missing classes, gaps, codes or aliases claimed twice."""
+        """What is wrong with the map, one sentence each: classes that are missing or that Osteon does not know, codes
+        that are not theirs, words that mean two things."""
         found = []
         for part in REQUIRED_PARTS:
             if part not in self.parts:
@@ -101,16 +103,14 @@ class LabelMap(BaseModel):
         for state in REQUIRED_STATES:
             if state not in self.states:
                 found.append(f"*/{state} has no code: add `{state}` to `states`")
-        for title, entries in (("part", self.parts), ("state", self.states)):
-            owners: dict[int, str] = {}
+        known = (("part", self.parts, REQUIRED_PARTS), ("state", self.states, REQUIRED_STATES))
+        for title, entries, required in known:
             for name, entry in entries.items():
-                if entry.code in owners:
-                    found.append(f"{title} code {entry.code} is claimed by both `{owners[entry.code]}` and `{name}`")
-                owners.setdefault(entry.code, name)
-            gaps = sorted(set(range(max(owners, default=-1) + 1)) - set(owners))
-            if gaps:
-                found.append(f"{title} codes have gaps: {', '.join(map(str, gaps))} stand for nothing")
-            words: dict[str, str] = {}
+                if name not in required:
+                    found.append(f"`{name}` is no {title} that Osteon knows ({', '.join(required)}): make it an alias")
+                elif entry.code != required.index(name):
+                    found.append(f"the code of `{name}` is {required.index(name)}, not {entry.code}")
+            words = {_plain(word): "ambiguous" for word in self.ambiguous if title == "part"}
             for name, entry in entries.items():
                 for word in (name, *entry.aliases):
                     owner = words.setdefault(_plain(word), name)
@@ -130,7 +130,7 @@ class LabelMap(BaseModel):
 def load_labels(path: Path) -> LabelMap:
     """Read a label map. Raises `ConfigurationError` when the file is missing or is not of the map's form."""
     try:
-        return LabelMap.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return LabelMap.model_validate(read_yaml(path))
     except FileNotFoundError:
         raise ConfigurationError(f"there is no label map at {path}: set OSTEON_LABELS_FILE") from None
     except (yaml.YAMLError, ValidationError) as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from osteon import catalog as catalogs
 from osteon.curation.groups import every_group
-from osteon.errors import ConfigurationError, OtherTransformError, TryAgainError
+from osteon.errors import ConfigurationError, LakeError, LakeUnreachableError, OtherTransformError, TryAgainError
 from osteon.features import load_features
 from osteon.labels import load_labels
 from osteon.lake import Lake
@@ -27,6 +27,9 @@ from osteon.training.predictor import RECIPE, Predictor
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 RESTORED = "osteon.restored"
 """Tag of a champion that a rollback brought back."""
+INSTEAD_OF = "osteon.instead_of"
+"""Tag of a version that a rollback brought back: the version that it took back."""
+MAKE_PLACE = f"give it the alias `{PREVIOUS}` and take `{CHAMPION}` away"
 PROMOTE, KEEP = "promote", "keep the champion"
 """What a person may answer who is asked for approval."""
 REQUIREMENTS = (
@@ -125,7 +128,7 @@ def register(
     version = str(known[0].version if known else _log(settings, lake, out, result, name, rows))
     tag(version, catalog=catalog)
     if champion is not None and str(champion.version) == version:
-        decision = Decision(True, known[0].tags["osteon.reason"])
+        decision = Decision(True, known[0].tags.get("osteon.reason", "made champion by hand"))
     else:
         decision = _decide(settings, lake, out, name, champion, rows)
         refusal = _refusal(champion, approval)
@@ -182,6 +185,8 @@ def rollback(settings: Settings, lake: Lake, name: str, who: str, why: str) -> t
     now, before = (_by_alias(client, name, alias) for alias in (CHAMPION, PREVIOUS))
     if now is None or before is None:
         raise ConfigurationError(f"{name} has no alias {CHAMPION if now is None else PREVIOUS}: there is no way back")
+    if now.version == before.version and INSTEAD_OF in now.tags:  # a rollback broke off: it is finished
+        now, before = client.get_model_version(name, now.tags[INSTEAD_OF]), now
     if now.version == before.version:
         raise ConfigurationError(f"version {now.version} of {name} is {CHAMPION} and {PREVIOUS}: there is no way back")
     tags = before.tags
@@ -190,6 +195,7 @@ def rollback(settings: Settings, lake: Lake, name: str, who: str, why: str) -> t
     told = _champion_record(lake, str(before.version), tags["osteon.training"], tags.get("osteon.catalog", ""))
     client.set_model_version_tag(name, now.version, "osteon.rolled_back", f"by {who}: {why}")
     client.set_model_version_tag(name, before.version, RESTORED, f"by {who}: {why}")
+    client.set_model_version_tag(name, before.version, INSTEAD_OF, now.version)
     client.set_registered_model_alias(name, CHAMPION, before.version)
     client.set_registered_model_alias(name, PREVIOUS, now.version)
     lake.put_json(champion_key(name), told)
@@ -268,7 +274,7 @@ def _decide(settings: Settings, lake: Lake, out: str, name: str, champion: Any, 
         return Decision(
             False,
             f"the champion, version {champion.version}, was not registered by Osteon and cannot be compared: "
-            "take its alias away to let another be champion",
+            f"{MAKE_PLACE} to let another be champion",
         )
     champions = champion.tags["osteon.training"]
     results = (result, lake.get_json(f"{champions}/result.json"))
@@ -284,12 +290,11 @@ def _decide(settings: Settings, lake: Lake, out: str, name: str, champion: Any, 
 
     try:
         theirs = scored(champions)
-    except OtherTransformError as error:
-        return Decision(
-            False,
-            f"the champion, version {champion.version}, cannot be compared, for {error}. "
-            "Take its alias away to let another be champion",
-        )
+    except LakeUnreachableError:
+        raise
+    except (OtherTransformError, LakeError, ValueError) as error:  # Keras' own, for a damaged file
+        why = f"the champion, version {champion.version}, cannot be compared, for {error}"
+        return Decision(False, f"{why}; {MAKE_PLACE} to let another be champion")
     digest = hashlib.sha256("".join(test["sha256"]).encode()).hexdigest()[:16]
     same_test = f"name='{name}' and tag.`osteon.test` = '{digest}'"
     tried = [one.tags.get("osteon.training") for one in _client(settings).search_model_versions(same_test)]

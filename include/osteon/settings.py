@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, FilePath, SecretStr, field_validator
+from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,6 +159,12 @@ class Settings(BaseSettings):
         """Of the files that set what a training learns: label map and relabelling rules. Equal texts, equal digests."""
         texts = (path.read_bytes() for path in (self.labels_file, self.relabel_file))
         return hashlib.sha256(b"\0".join(texts)).hexdigest()[:16]
+
+    @model_validator(mode="after")
+    def _something_is_left_for_test(self) -> Settings:
+        if self.train_share + self.val_share >= 1:
+            raise ValueError(f"train_share {self.train_share} and val_share {self.val_share} leave nothing for test")
+        return self
 
     @field_validator("mail_to", mode="before")
     @classmethod

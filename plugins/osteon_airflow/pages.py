@@ -49,7 +49,8 @@ def runs() -> Response:
     found = lake.newest("runs/", "/summary.json")[:MOST_RUNS]
     rows = []
     for summary in map(lake.get_json, found):
-        cells = [summary["run"], summary["images"], summary["snapshot"], len(summary["alerts"])]
+        findings = None if summary["alerts"] is None else len(summary["alerts"])
+        cells = [summary["run"], summary["images"], summary["snapshot"], findings]
         links = [("report", summary["report"])]
         if summary["data_docs"] and lake.exists(f"{summary['data_docs']}/index.html"):
             links.append(("Data Docs", f"{summary['data_docs']}/index.html"))

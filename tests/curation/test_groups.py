@@ -39,6 +39,7 @@ def groups_of(images: pd.DataFrame) -> pd.Series:
     [
         ("train/64-rotated2-rotated1.jpg", ("64", True)),
         ("11_jpg.rf.a47b01eb09d7890b.jpg", ("11", True)),
+        ("11_webp.rf.a47b01eb09d7890b.jpg", ("11", True)),
         ("a/plain.png", ("plain", False)),
     ],
 )

@@ -188,7 +188,7 @@ def test_what_the_run_before_found_as_well_is_no_news_unless_it_stops_the_run(fo
     assert not Alert(warned, same, {}, None).news and Alert(warned, None, {}, None).news
     others = {"truncated": Told(80, "other images")}
     assert Alert(warned, others, {}, None).news and Alert(stopped, same, {}, None).news
-    gone = Alert(found(rows, truncated={"max_share": 0.5}), same, {}, None)
+    gone = Alert(found(rows, truncated={"max_share": 0.5, "critical_share": None}), same, {}, None)
     assert gone.news and gone.gone == ["truncated"]
     assert quality_mail(gone, "run 2", {}).subject == "[Osteon] all data-quality findings of the run before are gone"
 
@@ -197,7 +197,7 @@ def test_only_the_last_data_docs_are_kept_and_come_again_when_they_are_asked_for
     rows = good(400)
     first = found(rows, kept=1)
     time.sleep(1.1)  # times in S3 are whole seconds
-    second = found(rows, kept=1, truncated={"max_share": 0.5})
+    second = found(rows, kept=1, truncated={"max_share": 0.5, "critical_share": None})
     assert lake.exists(f"{second.docs}/index.html") and not lake.exists(f"{first.docs}/index.html")
     assert read_validation(lake, first.key) == first, "findings stay"
     assert found(rows).docs == first.docs and lake.exists(f"{first.docs}/index.html")

@@ -92,3 +92,25 @@ def test_the_real_catalogue_covers_what_is_asked_for() -> None:
     assert {entry.kind for entry in entries.values()} == {"archive", "kaggle", "roboflow"}
     assert not entries["mura"].enabled and not entries["fracatlas-kaggle"].enabled
     assert all(entry.attribution for entry in entries.values())
+
+
+@pytest.mark.parametrize(
+    ("table", "path", "told"),
+    [
+        ("name,hand,leg\n1.jpg,1,0\n2.jpg,1,234,1\n", "1.jpg", "line 3 has another number of fields"),
+        ("name,hand,leg\n1.jpg,1\n", "1.jpg", "line 2 has another number of fields"),
+        ("name,hand,leg,hand\n1.jpg,1,0,0\n", "1.jpg", "two columns hand"),
+        ("name,hand,leg\n1.jpg,1,0\n", "ann/1.jpg", "which may be bob/1.jpg or ann/1.jpg"),
+    ],
+)
+def test_a_table_that_may_mean_another_image_is_refused(table: str, path: str, told: str) -> None:
+    rules = {"part": {"csv": {"file": "t.csv", "key": "name", "columns": ["hand", "leg"]}}}
+    with pytest.raises(SourceError, match=told):
+        labels(rules, {"t.csv": table}, ["bob/1.jpg", path])
+
+
+def test_a_coco_file_that_uses_an_id_twice_is_refused() -> None:
+    images = [{"id": 5, "file_name": "a.jpg"}, {"id": 5, "file_name": "b.jpg"}]
+    table = {"categories": [], "images": images, "annotations": []}
+    with pytest.raises(SourceError, match="id twice"):
+        labels({"part": {"boxes": "coco"}}, {"_annotations.coco.json": table}, ["a.jpg"])

@@ -167,6 +167,28 @@ def test_the_gate_refuses_a_model_that_has_forgotten_the_fractures_of_a_part() -
     assert decision.reason == "it no longer tells of fractures of: leg"
 
 
+def test_the_gate_refuses_a_model_that_has_forgotten_a_part_that_no_image_shows_this_week() -> None:
+    frame = images(400)
+    champion = Scored(
+        frame, np.pad(blurred(frame, 3.0), ((0, 0), (0, 1))), ClassList((*CLASSES.names, "spine/unknown"))
+    )
+    decision = judge(Scored(frame, blurred(frame, 0.5), CLASSES), champion, 60)
+    assert not decision.promoted and decision.reason.startswith("it no longer knows: spine")
+
+
+def test_the_gate_refuses_where_sensitivity_cannot_be_compared_or_hardly_anything_can() -> None:
+    """Who calls everything whole is right about whole images."""
+    frame = images(400)
+    whole = frame.assign(fractured=pd.array([False] * 400, "boolean"))
+    champion, challenger = (Scored(whole, blurred(whole, noise), CLASSES) for noise in (3.0, 0.5))
+    decision = judge(challenger, champion, 60)
+    assert not decision.promoted and "not of both states" in decision.reason
+    few = frame.head(12)
+    champion, challenger = (Scored(few, blurred(few, noise), CLASSES) for noise in (9.0, 0.1))
+    decision = judge(challenger, champion, 60)
+    assert not decision.promoted and "originals to compare on, 20 are needed" in decision.reason
+
+
 def test_who_tries_again_on_the_same_images_needs_more_confidence() -> None:
     frame = images(600)
     challenger, champion = (Scored(frame, blurred(frame, *how), CLASSES) for how in ((1.5, 5), (1.6, 6)))

@@ -36,7 +36,7 @@ SAME_ROTATED = 0.95
 Of 297 films of FracAtlas, each copy rotated by any angle and saved anew reaches 0.995; of the pairs of different films,
 1 in 100 does 0.93.
 Copies that were stretched as well reach 0.97."""
-COPY_SUFFIX = re.compile(r"(-rotated\d+)+$|_(jpe?g|png)\.rf\.[0-9a-f]{8,}$", re.IGNORECASE)
+COPY_SUFFIX = re.compile(r"(-rotated\d+)+$|_[a-z0-9]{2,5}\.rf\.[0-9a-f]{8,}$", re.IGNORECASE)
 DISC = 0.42
 """Radius of the disc that is compared, over the image's shorter side."""
 ANGLES, RADII = 180, 24

@@ -16,6 +16,7 @@ from osteon.curation.review import HUMAN
 from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.strict_yaml import read_yaml
 
 VERSION = 1
 ACCEPTED, MERGED, REVIEW, LEFT_OUT = "accepted", "merged", "to review", "left out"
@@ -78,7 +79,7 @@ class Verdict:
 def load_rules(path: Path, labels: LabelMap) -> RelabelRules:
     """Read the relabel file. Raises `ConfigurationError`: no such file, a mistake in it, a part that is none."""
     try:
-        rules = RelabelRules.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        rules = RelabelRules.model_validate(read_yaml(path))
     except FileNotFoundError:
         raise ConfigurationError(f"there is no relabel file at {path}: set OSTEON_RELABEL_FILE") from None
     except (yaml.YAMLError, ValidationError) as error:

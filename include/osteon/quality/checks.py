@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from osteon.errors import ConfigurationError
+from osteon.strict_yaml import read_yaml
 
 Severity = Literal["info", "warning", "critical"]
 
@@ -24,6 +25,12 @@ class Threshold(BaseModel):
     critical_share: float | None = Field(None, gt=0, le=1)
     minimum: int | None = None
     maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _critical_is_a_finding(self) -> Threshold:
+        if self.critical_share is not None and self.critical_share <= self.max_share:
+            raise ValueError(f"nothing up to max_share {self.max_share} is a finding: critical_share must be above it")
+        return self
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,7 @@ def load_thresholds(path: Path) -> dict[str, Threshold]:
     """Read the quality file. Raises `ConfigurationError` for a missing file, an unknown or a forgotten check."""
     names = {check.name for check in CHECKS}
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path)
         thresholds = {name: Threshold.model_validate(value) for name, value in raw.items()}
     except FileNotFoundError:
         raise ConfigurationError(f"there is no quality file at {path}: set OSTEON_QUALITY_FILE") from None
@@ -158,4 +165,8 @@ def load_thresholds(path: Path) -> dict[str, Threshold]:
     if names != set(thresholds):
         odd = sorted(names ^ set(thresholds))
         raise ConfigurationError(f"{path} must name every check once; missing or unknown: {', '.join(odd)}")
+    for check in CHECKS:
+        for _, value in check.arguments:
+            if value in ("minimum", "maximum") and getattr(thresholds[check.name], value) is None:
+                raise ConfigurationError(f"{path}: {check.name} could never fail: give its `{value}`")
     return thresholds

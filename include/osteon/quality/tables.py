@@ -238,10 +238,14 @@ def _leaking(catalog: pd.DataFrame) -> pd.Series:
             if item["raw_split"] and pd.notna(group):
                 splits.setdefault((group, item["source"]), set()).add(item["raw_split"])
     texts = {key: " and ".join(sorted(names)) for key, names in splits.items() if len(names) > 1}
-    keys = zip(catalog["group"], catalog["source"], strict=True)
-    return pd.Series(
-        [texts.get((group, source)) if pd.notna(group) else None for group, source in keys], index=catalog.index
-    )
+
+    def told(group: object, items: list[dict[str, str]]) -> str | None:
+        sources = dict.fromkeys(item["source"] for item in items)
+        found = [texts[key] for source in sources if pd.notna(group) and (key := (str(group), source)) in texts]
+        return "; ".join(found) or None
+
+    pairs = zip(catalog["group"], catalog["published"], strict=True)
+    return pd.Series([told(group, items) for group, items in pairs], index=catalog.index)
 
 
 def _listing(items: list[dict[str, str]]) -> str:

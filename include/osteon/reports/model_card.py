@@ -22,6 +22,7 @@ def model_card(
     terms = [used["licence"].fillna("not stated"), used["attribution"].fillna("")]
     for (source, licence, attribution), part in used.groupby([used["source"], *terms]):
         counts = {split: int((part["split"] == split).sum()) for split in SPLITS}
+        licence, attribution = (" ".join(text.split()).replace("|", "\\|") for text in (licence, attribution))
         sources.append({"source": source, "licence": licence, "attribution": attribution, **counts})
     silent = ClassList(tuple(result["classes"])).silent
     return environment(autoescape=False).get_template("model_card.md").render(

@@ -96,8 +96,10 @@ def table_lines(summary: dict[str, Any]) -> list[Any]:
     for name, count in {**summary["left_out"], **summary["split"]}.items():
         facts.add_row(name if name in summary["split"] else f"left out: {name}", str(count))
     alerts = Table("severity", "finding", title="Data quality")
-    for alert in summary["alerts"]:
+    for alert in summary["alerts"] or []:
         alerts.add_row(alert["severity"], alert["message"])
+    if summary["alerts"] is None:
+        alerts.add_row("", "not checked: the run did not come to validation")
     tables = [sources, classes, facts, alerts]
     for name, result in summary["models"].items():
         metrics = Table("measure", "test", "95 % interval", title=f"{name} on the test split")

@@ -52,7 +52,7 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
         "comparison": [],
         "champion": None,
         "registered": None,
-        "alerts": [],
+        "alerts": None,
         "data_docs": stages.get("validate", {}).get("docs"),
         "seconds": {name: numbers["seconds"] for name, numbers in stages.items()},
         "work": {

@@ -15,6 +15,7 @@ from osteon.sources.base import Source
 from osteon.sources.kaggle import KaggleConfig
 from osteon.sources.phantom import PhantomConfig
 from osteon.sources.roboflow import RoboflowConfig
+from osteon.strict_yaml import read_yaml
 
 AnySource = Annotated[ArchiveConfig | KaggleConfig | PhantomConfig | RoboflowConfig, Field(discriminator="kind")]
 
@@ -30,7 +31,7 @@ class SourcesFile(BaseModel):
 def read_sources_file(path: Path) -> SourcesFile:
     """Parse a sources file. Raises `ConfigurationError` that names every mistake."""
     try:
-        parsed = SourcesFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        parsed = SourcesFile.model_validate(read_yaml(path))
     except FileNotFoundError:
         raise ConfigurationError(
             f"there is no sources file {path}: set OSTEON_SOURCES_FILE or give --sources"

@@ -28,6 +28,8 @@ SPLIT_FOLDERS = {
     "val": "valid",
     "validation": "valid",
     "test": "test",
+    "testing": "test",
+    "holdout": "test",
 }
 RATIO_FROM = 1 << 20
 """Bytes from which on a file's compression ratio is judged; small flat files compress extremely well."""

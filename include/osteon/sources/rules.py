@@ -103,6 +103,9 @@ class Csv(_Rule):
             raise SourceError(f"source {source}: {table.file} is not UTF-8 ({error}): convert it") from None
         rows = DictReader(io.StringIO(text))
         present = list(rows.fieldnames or [])
+        twice = sorted({name for name in present if present.count(name) > 1})
+        if twice:
+            raise SourceError(f"source {source}: {table.file} has two columns {', '.join(twice)}: mend its head")
         wanted = [table.key, *([table.column] if table.column else table.columns)]
         absent = [name for name in wanted if name not in present]
         if absent:
@@ -111,18 +114,35 @@ class Csv(_Rule):
                 "correct the label rules"
             )
         words: dict[str, str] = {}
-        for row in self._rows(source, rows):
+        for row in self._rows(source, rows, wanted):
             name, word = (row[table.key] or "").strip(), self._word(row)
             if words.setdefault(name, word) != word:
                 raise SourceError(
                     f"source {source}: {table.file} names {name} twice with labels {words[name]!r} and {word!r}: "
                     "use a key that is unique, or mend the table"
                 )
-        return lambda path: words.get(path, words.get(PurePosixPath(path).name, ""))
+        taken: dict[str, str] = {}
 
-    def _rows(self, source: str, rows: DictReader[str]) -> Iterator[dict[str, str]]:
+        def label(path: str) -> str:
+            name = path if path in words else PurePosixPath(path).name
+            if name in words and taken.setdefault(name, path) != path:
+                raise SourceError(
+                    f"source {source}: {table.file} names {name}, which may be {taken[name]} or {path}: "
+                    "use whole paths as keys, or leave one out by `images`"
+                )
+            return words.get(name, "")
+
+        return label
+
+    def _rows(self, source: str, rows: DictReader[str], wanted: list[str]) -> Iterator[dict[str, str]]:
         try:
-            yield from rows
+            for row in rows:
+                if None in row or any(row[name] is None for name in wanted):
+                    raise SourceError(
+                        f"source {source}: {self.csv.file}, line {rows.line_num} has another number of fields than "
+                        "the head: mend the table"
+                    )
+                yield row
         except CsvError as error:
             raise SourceError(f"source {source}: {self.csv.file}, line {rows.line_num}: {error}") from None
 
@@ -205,6 +225,8 @@ def _coco(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
             content = json.loads(text)
             category = {item["id"]: str(item["name"]) for item in content["categories"]}
             names = {item["id"]: str(item["file_name"]) for item in content["images"]}
+            if len(names) < len(content["images"]):
+                raise SourceError(f"source {source}: {place} gives an image's id twice: export it anew")
             found: dict[str, set[str]] = {name: set() for name in names.values()}
             for item in content["annotations"]:
                 found[names[item["image_id"]]].add(category[item["category_id"]])

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from osteon import catalog as catalogs
+from osteon.errors import ConfigurationError
 from osteon.lake import Lake, derived_key
 from osteon.models.space import MAIN
 from osteon.training.classes import ClassList
@@ -29,6 +30,8 @@ def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
     if lake.exists(key):
         return key
     results = {result["model"]: result for result in (lake.get_json(f"{place}/result.json") for place in trainings)}
+    if MAIN not in results or len(results) < len(set(trainings)):
+        raise ConfigurationError(f"a comparison is of {MAIN} and others, one training each: these are {trainings}")
     images = catalogs.read(lake, results[MAIN]["snapshot_key"]).set_index("sha256", drop=False)
     scored = {name: _scored(lake, result, images) for name, result in results.items()}
     rows = []

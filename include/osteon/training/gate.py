@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from osteon import catalog as catalogs
-from osteon.training.evaluate import Metrics, Scored, paired_differences, sensitivity, tells
+from osteon.training.evaluate import SLICE, Metrics, Scored, paired_differences, sensitivity, tells
 from osteon.training.sampling import Rows
 
 METRIC, SENSITIVITY = "macro_f1", "sensitivity_at_90_specificity"
@@ -44,16 +44,23 @@ def judge(challenger: Scored, champion: Scored, rounds: int, tries: int = 1) -> 
     """Promote only if the interval of the paired difference in macro-F1 lies above 0 and sensitivity holds.
 
     Both were scored on the same images of the current test split; macro-F1 is of those of known state of which the
-    challenger tells: to forget a part is to be refused. The interval is of 95 % on the first try; whoever tries again
+    challenger tells. To forget a part, or its fractures, is to be refused, whether or not this week's images show it;
+    so is a comparison on few originals, or on images of one fracture state where the champion tells of fractures.
+    The interval is of 95 % on the first try; whoever tries again
     on the same test images, with another seed say, needs more: with `tries`, the mistakes of all together stay below
     5 % (Bonferroni). Sensitivity is compared on images where both tell of fractures: a part whose fractures
     only the challenger has learnt is no step back, one that it has forgotten is.
     """
-    forgotten = champion.parts[champion.judged & ~challenger.judged]
-    if len(forgotten):
-        return Decision(False, f"it no longer tells of fractures of: {', '.join(sorted(set(forgotten)))}")
+    before, now = champion.classes, challenger.classes
+    if gone := [part for part in before.parts if part not in now.parts]:
+        return Decision(False, f"it no longer knows: {', '.join(gone)}; train with their sources, too")
+    if mute := [part for part in before.parts if part in now.silent and part not in before.silent]:
+        return Decision(False, f"it no longer tells of fractures of: {', '.join(mute)}")
     confidence = 1 - 0.05 / tries
     rows = np.flatnonzero(challenger.known)
+    originals = challenger.images["group"].iloc[rows].nunique()
+    if originals < SLICE:
+        return Decision(False, f"the test split has {originals} originals to compare on, {SLICE} are needed")
     found = paired_differences(challenger, champion, MORE * rounds, confidence, _macro_f1, rows) if len(rows) else {}
     if (interval := found.get(METRIC)) is None:
         return Decision(False, f"{METRIC} cannot be compared: the test split has too few images of known state")
@@ -73,6 +80,8 @@ def _fallen(challenger: Scored, champion: Scored, rounds: int) -> str:
     """Where sensitivity falls: over all parts by more than the margin, or within one with confidence; empty if not."""
     judged = np.flatnonzero(champion.judged)
     new, old = (_sensitivity(model, judged)[SENSITIVITY] for model in (challenger, champion))
+    if old is None and len(set(champion.classes.parts) - set(champion.classes.silent)):
+        return "or not, nobody can say: the test images that both may judge are not of both states"
     if old is not None and (new is None or new < old - SENSITIVITY_MARGIN):
         return f"from {old:.3f} to {new or 0:.3f}"
     for part in sorted(set(champion.parts[judged])):

@@ -118,12 +118,14 @@ class Predictor:
         import keras
 
         stored = json.loads((folder / RECIPE).read_text())
-        recipe = RECIPES[stored["kind"]](**stored["recipe"])
-        if stored.get("version", 1) != recipe.version:
+        kind, version = RECIPES.get(stored["kind"]), stored.get("version", 1)
+        if kind is None or version != kind.version:
             raise OtherTransformError(
-                f"it learnt from version {stored.get('version', 1)} of {stored['kind']}, this code makes version "
-                f"{recipe.version}: only the registered artifact, which holds its own code, can answer for it"
+                f"it learnt from version {version} of {stored['kind']}, this code makes "
+                f"{f'version {kind.version}' if kind else 'no such'}: only the registered artifact, which holds its "
+                "own code, can answer for it"
             )
+        recipe = kind(**stored["recipe"])
         model = keras.models.load_model(folder / MODEL, compile=False)
         bias = stored.get("fracture_bias", 0.0)  # early ones had none
         return cls(model, recipe, ClassList(tuple(stored["classes"])), stored["temperature"], bias)
