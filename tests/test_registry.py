@@ -42,7 +42,7 @@ from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate
 from osteon.training.gate import Decision
-from osteon.training.predictor import RECIPE, Predictor
+from osteon.training.predictor import MODEL, RECIPE, Predictor
 from tests.pictures import encode, features_of, radiograph
 
 CLASSES = ClassList(("forearm/non-fractured", "forearm/fractured", "spine/non-fractured", "spine/fractured"))
@@ -155,7 +155,17 @@ def test_registering_serving_and_promoting(
     client = mlflow.MlflowClient()
     assert client.get_model_version_by_alias(registry.model_name, PREVIOUS).version in (1, "1")
 
-    now, then = rollback(registry, lake, registry.model_name, "ann", "it misses wrists")
+    name_version = mlflow.MlflowClient.set_registered_model_alias
+
+    def breaking(self: Any, name: str, alias: str, version: str) -> None:
+        if alias == PREVIOUS:
+            raise ConnectionError
+        name_version(self, name, alias, version)
+
+    with monkeypatch.context() as patch, pytest.raises(ConnectionError):
+        patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", breaking)
+        rollback(registry, lake, registry.model_name, "ann", "it misses wrists")
+    now, then = rollback(registry, lake, registry.model_name, "ann", "it misses wrists")  # it is finished
     assert (now, then) == ("1", "2")
     aliases = {alias: str(client.get_model_version_by_alias(registry.model_name, alias).version)
                for alias in (CHAMPION, PREVIOUS)}  # fmt: skip
@@ -210,13 +220,21 @@ def test_registering_serving_and_promoting(
     assert not shortcut.promoted and "needs no pixel: the shortcut floor is 0.990" in shortcut.reason
 
     held = client.get_model_version_by_alias(registry.model_name, CHAMPION).tags["osteon.training"]
-    stored = lake.get_json(f"{held}/{RECIPE}")
-    lake.put_json(f"{held}/{RECIPE}", stored | {"version": 2})
-    leave_training(lake, "models/newer", key, images, data, epochs=0)
-    lake.put_folder("models/newer", tmp_path / "trained")
-    newer = register(registry, lake, "models/newer", registry.model_name)
-    assert not newer.promoted and "learnt from version 2 of WaveletRecipe, this code makes version 1" in newer.reason
+    stored, weights = lake.get_json(f"{held}/{RECIPE}"), lake.get_bytes(f"{held}/{MODEL}")
+    for number, (recipe, model, told) in enumerate((
+        ({"version": 2, "recipe": {"grain": 3}}, weights, "version 2 of WaveletRecipe, this code makes version 1"),
+        ({"kind": "GaborRecipe"}, weights, "version 1 of GaborRecipe, this code makes no such"),
+        ({}, weights[:100], "cannot be compared, for "),
+    )):  # fmt: skip
+        lake.put_json(f"{held}/{RECIPE}", stored | recipe)
+        lake.put_bytes(f"{held}/{MODEL}", model)
+        newer = f"models/newer-{number}"
+        leave_training(lake, newer, key, images, data, epochs=0)
+        lake.put_folder(newer, tmp_path / "trained")
+        refused = register(registry, lake, newer, registry.model_name)
+        assert not refused.promoted and told in refused.reason and "give it the alias `previous`" in refused.reason
     lake.put_json(f"{held}/{RECIPE}", stored)
+    lake.put_bytes(f"{held}/{MODEL}", weights)
 
     client.delete_model_version_tag(registry.model_name, "2", "osteon.registered")
     resumed = register(registry, lake, "models/trained", registry.model_name)
