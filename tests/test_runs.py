@@ -34,10 +34,12 @@ def test_what_worked_on_something_else_than_the_run_has_now_is_left_out(lake: La
     record(run, "review", "c1", catalog="r2")
     record(run, "validate", "r2", validation="v2")
     assert list(run.stages()) == ["sources", "ingest.a", "ingest.b", "catalogue", "review", "validate"]
+    assert run.sources()["b"]["manifest"] == "manifest b"
     record(run, "ingest.b", manifest="manifest of another week")
     assert list(run.stages()) == ["sources", "ingest.a", "ingest.b"]
     with suppress(BaseException), run.stage("ingest.b"):
         raise KeyboardInterrupt  # as a time limit ends it
+    assert "ended without a word" in run.sources()["b"]["problem"] and "problem" not in run.sources()["a"]
     record(run, "catalogue", "manifest a", catalog="c2")
     assert list(run.stages()) == ["sources", "ingest.a", "catalogue"], "what was not done again to its end is not told"
     record(run, "sources", names=["a"])

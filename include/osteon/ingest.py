@@ -87,6 +87,11 @@ def dropped(lake: Lake, manifest: str, before: str | None) -> list[str]:
     return sorted(old.loc[old["sha256"].notna() & ~old["sha256"].isin(new["sha256"].dropna()), "path"])
 
 
+def manifests_of(name: str) -> str:
+    """Where the lake has the manifests of a source's versions."""
+    return f"manifests/v{VERSION}/{name}/"
+
+
 def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[str, int]]:
     """Pull a source. Returns the manifest's key and counts (`files`, `uploaded`, `refused`).
 
@@ -94,7 +99,7 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
     A version that has its manifest is not pulled. Raises `SourceError`; the lake then has no new manifest.
     """
     config, version = source.config, source.latest_version()
-    key = f"manifests/v{VERSION}/{config.name}/{version}.parquet"
+    key = f"{manifests_of(config.name)}{version}.parquet"
     if lake.exists(key):
         return key, _counts(lake.get_table(key), uploaded=0)
 

@@ -30,6 +30,7 @@ ORDER = (
     "register",
 )
 """Of what is recorded: what a stage works on, stages before it gave."""
+NO_WORD = "its task ended without a word: see its log"
 OUTPUTS = ("manifest", "catalog", "validation", "trainings", "snapshot", "comparison")
 """Under which names."""
 
@@ -64,10 +65,12 @@ class Run:
                 self.lake.put_json(record, {"inputs": inputs, **numbers})
 
     def sources(self) -> dict[str, dict[str, Any]]:
-        """What ingest left of each source: its `manifest` and that of the run `before`, its `problem`, counts."""
-        return {
-            name.removeprefix("ingest."): found for name, found in self.stages().items() if name.startswith("ingest.")
-        }
+        """What ingest left of each source: its `manifest` and that of the run `before`, its `problem`, counts. One that
+        left nothing, for its task was killed, has a `problem`, too."""
+        stages = self.stages()
+        left = {name.removeprefix("ingest."): found for name, found in stages.items() if name.startswith("ingest.")}
+        asked = stages.get("sources", {}).get("names", [])
+        return {name: {"problem": NO_WORD} for name in asked} | left
 
     def stages(self) -> dict[str, dict[str, Any]]:
         """The numbers of every stage that ended well or named its problem, by the stage's name, in their order.

@@ -10,6 +10,7 @@ from osteon.curation.conflicts import conflicts
 from osteon.curation.review import Decision, apply, decide, decisions, kept, review
 from osteon.curation.split import left_out
 from osteon.errors import ConfigurationError
+from osteon.ingest import manifests_of
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
 from osteon.settings import load_settings
@@ -49,6 +50,24 @@ def test_a_label_for_the_whole_group_ends_its_conflict(labels: LabelMap) -> None
     assert after["label_origin"].tolist() == ["human", "human", "source", "source"]
     assert after["fractured"].tolist()[:2] == [True, True]
     assert left_out(after, labels, True).isna().tolist() == [True, True, False, False]
+
+
+def test_a_decision_follows_its_image_and_not_a_name_that_another_image_has_now(labels: LabelMap, lake: Lake) -> None:
+    before = catalog(labels)
+    lake.put_table(f"{manifests_of('s')}1.parquet", before[["path", "sha256"]])
+    decide(lake, labels, made("s:a.jpg", "drop"))
+    (kept_so,) = decisions(lake)
+    assert kept_so.image == "a" * 64
+    renamed = before.copy()
+    for row, path in ((0, "b.jpg"), (1, "a.jpg")):
+        renamed.loc[row, "path"] = path
+        renamed.at[row, "published"] = [{**renamed.at[row, "published"][0], "path": path}]
+    after, idle = apply(renamed.assign(group=renamed["sha256"]), [kept_so], labels)
+    assert idle == [] and after["reason"].fillna("").str.startswith("dropped").tolist() == [True, False, False, False]
+    anew = before.assign(sha256=["e" * 64, *before["sha256"][1:]], group=["a" * 64, *before["sha256"][1:]])
+    assert apply(anew, [kept_so], labels)[1] == [kept_so], "other bytes, and nothing known of them"
+    after, _ = apply(anew, [kept_so], labels, pd.Series({"a" * 64: "a" * 64}))
+    assert after["reason"].fillna("").str.startswith("dropped").tolist() == [True, False, False, False]
 
 
 def test_dropping_one_copy_leaves_the_other_in_peace(labels: LabelMap) -> None:

@@ -59,7 +59,8 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
             rules[name] |= change
         (tmp_path / "quality.yaml").write_text(yaml.safe_dump(rules))
         catalogs.write(lake, "repair/c.parquet", pd.DataFrame(rows))
-        files = [{"source": "s", "path": row["path"], "claims_image": True, "sha256": row["sha256"]} for row in rows]
+        names = ("path", "sha256", "raw_label")
+        files = [{"source": "s", "claims_image": True} | {name: row[name] for name in names} for row in rows]
         lake.put_table(
             "manifests/m.parquet", pd.DataFrame(files).reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS)
         )
@@ -124,6 +125,27 @@ def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
     for check in ("near_copies", "leaking_split", "conflicting_labels"):
         assert {item["name"] for item in by_name[check].offenders} == pair, check
     assert by_name["leaking_split"].offenders[0]["detail"] == "test and train"
+
+
+def test_a_rule_that_fits_some_files_only_and_images_that_teach_nothing_are_told(found) -> None:
+    rows = [row | image(i, str(row["body_part"])) if i % 3 == 0 else row for i, row in enumerate(good())]
+    by_name = {finding.check: finding for finding in found(rows).findings}
+    assert by_name["label_coverage"].offenders == [{"name": "s: fracture state", "detail": "0.334 of its images"}]
+    nothing = [row | {"body_part": None, "raw_label": "unsorted|fractured"} for row in rows]
+    assert (
+        "There are 0"
+        in {f.check: f for f in found(nothing, enough_images={"minimum": 99}).findings}["enough_images"].message
+    )
+
+
+def test_copies_that_name_no_part_contradict_each_other_by_their_fracture_state(found) -> None:
+    rows = good()
+    for row, state in ((rows[0], "fractured"), (rows[1], "normal")):
+        row |= {"body_part": None, "fractured": state == "fractured", "group": "g", "raw_label": f"unsorted|{state}"}
+        row["published"] = [{"source": "s", "path": row["path"], "raw_label": row["raw_label"], "raw_split": None}]
+    found_there = {finding.check: finding for finding in found(rows).findings}
+    assert {item["name"] for item in found_there["conflicting_labels"].offenders} == {"s:0.jpg", "s:1.jpg"}
+    assert "no single part/fractured, but s:1.jpg is no single part/non-fractured" in str(found_there)
 
 
 def test_a_shift_of_the_classes_since_the_champion_learnt_is_told_with_what_moved(found) -> None:

@@ -18,8 +18,8 @@ NAMES = {"names": ["Fracture", "hand", "artefact"]}
 
 def labels(rules: object, files: dict[str, object], paths: list[str]) -> list[str | None]:
     content = {name: text if isinstance(text, str) else json.dumps(text) for name, text in files.items()}
-    label = LabelRules.model_validate(rules).compile("s", lambda path: content[path].encode())
-    return [label(path) for path in paths]
+    found = LabelRules.model_validate(rules).read("s", paths, lambda path: content[path].encode())
+    return [found[path] for path in paths]
 
 
 def test_yolo_boxes_name_what_is_in_an_image() -> None:
@@ -57,7 +57,8 @@ def test_coco_boxes_name_what_is_in_an_image() -> None:
     rules = {"fracture": {"boxes": "coco", "none": "normal"}}
     files = {"train/_annotations.coco.json": table}
     assert labels(rules, files, ["train/a.jpg", "train/b.jpg", "train/c.jpg"]) == ["|fracture", "|normal", None]
-    assert labels(rules, files, ["valid/a.jpg"]) == [None]
+    with pytest.raises(SourceError, match="`fracture` says nothing of any of 2 images"):
+        labels(rules, files, ["valid/a.jpg", "train/b.jpg"])  # no box anywhere: all would be whole
     with pytest.raises(SourceError, match=r"train/_annotations\.coco\.json is no COCO file"):
         labels(rules, {"train/_annotations.coco.json": {"images": []}}, ["train/a.jpg"])
 

@@ -21,17 +21,17 @@ class Statement:
     row: int
     name: str
     """`source:path`."""
-    part: str
+    part: str | None
     fractured: bool | None
 
     @property
     def label(self) -> str:
-        return f"{self.part}/{UNKNOWN if self.fractured is None else STATES[self.fractured]}"
+        return f"{self.part or 'no single part'}/{UNKNOWN if self.fractured is None else STATES[self.fractured]}"
 
     def contradicts(self, other: Statement) -> bool:
-        """Whether both cannot be true; an unknown state contradicts none."""
-        known = self.fractured is not None and other.fractured is not None
-        return self.part != other.part or (known and self.fractured != other.fractured)
+        """Whether both cannot be true; what one does not say contradicts nothing."""
+        pairs = (self.part, other.part), (self.fractured, other.fractured)
+        return any(one is not None and two is not None and one != two for one, two in pairs)
 
 
 def conflicts(catalog: pd.DataFrame, labels: LabelMap) -> pd.Series:
@@ -70,9 +70,7 @@ def _statements(row: Any, labels: LabelMap) -> list[Statement]:
     else:
         meanings = [(item, labels.resolve(item["raw_label"])) for item in row.published]
         said = [(f"{item['source']}:{item['path']}", m.body_part, m.fractured) for item, m in meanings]
-    return [
-        Statement(row.Index, name, part, state) for name, part, state in said if part is not None and pd.notna(part)
-    ]
+    return [Statement(row.Index, name, None if pd.isna(part) else part, state) for name, part, state in said]
 
 
 def _told(one: Statement, others: list[Statement]) -> str:

@@ -12,12 +12,14 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
 from osteon import catalog as catalogs
+from osteon.curation.groups import every_group
 from osteon.errors import ConfigurationError
+from osteon.ingest import manifests_of
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.training.classes import state_names
 
-VERSION = 2
+VERSION = 3
 FOLDER = "decisions/"
 HUMAN = "human"
 LEAVE_OUT = "leave out"
@@ -33,6 +35,8 @@ class Decision(BaseModel):
 
     target: str = Field(pattern=r"^(.+:.+|[0-9a-f]{8,64})$")
     """`source:path`, as mails name an image, or 8 digits at least of an image's SHA-256, or of its group's name."""
+    image: str | None = None
+    """SHA-256 of what a `source:path` named when it was decided; None where the lake held no such file."""
     whole_group: bool = False
     """Whether all copies of the original are meant."""
     action: Literal["keep", "drop", "label"]
@@ -45,11 +49,19 @@ class Decision(BaseModel):
 
 
 def decide(lake: Lake, labels: LabelMap, decision: Decision) -> str:
-    """Keep a decision; returns its key. Raises `ConfigurationError` for a label that the map does not hold."""
+    """Keep a decision; returns its key. Raises `ConfigurationError` for a label that the map does not hold.
+
+    It is about the image that a `source:path` names now, by the newest manifest: a publisher who gives the name to
+    another image later does not hand the decision on.
+    """
     if decision.action == "label":
         _label(decision, labels)
     elif decision.label is not None:
         raise ConfigurationError(f"a label goes with the action `label`, not with `{decision.action}`")
+    source, _, path = decision.target.partition(":")
+    for manifest in lake.newest(manifests_of(source), ".parquet")[:1] if path else ():
+        files = lake.get_table(manifest, columns=["path", "sha256"]).dropna().set_index("path")["sha256"]
+        decision = decision.model_copy(update={"image": files.get(path)})
     text = decision.model_dump_json()
     key = f"{FOLDER}{decision.when:%Y%m%dT%H%M%S.%f}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
     lake.put_json(key, json.loads(text))
@@ -61,10 +73,12 @@ def decisions(lake: Lake) -> list[Decision]:
     return [Decision.model_validate(lake.get_json(key)) for key in sorted(lake.keys(FOLDER))]
 
 
-def meant(catalog: pd.DataFrame, made: list[Decision]) -> list[pd.Index]:
+def meant(catalog: pd.DataFrame, made: list[Decision], groups: pd.Series | None = None) -> list[pd.Index]:
     """For each decision the rows of the catalog that it is about: none where its source is off this week.
 
-    What could not be decoded is never meant: nothing can be decided about it.
+    A decision about an image follows its bytes, under any name; with `groups`, the group of every image that the lake
+    ever compared by `sha256`, also a copy that stands under its name now. What could not be decoded is never meant:
+    nothing can be decided about it.
     """
     names: dict[str, set[int]] = {}
     for row, items in zip(catalog.index, catalog["published"], strict=True):
@@ -73,7 +87,11 @@ def meant(catalog: pd.DataFrame, made: list[Decision]) -> list[pd.Index]:
     result = []
     for decision in made:
         rows = pd.Index(sorted(names.get(decision.target, set())), dtype=catalog.index.dtype)
-        if rows.empty:
+        if decision.image is not None:
+            group = None if groups is None else groups.get(decision.image)
+            rows = rows[(catalog.loc[rows, "group"] == group).fillna(False).to_numpy(bool)] if group else rows[:0]
+            rows = rows.union(catalog.index[catalog["sha256"] == decision.image])
+        elif rows.empty:
             named = catalog["sha256"].str.startswith(decision.target)
             if decision.whole_group:
                 named |= catalog["group"].str.startswith(decision.target).fillna(False)
@@ -92,14 +110,16 @@ def kept(catalog: pd.DataFrame, made: list[Decision]) -> pd.Series:
     return result
 
 
-def apply(catalog: pd.DataFrame, made: list[Decision], labels: LabelMap) -> tuple[pd.DataFrame, list[Decision]]:
+def apply(
+    catalog: pd.DataFrame, made: list[Decision], labels: LabelMap, groups: pd.Series | None = None
+) -> tuple[pd.DataFrame, list[Decision]]:
     """The catalog with decisions applied, and those that match no image of it.
 
     `drop` sets the `reason`; `keep` and `label` take it away, and set `label_origin` to `human`. Images that are still
     quarantined stay so: `repair` has let those in that a curator wants.
     """
     result, idle = catalog.copy(), []
-    for decision, rows in zip(made, meant(catalog, made), strict=True):
+    for decision, rows in zip(made, meant(catalog, made, groups), strict=True):
         if decision.action != "drop":
             rows = rows[catalogs.usable(catalog.loc[rows]).to_numpy()]
         if rows.empty:
@@ -142,7 +162,9 @@ def review(lake: Lake, labels: LabelMap, catalog_key: str) -> tuple[str, dict[st
     """Apply every decision to a catalog. Returns its key and counts (`decisions, idle, human, dropped`)."""
     made = decisions(lake)
     key = derived_key("review", VERSION, catalog_key, [item.model_dump_json() for item in made], labels.model_dump())
-    catalog, idle = apply(catalogs.read(lake, catalog_key), made, labels)
+    before = catalogs.read(lake, catalog_key)
+    gone = {decision.image for decision in made if decision.image} - set(before["sha256"])
+    catalog, idle = apply(before, made, labels, every_group(lake) if gone else None)
     for decision in idle:
         log.warning("the decision of %s about %s fits no image of this run", decision.who, decision.target)
     if not lake.exists(key):

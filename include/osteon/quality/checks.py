@@ -42,7 +42,7 @@ class Check:
     """
 
     name: str
-    table: Literal["images", "usable", "classes", "shift", "label_map", "sources"]
+    table: Literal["images", "taking_part", "coverage", "classes", "shift", "label_map", "sources"]
     column: str | None
     expectation: str
     arguments: tuple[tuple[str, Any], ...]
@@ -89,8 +89,8 @@ CHECKS = (
     _check("dropped_images", "sources", "dropped", NULL, "Every source still publishes what it published in the run before.", "dropped",
            "Sources that no longer publish some images of the run before: {count}.",
            "Nothing is lost: old snapshots still hold them. Ask the publisher if it was meant."),
-    _check("enough_images", "usable", None, "ExpectTableRowCountToBeBetween", "There are enough images to train on.", "",
-           "There are too few images that can be used.", "Add sources, or look at why so many were left out.",
+    _check("enough_images", "taking_part", None, "ExpectTableRowCountToBeBetween", "There are enough images to train on.", "",
+           "There are too few images that can be trained on.", "Add sources, or look at why so many were left out.",
            min_value="minimum"),
     _check("unusable_images", "images", "unusable", NULL, "Every image can be decoded, is large enough and shows something.", "unusable",
            "Images that cannot be used: {count} ({share}).", "Nothing is lost: they stay in the lake. Ask the publisher for whole files."),
@@ -101,6 +101,10 @@ CHECKS = (
            "Add the words as aliases to the label map, or mend the source's label rules."),
     _check("missing_labels", "images", "raw_label", NOT_NULL, "Every image has a label.", "raw_label",
            "Images without any label: {count} ({share}).", "Mend the source's label rules, or label them."),
+    _check("label_coverage", "coverage", "silent", BETWEEN, "What a source says of some images, it says of nearly all.", "silent",
+           "Sources that do not say of many images what they say of others: {count}.",
+           "See whether files and label tables fit, names and folders above all; mend the source's label rules.",
+           unit="of its images", max_value="maximum"),
     _check("ambiguous_labels", "images", "ambiguous_label", NULL, "Every label says one body part.", "ambiguous_label",
            "Images of several body parts, or of which none is said: {count} ({share}).",
            "They are left out, unless relabelling gives them a part. Label them by hand, or let the base models decide."),

@@ -13,7 +13,7 @@ from osteon.curation.conflicts import conflicts
 from osteon.curation.review import HUMAN
 from osteon.images.measure import THUMB, coarse_thumbnails
 from osteon.ingest import dropped
-from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap
+from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap, RawLabel
 from osteon.lake import Lake
 from osteon.training.classes import class_names
 
@@ -82,11 +82,11 @@ def shift_table(learnt: dict[str, int], classes: pd.DataFrame) -> pd.DataFrame:
 def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     """One row per joint class of the label map: `class, images, originals, originals_if_any, imbalance`.
 
+    `catalog` is of images that take part in training.
     `imbalance` is the size of the largest class over this one's; it and `originals_if_any` are empty for classes
     without images, which are a finding of their own.
     """
-    taking_part = catalogs.usable(catalog) & catalog["reason"].isna()
-    usable = catalog[taking_part & catalog["body_part"].notna() & catalog["fractured"].notna()]
+    usable = catalog[catalog["fractured"].notna()]
     names = class_names(usable)
     images, originals = names.value_counts(), usable["group"].groupby(names).nunique()
     rows = []
@@ -108,8 +108,25 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     return table.sort_values("code", ignore_index=True)
 
 
+def coverage_table(manifests: pd.DataFrame) -> pd.DataFrame:
+    """One row per source and thing that it says of some of its images: `class, silent`.
+
+    `silent` is the share of its images of which it does not say it, 0 to 1. What it says of none has no row: that it
+    says nothing where it was to, ingest has refused.
+    """
+    images = manifests[manifests["claims_image"]]
+    said = [RawLabel.parse(raw) for raw in images["raw_label"].fillna("")]
+    things = {"body part": [bool(raw.parts) for raw in said], "fracture state": [bool(raw.fracture) for raw in said]}
+    rows = []
+    for thing, told in things.items():
+        for source, some in pd.Series(told, index=images.index, dtype=bool).groupby(images["source"]):
+            if some.any():
+                rows.append({"class": f"{source}: {thing}", "silent": 1 - float(some.mean())})
+    return pd.DataFrame(rows, columns=["class", "silent"]).astype({"class": "string", "silent": "Float64"})
+
+
 def classes_by_source(catalog: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Images that are not left out, by class (`hand/fractured`, `spine/unknown`) and source."""
+    """Images that no `reason` leaves out, by class (`hand/fractured`, `spine/unknown`) and source."""
     usable = catalog[catalog["reason"].isna()]
     named = usable[usable["body_part"].notna()]
     table = pd.crosstab(class_names(named), named["source"])

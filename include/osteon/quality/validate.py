@@ -14,6 +14,7 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon.curation.catalogue import read_manifests
+from osteon.curation.split import left_out
 from osteon.images.inspect import read_measurements
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
@@ -22,6 +23,7 @@ from osteon.quality.data_docs import make_offline
 from osteon.quality.tables import (
     class_table,
     classes_by_source,
+    coverage_table,
     image_table,
     label_map_table,
     shift_table,
@@ -29,7 +31,7 @@ from osteon.quality.tables import (
 )
 from osteon.settings import Settings
 
-VERSION = 6
+VERSION = 7
 MOST_OFFENDERS = 500
 """Offenders that a finding lists; its `count` is always complete."""
 MOST_REPAIRS = 12
@@ -93,17 +95,20 @@ def validate(
     thresholds = load_thresholds(settings.quality_file)
     rules = {name: threshold.model_dump() for name, threshold in thresholds.items()}
     pulled = source_table(lake, sources)
-    inputs = [catalog_key, manifest_keys, rules, labels.model_dump(), pulled.to_json(), learnt]
+    marginal = settings.unknown_fracture == "marginal"
+    inputs = [catalog_key, manifest_keys, rules, labels.model_dump(), pulled.to_json(), learnt, marginal]
     key = derived_key("quality", VERSION, *inputs, suffix="/result.json")
     docs = key.replace("/result.json", "/docs")
     if lake.exists(key) and lake.exists(f"{docs}/index.html"):
         return read_validation(lake, key)
     catalog, manifests = catalogs.read(lake, catalog_key), read_manifests(lake, manifest_keys)
     measured = read_measurements(lake).set_index("sha256")
-    classes, images = class_table(catalog, labels), image_table(catalog, manifests, labels, measured)
+    taking_part = catalog[left_out(catalog, labels, marginal).isna()]
+    classes = class_table(taking_part, labels)
     tables = {
-        "images": images,
-        "usable": images.loc[images["unusable"].isna(), ["source", "path"]],
+        "images": image_table(catalog, manifests, labels, measured),
+        "taking_part": taking_part[["source", "path"]],
+        "coverage": coverage_table(manifests),
         "classes": classes,
         "shift": shift_table(learnt, classes),
         "label_map": label_map_table(labels),
@@ -125,7 +130,7 @@ def validate(
         {"name": f"{row.source}:{row.path}", "sha256": row.sha256, "repaired": row.repaired_sha256}
         for row in repaired.head(MOST_REPAIRS).itertuples()
     ]
-    result = Validation(key, docs, findings, classes_by_source(catalog), len(repaired), repairs)
+    result = Validation(key, docs, findings, classes_by_source(taking_part), len(repaired), repairs)
     lake.put_json(key, asdict(result))
     for old in lake.newest("quality/", "/docs/index.html")[settings.data_docs_kept :]:
         lake.remove_folder(old.removesuffix("/index.html"))  # the findings stay

@@ -77,8 +77,8 @@ class Reader:
             members = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
             self._check_members(members)
             read = {info.filename: info for info in members}
-            label = self.config.labels.compile(self.name, lambda path: self._companion(archive, read[path]))
-            labels = {info.filename: label(info.filename) for info in members if self._is_image(info.filename)}
+            images = [info.filename for info in members if self._is_image(info.filename)]
+            labels = self.config.labels.read(self.name, images, lambda path: self._companion(archive, read[path]))
         except BaseException:
             archive.close()
             raise
@@ -156,8 +156,8 @@ class Reader:
         """The files of a folder. Raises `SourceError`."""
         paths = dict(self._folder_paths(root))
         self._check_listing(list(paths))
-        label = self.config.labels.compile(self.name, lambda path: paths[path].read_bytes())
-        labels = {path: label(path) for path in paths if self._is_image(path)}
+        images = [path for path in paths if self._is_image(path)]
+        labels = self.config.labels.read(self.name, images, lambda path: paths[path].read_bytes())
 
         def files() -> Iterator[PublishedFile]:
             for path, file in paths.items():

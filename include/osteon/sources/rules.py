@@ -257,13 +257,20 @@ class LabelRules(_Rule):
     part: Rule | None = Field(None)
     fracture: Rule | None = Field(None)
 
-    def compile(self, source: str, read: OpenMember) -> Callable[[str], str | None]:
-        """A function from a path to `parts|fracture`, or None where neither is said. Raises `SourceError`."""
-        part = self.part.compile(source, read) if self.part else lambda path: ""
-        fracture = self.fracture.compile(source, read) if self.fracture else lambda path: ""
+    def read(self, source: str, paths: list[str], read: OpenMember) -> dict[str, str | None]:
+        """For each image `parts|fracture`, or None where neither is said.
 
-        def label(path: str) -> str | None:
-            words = part(path), fracture(path)
-            return "|".join(words) if any(words) else None
-
-        return label
+        Raises `SourceError`, also for a rule that says nothing of any image, or finds no box in any: it does not fit
+        what is published.
+        """
+        said: list[list[str]] = []
+        for name, rule in (("part", self.part), ("fracture", self.fracture)):
+            words = list(map(rule.compile(source, read), paths)) if rule else [""] * len(paths)
+            nothing = {"", rule.none} if isinstance(rule, Boxes) else {""}
+            if rule and nothing.issuperset(words):
+                raise SourceError(
+                    f"source {source}: its rule for `{name}` says nothing of any of {len(paths)} images: see whether "
+                    "names, folders and tables are as it expects, and mend its `labels`"
+                )
+            said.append(words)
+        return {path: "|".join(words) if any(words) else None for path, *words in zip(paths, *said, strict=True)}
