@@ -252,7 +252,7 @@ def test_registering_serving_and_promoting(
     assert "Found in 2 trials of 4 seconds in all, by 2 worker(s); the best validation loss was 0.500" in card
     assert (
         "not a medical device" in card
-        and "| part spine | 30 | 15 |" in card
+        and "| part spine | 30 | 30 | 15 |" in card
         and "| s | CC0-1.0 | Ann | 0 | 0 | 60 |" in card
     )
 

@@ -15,7 +15,7 @@ from osteon.progress import parallel
 from osteon.settings import Settings
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, Source
 
-VERSION = 2
+VERSION = 3
 MANIFEST_COLUMNS = {
     "source": "string",
     "source_version": "string",

@@ -107,12 +107,20 @@ def table_lines(summary: dict[str, Any]) -> list[Any]:
             metrics.add_row(words, number(result["metrics"][metric]), interval(result["intervals"][metric]))
         for floor, value in result["shortcut_floor"].items():
             metrics.add_row(f"floor: AUROC from {floor}", number(value), "")
-        parts = Table("images", "of", "fractured", "fracture AUROC", "95 % interval", title="By body part and source")
+        parts = Table(
+            "images",
+            "of",
+            "judge fractures",
+            "fractured",
+            "fracture AUROC",
+            "95 % interval",
+            title="By body part and source",
+        )
         for row in result["slices"]:
             told = ("too few", "")
             if row["metrics"]:
                 told = number(row["metrics"]["fracture_auroc"]), interval(row["intervals"]["fracture_auroc"])
-            parts.add_row(row["slice"], str(row["images"]), str(row["fractured"]), *told)
+            parts.add_row(row["slice"], *(str(row[name]) for name in ("images", "judged", "fractured")), *told)
         tables += [metrics, parts]
     if summary["comparison"]:
         tables.append(_comparison(summary["comparison"]))

@@ -9,7 +9,9 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jfif", ".jpe", ".jp2", ".dcm"}
+)
 
 COMPANION, OUTSIDE = "not an image by its name", "not among the source's `images`"
 """The reasons given to files that accompany images: label tables, read-mes; masks."""

@@ -117,7 +117,8 @@ class Scored:
 
 
 def evaluate(scored: Scored, rounds: int) -> dict[str, Any]:
-    """`metrics, intervals, slices, curves, confusion, calibration` of a model on the test split, fit for JSON."""
+    """`metrics, intervals, slices, curves, confusion, calibration` of a model on the test split, fit for JSON; and how
+    many images `judged` its fracture measures: of known state, and of parts whose state the model tells."""
     parts = {part: np.flatnonzero(scored.judged & (scored.parts == part)) for part in scored.classes.parts}
     curves = {name: _curves(scored, rows) for name, rows in {"all": np.flatnonzero(scored.judged), **parts}.items()}
     by_part = {
@@ -128,6 +129,7 @@ def evaluate(scored: Scored, rounds: int) -> dict[str, Any]:
     calls = np.where(scored.fracture >= 0.5, STATES[True], STATES[False])
     truth = np.where(scored.fractured, STATES[True], STATES[False])
     return {
+        "judged": int(scored.judged.sum()),
         "metrics": {**scored.measure(), "fracture_auroc_by_part": by_part},
         "intervals": scored.intervals(rounds),
         "slices": [_slice(scored, name, rows, rounds) for name, rows in slices(scored.images).items()],
@@ -152,11 +154,11 @@ def slices(images: pd.DataFrame) -> dict[str, Rows]:
 
 
 def _slice(scored: Scored, name: str, rows: Rows, rounds: int) -> dict[str, Any]:
-    counts = {"images": len(rows), "fractured": int(scored.fractured[rows].sum())}
-    counts["unknown"] = int(scored.images["fractured"].iloc[rows].isna().sum())
+    judged = rows[scored.judged[rows]]
+    counts = {"images": len(rows), "judged": len(judged), "fractured": int(scored.fractured[judged].sum())}
     if len(rows) < SLICE:
         return {"slice": name, **counts, "metrics": None, "intervals": None}
-    untold = {} if tells(scored, rows[scored.judged[rows]]) else dict.fromkeys(FRACTURE)
+    untold = {} if tells(scored, judged) else dict.fromkeys(FRACTURE)
     metrics, intervals = scored.measure(rows) | untold, scored.intervals(rounds, rows) | untold
     return {"slice": name, **counts, "metrics": metrics, "intervals": intervals}
 

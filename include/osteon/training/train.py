@@ -35,7 +35,7 @@ from osteon.version import code_version
 if TYPE_CHECKING:
     from osteon.training.search import Search
 
-VERSION = 13
+VERSION = 14
 log = logging.getLogger(__name__)
 
 
