@@ -5,15 +5,20 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from osteon import catalog as catalogs
 from osteon.curation.groups import (
     compare,
+    every_group,
+    group,
     leakage_groups,
     named_copies,
     original_stem,
     polar_spectra,
     rotated_correlations,
 )
+from osteon.images.inspect import MEASUREMENTS
 from osteon.images.measure import measure, thumbnail
+from osteon.lake import Lake
 from tests.pictures import encode, radiograph
 
 
@@ -146,3 +151,21 @@ def test_what_no_catalog_holds_any_more_still_joins_its_copies() -> None:
     """Two films that were never compared with each other, and a third, gone since, that both are copies of."""
     compared = pd.DataFrame([("a", None), ("b", "a"), ("c", "b"), ("d", None)], columns=["sha256", "same"])
     assert leakage_groups(compared).to_dict() == {"a": "a", "b": "a", "c": "a", "d": "d"}
+
+
+def test_a_new_version_of_rotated_copies_joins_those_that_are_gone(lake: Lake) -> None:
+    """Other names, other angles, other bytes: only the stem is what it was."""
+    films = [Image.fromarray(radiograph(seed, "hand", size=(90, 110))) for seed in range(3)]
+    versions = [
+        frame(*((f"{n}_jpg.rf.{mark * 8}.jpg", encode(film.rotate(angle))) for n, film in enumerate(films)))
+        for mark, angle in (("a", 5), ("b", -9))
+    ]
+    versions[1]["sha256"] = ["100", "101", "102"]
+    thumbs = pd.concat(versions)[["sha256", "thumb"]]
+    lake.put_table(MEASUREMENTS, thumbs)
+    for week, images in enumerate(versions):
+        published = [[{"source": source, "path": path} for source, path in names] for names in images["names"]]
+        rows = images[["sha256", "height", "width"]].assign(source="s", published=published, quarantined=False)
+        group(lake, catalogs.write(lake, f"week/{week}.parquet", catalogs.conform(rows)))
+    groups = every_group(lake)
+    assert groups.nunique() == 3 and all(groups[f"00{n}"] == groups[f"10{n}"] for n in range(3))

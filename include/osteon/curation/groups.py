@@ -20,10 +20,13 @@ from osteon.images.inspect import read_measurements
 from osteon.images.measure import THUMB, coarse_thumbnails, hash_thumbnails
 from osteon.lake import Lake, derived_key
 
-VERSION = 4
+VERSION = 5
 COMPARED = f"groups/compared-v{VERSION}-{MEASURED}.parquet"
 """All images ever compared, and their copies, as `compare` and `named_copies` gave them: two are compared once in the
 lake's life."""
+NAMED = f"groups/named-v{VERSION}.parquet"
+"""Under which names images were ever published (`sha256, source, path, height, width`): copies that a publisher makes
+anew, rotated otherwise, are known by their names as copies of those that are gone."""
 MAX_HAMMING = 8
 """Bits of 64 by which the hashes of two candidates may differ, in the best of the 8 flips and quarter turns."""
 SAME_PICTURE = 0.985
@@ -261,24 +264,34 @@ def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
     if lake.exists(key):
         return key, _counts(lake.get_table(key, columns=["group"]))
     thumbs = read_measurements(lake).set_index("sha256")["thumb"].dropna()
-    frame = pd.DataFrame(
-        {
-            "sha256": usable["sha256"],
-            "thumb": [thumbs[digest] for digest in usable["sha256"]],
-            "height": usable["height"],
-            "width": usable["width"],
-            "names": [[(item["source"], item["path"]) for item in items] for items in usable["published"]],
-        },
-        index=usable.index,
-    )
     compared = compare(before, usable["sha256"], thumbs)
-    compared = pd.concat([compared, named_copies(frame)]).drop_duplicates(ignore_index=True)
+    copies = named_copies(_ever_named(lake, usable, thumbs))
+    compared = pd.concat([compared, copies]).drop_duplicates(ignore_index=True)
     if not compared.equals(before):
         lake.put_table(COMPARED, compared)
     groups = _within(usable["sha256"], leakage_groups(compared))
     catalog["group"] = groups.reindex(catalog.index)
     key = catalogs.write(lake, _key(catalog_key, groups), catalog)
     return key, _counts(catalog)
+
+
+def _ever_named(lake: Lake, usable: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
+    """All images that were ever published, as `named_copies` takes them. These ones' names are kept in the lake."""
+    rows = [
+        (image.sha256, item["source"], item["path"], image.height, image.width)
+        for image in usable.itertuples()
+        for item in image.published
+    ]
+    named = pd.DataFrame(rows, columns=["sha256", "source", "path", "height", "width"])
+    if lake.exists(NAMED):
+        named = pd.concat([lake.get_table(NAMED), named])
+    named = named.drop_duplicates(["sha256", "source", "path"], ignore_index=True)
+    lake.put_table(NAMED, named)
+    named["names"] = list(zip(named["source"], named["path"], strict=True))
+    known = named[named["sha256"].isin(thumbs.index)].groupby("sha256")
+    frame = known.agg(height=("height", "first"), width=("width", "first"), names=("names", list)).reset_index()
+    frame["thumb"] = [thumbs[digest] for digest in frame["sha256"]]
+    return frame
 
 
 def _within(digests: pd.Series, groups: pd.Series) -> pd.Series:

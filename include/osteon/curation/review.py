@@ -89,7 +89,7 @@ def meant(catalog: pd.DataFrame, made: list[Decision], groups: pd.Series | None 
         rows = pd.Index(sorted(names.get(decision.target, set())), dtype=catalog.index.dtype)
         if decision.image is not None:
             group = None if groups is None else groups.get(decision.image)
-            rows = rows[(catalog.loc[rows, "group"] == group).fillna(False).to_numpy(bool)] if group else rows[:0]
+            rows = rows[(catalog.loc[rows, "sha256"].map(groups) == group).to_numpy(bool)] if group else rows[:0]
             rows = rows.union(catalog.index[catalog["sha256"] == decision.image])
         elif rows.empty:
             named = catalog["sha256"].str.startswith(decision.target)
