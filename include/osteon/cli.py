@@ -338,9 +338,10 @@ def report(run: Run = "command-line") -> None:
     """Write a run's report; prints its key."""
     from osteon.pipeline import Pipeline
 
-    if not Pipeline(run).run.stages():
+    pipeline = Pipeline(run)
+    if not pipeline.run.stages():
         raise ConfigurationError(f"the lake holds nothing of a run {run!r}: give a run's id, as Airflow names it")
-    _stage(run, "report")
+    typer.echo(pipeline.report())
 
 
 @app.command()

@@ -265,8 +265,11 @@ def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
         return key, _counts(lake.get_table(key, columns=["group"]))
     thumbs = read_measurements(lake).set_index("sha256")["thumb"].dropna()
     compared = compare(before, usable["sha256"], thumbs)
-    copies = named_copies(_ever_named(lake, usable, thumbs))
-    compared = pd.concat([compared, copies]).drop_duplicates(ignore_index=True)
+    known = lake.get_table(NAMED) if lake.exists(NAMED) else None
+    named = pd.concat([known, _names(usable)]).drop_duplicates(["sha256", "source", "path"], ignore_index=True)
+    if known is None or len(named) > len(known):
+        lake.put_table(NAMED, named)
+    compared = pd.concat([compared, named_copies(_by_image(named, thumbs))]).drop_duplicates(ignore_index=True)
     if not compared.equals(before):
         lake.put_table(COMPARED, compared)
     groups = _within(usable["sha256"], leakage_groups(compared))
@@ -275,23 +278,22 @@ def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
     return key, _counts(catalog)
 
 
-def _ever_named(lake: Lake, usable: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
-    """All images that were ever published, as `named_copies` takes them. These ones' names are kept in the lake."""
+def _names(usable: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `NAMED` for a catalog's images."""
     rows = [
         (image.sha256, item["source"], item["path"], image.height, image.width)
         for image in usable.itertuples()
         for item in image.published
     ]
-    named = pd.DataFrame(rows, columns=["sha256", "source", "path", "height", "width"])
-    if lake.exists(NAMED):
-        named = pd.concat([lake.get_table(NAMED), named])
-    named = named.drop_duplicates(["sha256", "source", "path"], ignore_index=True)
-    lake.put_table(NAMED, named)
-    named["names"] = list(zip(named["source"], named["path"], strict=True))
-    known = named[named["sha256"].isin(thumbs.index)].groupby("sha256")
-    frame = known.agg(height=("height", "first"), width=("width", "first"), names=("names", list)).reset_index()
-    frame["thumb"] = [thumbs[digest] for digest in frame["sha256"]]
-    return frame
+    return pd.DataFrame(rows, columns=["sha256", "source", "path", "height", "width"])
+
+
+def _by_image(named: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
+    """Images of `NAMED` as `named_copies` takes them, but for those whose measurements are gone."""
+    named = named[named["sha256"].isin(thumbs.index)]
+    pairs = named.assign(names=list(zip(named["source"], named["path"], strict=True))).groupby("sha256")
+    frame = pairs.agg(height=("height", "first"), width=("width", "first"), names=("names", list)).reset_index()
+    return frame.assign(thumb=[thumbs[digest] for digest in frame["sha256"]])
 
 
 def _within(digests: pd.Series, groups: pd.Series) -> pd.Series:

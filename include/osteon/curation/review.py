@@ -59,8 +59,8 @@ def decide(lake: Lake, labels: LabelMap, decision: Decision) -> str:
     elif decision.label is not None:
         raise ConfigurationError(f"a label goes with the action `label`, not with `{decision.action}`")
     source, _, path = decision.target.partition(":")
-    for manifest in lake.newest(manifests_of(source), ".parquet")[:1] if path else ():
-        files = lake.get_table(manifest, columns=["path", "sha256"]).dropna().set_index("path")["sha256"]
+    if path and (manifests := lake.newest(manifests_of(source), ".parquet")):
+        files = lake.get_table(manifests[0], columns=["path", "sha256"]).dropna().set_index("path")["sha256"]
         decision = decision.model_copy(update={"image": files.get(path)})
     text = decision.model_dump_json()
     key = f"{FOLDER}{decision.when:%Y%m%dT%H%M%S.%f}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
