@@ -22,9 +22,12 @@ from osteon.settings import ROOT, Settings, load_settings
 from osteon.sources.archive import ArchiveConfig, ArchiveSource
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile
 from osteon.sources.config import open_source, read_sources_file
+from osteon.sources.reader import Reader
 from tests.pictures import encode, radiograph
 
 IMAGE = encode(radiograph(1))
+WITHOUT_PATIENTS = "7f63e98e"
+"""Digest of an entry as it was before there were rules for patients."""
 CSV = "image_id,hand,leg,fractured\na.jpg,1,0,1\nb.jpg,1,1,0\n"
 TABLE = {"file": "labels.csv", "key": "image_id"}
 BY_CSV = {
@@ -124,6 +127,16 @@ def test_a_version_changes_with_the_files_and_with_the_rules(tmp_path: Path, lim
     opened = (first, first, other_rules, other_files, other_limit, other_licence)
     versions = [item.latest_version() for item in opened]
     assert versions[0] == versions[1] and len(set(versions)) == 5
+
+
+def test_a_version_changes_with_the_rules_for_patients_and_without_them_is_what_it_was(limits: Settings) -> None:
+    def digest(**more: object) -> str:
+        return Reader(
+            source("https://x.org/a.zip", limits, {"part": {"constant": "hand"}, **more}).config, limits
+        ).digest()
+
+    digests = [digest(), digest(patient={"folder": 0}), digest(patient={"folder": 0}, study={"folder": 1})]
+    assert len(set(digests)) == 3 and digests[0] == WITHOUT_PATIENTS
 
 
 @pytest.mark.parametrize(

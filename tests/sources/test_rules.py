@@ -22,6 +22,11 @@ def labels(rules: object, files: dict[str, object], paths: list[str]) -> list[st
     return [found[path] for path in paths]
 
 
+def ids(rules: object, files: dict[str, str], paths: list[str]) -> list[tuple[str | None, str | None]]:
+    found = LabelRules.model_validate(rules).read_ids("s", paths, lambda path: files[path].encode())
+    return [found[path] for path in paths]
+
+
 def test_yolo_boxes_name_what_is_in_an_image() -> None:
     files = {
         "data.yaml": yaml.safe_dump(NAMES),
@@ -73,9 +78,59 @@ def test_muras_positive_is_not_taken_for_fractured() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["study", "(", ""])
-def test_a_pattern_without_a_group_is_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match=r"group|regular expression"):
-        LabelRules.model_validate({"part": {"folder": 0, "pattern": pattern}})
+@pytest.mark.parametrize("place", ["part", "patient"])
+def test_a_pattern_without_a_group_is_refused(pattern: str, place: str) -> None:
+    for rule in ({"folder": 0, "pattern": pattern}, {"name": {"pattern": pattern}}):
+        with pytest.raises(ValueError, match=r"group|regular expression"):
+            LabelRules.model_validate({place: rule})
+
+
+def test_a_label_may_stand_in_a_files_name() -> None:
+    rules = {
+        "part": {"name": {"pattern": r"([a-z]+)_.*\.png"}},
+        "fracture": {"name": {"pattern": r".*_([PN])\.png", "values": {"P": "fractured", "N": "non-fractured"}}},
+    }
+    paths = ["any/hand_1_P.png", "hand_2_N.png", "hand_P/1.png"]
+    assert labels(rules, {}, paths) == ["hand|fractured", "hand|non-fractured", None]
+
+
+def test_a_patient_is_named_by_a_folder_a_files_name_or_a_column() -> None:
+    paths = ["p7/1/p7_left.jpg", "p8/1/p8_right.jpg", "x.jpg"]
+    table = "file,who,visit\np7_left.jpg,7,1\np8_right.jpg,8,1\n"
+    at = {"file": "who.csv", "key": "file"}
+    for patient, study in (
+        ({"folder": -2, "pattern": r"p(\d+)"}, {"folder": -1}),
+        ({"name": {"pattern": r"p(\d+)_.*"}}, {"folder": 1}),
+        ({"csv": {**at, "column": "who"}}, {"csv": {**at, "column": "visit"}}),
+    ):
+        found = ids({"patient": patient, "study": study}, {"who.csv": table}, paths)
+        assert found == [("7", "1"), ("8", "1"), (None, None)], patient
+
+
+def test_a_study_of_nobody_known_is_none() -> None:
+    rules = {"patient": {"folder": 0, "pattern": r"p(\d+)"}, "study": {"folder": 1}}
+    assert ids(rules, {}, ["p1/study1/a.jpg", "other/study1/a.jpg"]) == [("1", "study1"), (None, None)]
+
+
+@pytest.mark.parametrize("name", ["patient", "study"])
+def test_a_rule_that_names_nobody_is_refused(name: str) -> None:
+    rules = {"patient": {"folder": 0}, name: {"folder": 5}}
+    with pytest.raises(SourceError, match=f"`{name}` says nothing of any of 2 images"):
+        ids(rules, {}, ["p1/a.jpg", "p2/a.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"patient": {"constant": "ann"}}, "constant"),
+        ({"patient": {"boxes": "yolo"}}, "boxes"),
+        ({"patient": {"csv": {"file": "t.csv", "key": "k", "columns": ["a", "b"]}}}, "one `column`"),
+        ({"study": {"folder": 1}}, "needs a rule for `patient`"),
+    ],
+)
+def test_a_rule_that_cannot_tell_patients_apart_is_refused(rules: object, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        LabelRules.model_validate(rules)
 
 
 def test_a_pattern_that_does_not_match_says_nothing() -> None:

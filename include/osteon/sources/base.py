@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Protocol
 
@@ -33,6 +33,10 @@ class PublishedFile:
     """`train`, `valid` or `test` where the publisher's folders say so. Kept, never trusted."""
     reason: str | None = None
     """Why the file is left out: `COMPANION` or `OUTSIDE` for a file that is no image of it, else what is wrong."""
+    patient: str | None = field(default=None, repr=False)
+    """The publisher's own id of the patient, where it names one. Never stored: `osteon.pseudonyms`."""
+    study: str | None = field(default=None, repr=False)
+    """The publisher's own id of the examination, of which a patient may have several. Never stored either."""
 
 
 class Source(Protocol):
@@ -58,6 +62,11 @@ class SourceConfig(BaseModel):
     attribution: str = ""
     enabled: bool = True
     """Whether runs pull it."""
+
+    @property
+    def names_patients(self) -> bool:
+        """Whether its files may have a `patient`; pulling it then needs the lake's key for pseudonyms."""
+        return False
 
 
 def is_image_name(path: str) -> bool:

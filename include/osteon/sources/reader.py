@@ -19,7 +19,7 @@ from osteon.errors import SourceError
 from osteon.progress import Counted
 from osteon.settings import Settings
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, SourceConfig, is_image_name
-from osteon.sources.rules import LabelRules
+from osteon.sources.rules import LabelRules, OpenMember
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -34,6 +34,8 @@ SPLIT_FOLDERS = {
 RATIO_FROM = 1 << 20
 """Bytes from which on a file's compression ratio is judged; small flat files compress extremely well."""
 CHUNK = 1 << 20
+Said = tuple[str | None, str | None, str | None]
+"""What the rules say of an image: label, patient and study."""
 
 
 class LabelledConfig(SourceConfig):
@@ -44,6 +46,10 @@ class LabelledConfig(SourceConfig):
     labels: LabelRules
     split_folders: bool = True
     """Whether folders named train, valid or test are the publisher's splits."""
+
+    @property
+    def names_patients(self) -> bool:
+        return self.labels.patient is not None
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,13 @@ class Reader:
         return self.config.name
 
     def digest(self) -> str:
-        """8 hex digits over all that decides what a manifest says of a file, besides the file: entry and limits."""
-        entry = self.config.model_dump_json(exclude={"name", "enabled"})
+        """8 hex digits over all that decides what a manifest says of a file, besides the file: entry and limits.
+
+        Rules for ids count where there are any, so an entry without them keeps the digest that it had before there were
+        such rules.
+        """
+        unused = {name for name in ("patient", "study") if getattr(self.config.labels, name) is None}
+        entry = self.config.model_dump_json(exclude={"name": True, "enabled": True, "labels": unused})
         limits = [self.settings.max_file_bytes, self.settings.max_compression_ratio]
         return hashlib.sha256(json.dumps([entry, limits]).encode()).hexdigest()[:8]
 
@@ -78,7 +89,7 @@ class Reader:
             self._check_members(members)
             read = {info.filename: info for info in members}
             images = [info.filename for info in members if self._is_image(info.filename)]
-            labels = self.config.labels.read(self.name, images, lambda path: self._companion(archive, read[path]))
+            said = self._read_rules(images, lambda path: self._companion(archive, read[path]))
         except BaseException:
             archive.close()
             raise
@@ -90,7 +101,7 @@ class Reader:
                         yield self._companion_file(info.filename)
                         continue
                     data, reason = self._unpack(archive, info)
-                    yield self._published(info.filename, labels[info.filename], data, reason)
+                    yield self._published(info.filename, said, data, reason)
 
         return Counted(files(), len(members))
 
@@ -157,7 +168,7 @@ class Reader:
         paths = dict(self._folder_paths(root))
         self._check_listing(list(paths))
         images = [path for path in paths if self._is_image(path)]
-        labels = self.config.labels.read(self.name, images, lambda path: paths[path].read_bytes())
+        said = self._read_rules(images, lambda path: paths[path].read_bytes())
 
         def files() -> Iterator[PublishedFile]:
             for path, file in paths.items():
@@ -172,7 +183,7 @@ class Reader:
                         data = file.read_bytes()
                     except OSError as error:
                         reason = f"cannot be read: {error.strerror}"
-                yield self._published(path, labels[path], data, reason)
+                yield self._published(path, said, data, reason)
 
         return Counted(files(), len(paths))
 
@@ -209,11 +220,19 @@ class Reader:
         if not any(self._is_image(path) for path in paths):
             raise SourceError(f"source {self.name}: there is no image in it: check where it points and its `images`")
 
-    def _published(self, path: str, label: str | None, data: bytes | None, reason: str | None) -> PublishedFile:
+    def _read_rules(self, images: list[str], read: OpenMember) -> dict[str, Said]:
+        labels = self.config.labels.read(self.name, images, read)
+        ids = self.config.labels.read_ids(self.name, images, read)
+        return {path: (labels[path], *ids[path]) for path in images}
+
+    def _published(self, path: str, said: dict[str, Said], data: bytes | None, reason: str | None) -> PublishedFile:
         if data is not None and not data:
             data, reason = None, "empty file"
         split = None
         if self.config.split_folders:
             folders = (SPLIT_FOLDERS.get(part.lower()) for part in PurePosixPath(path).parts[:-1])
             split = next((name for name in folders if name), None)
-        return PublishedFile(path, data=data, raw_label=label, raw_split=split, reason=reason)
+        label, patient, study = said[path]
+        return PublishedFile(
+            path, data=data, raw_label=label, raw_split=split, reason=reason, patient=patient, study=study
+        )

@@ -1,4 +1,4 @@
-"""Label rules: a published file's label comes from its folders, a CSV table, its boxes, or is the same for all."""
+"""Label rules: what a publisher says of a file, by its folders, its name, a CSV table, its boxes, or of all alike."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from osteon.errors import SourceError
 
@@ -21,6 +21,20 @@ OpenMember = Callable[[str], bytes]
 """Gives the bytes of a file of the source by its path; raises `KeyError` when there is none."""
 Read = Callable[[str], str]
 """From a file's path to the publisher's words: `""` where nothing is said."""
+
+
+def _has_a_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+    if not groups:
+        raise ValueError(f"{pattern!r} has no group: put the part that counts in parentheses")
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_has_a_group)]
+"""Regular expression for a whole name; what its first group matches is looked up in `values`."""
 
 
 class _Rule(BaseModel):
@@ -40,31 +54,39 @@ class Folder(_Rule):
     """The label is the name of one of the file's folders: 0 is the outermost, -1 the one the file lies in."""
 
     folder: int
-    pattern: str = "(.*)"
-    """Regular expression for the whole name; what its first group matches is looked up in `values`."""
+    pattern: Pattern = "(.*)"
     values: dict[str, str] = {}
-
-    @field_validator("pattern")
-    @classmethod
-    def _has_a_group(cls, pattern: str) -> str:
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-        if not groups:
-            raise ValueError(f"{pattern!r} has no group: put the label's part in parentheses")
-        return pattern
 
     def compile(self, source: str, read: OpenMember) -> Read:
         def label(path: str) -> str:
             folders = PurePosixPath(path).parts[:-1]
             if not -len(folders) <= self.folder < len(folders):
                 return ""
-            match = re.fullmatch(self.pattern, folders[self.folder])
-            name = match[1] or "" if match else ""
-            return self.values.get(name, name)
+            return _matched(self.pattern, folders[self.folder], self.values)
 
         return label
+
+
+class FileName(_Rule):
+    """How a file's name is read."""
+
+    pattern: Pattern
+    values: dict[str, str] = {}
+
+
+class Name(_Rule):
+    """The label is part of the file's own name: with its ending, without its folders."""
+
+    name: FileName
+
+    def compile(self, source: str, read: OpenMember) -> Read:
+        return lambda path: _matched(self.name.pattern, PurePosixPath(path).name, self.name.values)
+
+
+def _matched(pattern: str, name: str, values: dict[str, str]) -> str:
+    match = re.fullmatch(pattern, name)
+    word = match[1] or "" if match else ""
+    return values.get(word, word)
 
 
 class Table(_Rule):
@@ -118,7 +140,7 @@ class Csv(_Rule):
             name, word = (row[table.key] or "").strip(), self._word(row)
             if words.setdefault(name, word) != word:
                 raise SourceError(
-                    f"source {source}: {table.file} names {name} twice with labels {words[name]!r} and {word!r}: "
+                    f"source {source}: {table.file} names {name} twice and says two things of it: "
                     "use a key that is unique, or mend the table"
                 )
         taken: dict[str, str] = {}
@@ -239,23 +261,44 @@ def _coco(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
 
 def _kind(value: object) -> str | None:
     names = value.keys() if isinstance(value, dict) else type(value).model_fields if isinstance(value, _Rule) else ()
-    return next((name for name in ("constant", "folder", "csv", "boxes") if name in names), None)
+    return next((name for name in ("constant", "folder", "name", "csv", "boxes") if name in names), None)
 
 
 Rule = Annotated[
     Annotated[Constant, Tag("constant")]
     | Annotated[Folder, Tag("folder")]
+    | Annotated[Name, Tag("name")]
     | Annotated[Csv, Tag("csv")]
     | Annotated[Boxes, Tag("boxes")],
     Discriminator(_kind),
 ]
+IdRule = Annotated[
+    Annotated[Folder, Tag("folder")] | Annotated[Name, Tag("name")] | Annotated[Csv, Tag("csv")],
+    Discriminator(_kind),
+]
+"""A rule for ids. Neither a constant nor a box names a patient."""
 
 
 class LabelRules(_Rule):
-    """One rule for the body part, one for the fracture state; either may be missing."""
+    """One rule for the body part, one for the fracture state, one for the patient and one for the study.
+
+    Each may be missing. A study is one examination of a patient. Names of studies repeat across patients (`study1`), so
+    `study` needs `patient`.
+    """
 
     part: Rule | None = Field(None)
     fracture: Rule | None = Field(None)
+    patient: IdRule | None = Field(None)
+    study: IdRule | None = Field(None)
+
+    @model_validator(mode="after")
+    def _ids_can_be_told(self) -> LabelRules:
+        for name, rule in (("patient", self.patient), ("study", self.study)):
+            if isinstance(rule, Csv) and rule.csv.column is None:
+                raise ValueError(f"`{name}` is one `column` of its table, not `columns`")
+        if self.study and not self.patient:
+            raise ValueError("`study` needs a rule for `patient`: names of studies repeat across patients")
+        return self
 
     def read(self, source: str, paths: list[str], read: OpenMember) -> dict[str, str | None]:
         """For each image `parts|fracture`, or None where neither is said.
@@ -263,14 +306,30 @@ class LabelRules(_Rule):
         Raises `SourceError`, also for a rule that says nothing of any image, or finds no box in any: it does not fit
         what is published.
         """
-        said: list[list[str]] = []
-        for name, rule in (("part", self.part), ("fracture", self.fracture)):
-            words = list(map(rule.compile(source, read), paths)) if rule else [""] * len(paths)
-            nothing = {"", rule.none} if isinstance(rule, Boxes) else {""}
-            if rule and nothing.issuperset(words):
-                raise SourceError(
-                    f"source {source}: its rule for `{name}` says nothing of any of {len(paths)} images: see whether "
-                    "names, folders and tables are as it expects, and mend its `labels`"
-                )
-            said.append(words)
-        return {path: "|".join(words) if any(words) else None for path, *words in zip(paths, *said, strict=True)}
+        part = self._words("part", self.part, source, paths, read)
+        fracture = self._words("fracture", self.fracture, source, paths, read)
+        said = zip(paths, part, fracture, strict=True)
+        return {path: "|".join(words) if any(words) else None for path, *words in said}
+
+    def read_ids(self, source: str, paths: list[str], read: OpenMember) -> dict[str, tuple[str | None, str | None]]:
+        """For each image the publisher's own ids of its patient and its study, None where it names none.
+
+        A study without a patient is none. Raises `SourceError`, also for a rule that says nothing of any image; no
+        message holds an id.
+        """
+        patients = self._words("patient", self.patient, source, paths, read)
+        studies = self._words("study", self.study, source, paths, read)
+        said = zip(paths, patients, studies, strict=True)
+        return {path: (patient or None, (patient and study) or None) for path, patient, study in said}
+
+    def _words(self, name: str, rule: Rule | None, source: str, paths: list[str], read: OpenMember) -> list[str]:
+        if rule is None:
+            return [""] * len(paths)
+        words = list(map(rule.compile(source, read), paths))
+        nothing = {"", rule.none} if isinstance(rule, Boxes) else {""}
+        if nothing.issuperset(words):
+            raise SourceError(
+                f"source {source}: its rule for `{name}` says nothing of any of {len(paths)} images: see whether "
+                "names, folders and tables are as it expects, and mend its `labels`"
+            )
+        return words
