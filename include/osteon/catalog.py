@@ -25,6 +25,8 @@ COLUMNS: dict[str, str] = {
     "body_part": "string",
     "fractured": "boolean",
     "label_origin": "string",
+    "patient": "string",  # pseudonyms, see osteon.pseudonyms
+    "study": "string",
     # inspect
     "width": "Int64",
     "height": "Int64",
@@ -91,8 +93,13 @@ def labelled_by_people(catalog: pd.DataFrame) -> pd.Series:
 
 
 def snapshot_id(catalog: pd.DataFrame, labels: LabelMap) -> str:
-    """16 hex digits over identity, label and split columns, who labelled, and the label map; in any order of rows."""
+    """16 hex digits over identity, label and split columns, who labelled, and the label map; in any order of rows.
+
+    Patients count where there are any: data sets that name none keep the id that they had.
+    """
     columns = ["sha256", "repaired_sha256", "body_part", "fractured", "quarantined", "group", "split"]
+    if catalog["patient"].notna().any():
+        columns.append("patient")
     rows = catalog[columns].assign(people=labelled_by_people(catalog))
     rows = rows.sort_values("sha256").astype("string").fillna("")
     digest = hashlib.sha256(labels.model_dump_json().encode())

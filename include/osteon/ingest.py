@@ -12,10 +12,13 @@ import pandas as pd
 
 from osteon.lake import Lake, image_key
 from osteon.progress import parallel
+from osteon.pseudonyms import Pseudonyms, patient_key
 from osteon.settings import Settings
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, Source
 
 VERSION = 3
+"""Of manifests. Those from before `patient` and `study` lack the two and stay good: a rule for ids makes another
+version of its source."""
 MANIFEST_COLUMNS = {
     "source": "string",
     "source_version": "string",
@@ -27,6 +30,8 @@ MANIFEST_COLUMNS = {
     "bytes": "Int64",
     "raw_label": "string",
     "raw_split": "string",
+    "patient": "string",
+    "study": "string",
     "reason": "string",
 }
 
@@ -96,9 +101,12 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
     """Pull a source. Returns the manifest's key and counts (`files`, `uploaded`, `refused`).
 
     The manifest is written last, so a pull that was killed is started again and uploads only what the lake lacks.
-    A version that has its manifest is not pulled. Raises `SourceError`; the lake then has no new manifest.
+    A version that has its manifest is not pulled. Ids of patients and studies are stored as pseudonyms only. Raises
+    `SourceError`, and `ConfigurationError` for a key of pseudonyms that is not the lake's; the lake then has no new
+    manifest.
     """
     config, version = source.config, source.latest_version()
+    names = Pseudonyms(config.name, patient_key(settings, lake)) if config.names_patients else None
     key = f"{manifests_of(config.name)}{version}.parquet"
     if lake.exists(key):
         return key, _counts(lake.get_table(key), uploaded=0)
@@ -124,6 +132,8 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
             "bytes": None if file.data is None else len(file.data),
             "raw_label": file.raw_label,
             "raw_split": file.raw_split,
+            "patient": names.patient(file) if names else None,
+            "study": names.study(file) if names else None,
             "reason": file.reason,
         }, uploaded
 

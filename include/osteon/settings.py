@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     roboflow_url: str = Field("https://api.roboflow.com", description="https://api.roboflow.eu for accounts there")
     export_timeout: float = Field(1800.0, gt=0, description="seconds that Roboflow has to make an export")
 
+    # Patients.
+    patient_key: SecretStr = Field(
+        SecretStr(""),
+        description="one a lake: the key of patients' pseudonyms; empty: state_dir/patient.key, which is made once",
+    )
+
     # Split.
     train_share: float = Field(0.6, gt=0, lt=1, description="of the images; what neither of the two takes is test")
     val_share: float = Field(0.2, gt=0, lt=1)

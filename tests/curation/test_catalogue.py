@@ -41,3 +41,37 @@ def test_who_says_nothing_of_an_image_contradicts_nobody(
     found = [None if pd.isna(value) else value for value in (image.body_part, image.fractured)]
     assert image.raw_label == next(filter(None, said)), "not told as published without any label"
     assert found == [part, fractured] and counts == {"images": 1, "duplicates": 1}
+
+
+def test_patient_and_study_are_those_of_the_first_publication_that_names_one_and_all_are_kept(
+    settings: Settings, lake: Lake
+) -> None:
+    named = [(None, None), ("p1", None), ("p2", "s2"), ("p3", "s3")]
+    files = [
+        {"source": "s", "path": f"{i}.png", "claims_image": True, "sha256": "a" * 64, "patient": who, "study": study}
+        for i, (who, study) in enumerate(named)
+    ]
+    lake.put_table("m.parquet", pd.DataFrame(files).reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS))
+    key, _ = catalogue(lake, load_labels(settings.labels_file), ["m.parquet"])
+    (image,) = catalogs.read(lake, key).itertuples()
+    assert (image.patient, image.study) == ("p1", "s2")
+    assert [(item["patient"], item["study"]) for item in image.published] == named
+
+
+def test_a_manifest_from_before_there_were_pseudonyms_names_no_patient(settings: Settings, lake: Lake) -> None:
+    old = {name: kind for name, kind in MANIFEST_COLUMNS.items() if name not in ("patient", "study")}
+    files = [{"source": "s", "path": "a.png", "claims_image": True, "sha256": "a" * 64, "raw_label": "hand"}]
+    lake.put_table("m.parquet", pd.DataFrame(files).reindex(columns=list(old)).astype(old))
+    key, counts = catalogue(lake, load_labels(settings.labels_file), ["m.parquet"])
+    (image,) = catalogs.read(lake, key).itertuples()
+    assert pd.isna(image.patient) and pd.isna(image.study) and counts == {"images": 1, "duplicates": 0}
+
+
+def test_patients_are_part_of_a_snapshot_only_where_there_are_any(settings: Settings) -> None:
+    labels = load_labels(settings.labels_file)
+    catalog = catalogs.conform(pd.DataFrame({"sha256": ["a", "b"], "body_part": "hand", "split": "train"}))
+    nobody = catalogs.snapshot_id(catalog, labels)
+    assert nobody == "17bf0743787099bf", "as before there were patients"
+    somebody = catalogs.snapshot_id(catalog.assign(patient=["p1", None]), labels)
+    another = catalogs.snapshot_id(catalog.assign(patient=["p2", None]), labels)
+    assert len({nobody, somebody, another}) == 3

@@ -6,17 +6,19 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon.errors import CatalogError
+from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import LabelMap, RawLabel
 from osteon.lake import Lake, derived_key
 
-VERSION = 3
-PUBLICATION = ("source", "path", "licence", "attribution", "raw_label", "raw_split")
+VERSION = 4
+PUBLICATION = ("source", "path", "licence", "attribution", "raw_label", "raw_split", "patient", "study")
 FIRST = ("bytes", "source", "source_version", "path", "licence", "attribution")
 
 
 def read_manifests(lake: Lake, manifest_keys: list[str]) -> pd.DataFrame:
-    """All manifests in one frame, in the order given."""
-    return pd.concat([lake.get_table(key) for key in manifest_keys], ignore_index=True)
+    """All manifests in one frame, in the order given. One from before there were pseudonyms has none."""
+    tables = (lake.get_table(key).reindex(columns=list(MANIFEST_COLUMNS)) for key in manifest_keys)
+    return pd.concat([table.astype(MANIFEST_COLUMNS) for table in tables], ignore_index=True)
 
 
 def catalogue(lake: Lake, labels: LabelMap, manifest_keys: list[str]) -> tuple[str, dict[str, int]]:
@@ -24,7 +26,8 @@ def catalogue(lake: Lake, labels: LabelMap, manifest_keys: list[str]) -> tuple[s
 
     An image belongs to the first source (in the order given) and path that publish it. Its label is set only where
     all publications agree that say something; otherwise `body_part` and `fractured` stay empty. To name several parts,
-    or one that the label map does not hold, is to disagree; to name none is to say nothing.
+    or one that the label map does not hold, is to disagree; to name none is to say nothing. Patient and study are those
+    of the first publication that names one; `published` keeps all.
     """
     key = derived_key("catalogue", VERSION, manifest_keys, labels.model_dump())
     if lake.exists(key):
@@ -52,6 +55,7 @@ def catalogue(lake: Lake, labels: LabelMap, manifest_keys: list[str]) -> tuple[s
                 "body_part": parts.pop() if len(parts) == 1 else None,
                 "fractured": states.pop() if len(states) == 1 else None,
                 "label_origin": "source",
+                **{name: next((file[name] for file in published if file[name]), None) for name in ("patient", "study")},
             }
         )
     catalog = pd.DataFrame(rows, columns=[name for name in catalogs.COLUMNS if not rows or name in rows[0]])
