@@ -21,11 +21,12 @@ from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.pipeline import Pipeline
 from osteon.pseudonyms import CHECK, FILE, find_key, patient_key
+from osteon.reports.patients import patient_line
 from osteon.settings import ROOT, Settings
 from osteon.sources.archive import ArchiveConfig
 from osteon.sources.config import read_sources_file
 from tests.pictures import encode, radiograph
-from tests.test_ingest import sources_file
+from tests.test_ingest import run_to_split, sources_file
 
 RULES = {"part": {"constant": "hand"}, "patient": {"folder": 0}, "study": {"folder": 1}}
 FILMS = ("ann-lee/study1/a.jpg", "ann-lee/study1/b.jpg", "ann-lee/study2/a.jpg", "bob-ray/study1/a.jpg", "c.jpg")
@@ -212,6 +213,18 @@ def test_a_run_whose_key_is_lost_goes_on_with_the_last_good_version_and_says_why
     line.source_names(str(sources))
     assert line.ingest(str(sources), "s") == good
     assert "OSTEON_PATIENT_KEY" in line.run.sources()["s"]["problem"]
+
+
+def test_the_report_says_how_many_patients_a_source_names_and_for_which_films_none(
+    environment: dict[str, str], lake: Lake, films: Path, tmp_path: Path
+) -> None:
+    sources = sources_file(tmp_path, films)
+    sources.write_text(sources.read_text().replace("part:", "patient: {folder: 0}\n    part:"))
+    line = run_to_split("run", sources)
+    page = lake.get_bytes(line.report()).decode()
+    summary = lake.get_json(f"{line.run.prefix}/summary.json")
+    assert summary["patients"] == {"s": 2} and summary["without_patient"] == {"s": 1}
+    assert "patients are unknown for s (1 of its images)." in page and patient_line(summary) in page
 
 
 def test_what_is_wrong_with_a_table_of_patients_is_told_without_an_id(pull: Pull, films: Path, lake: Lake) -> None:

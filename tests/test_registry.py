@@ -254,6 +254,7 @@ def test_registering_serving_and_promoting(
         "not a medical device" in card
         and "| part spine | 30 | 30 | 15 |" in card
         and "| s | CC0-1.0 | Ann | 0 | 0 | 60 |" in card
+        and "Split by film: patients are unknown for s." in card
     )
 
     run = client.get_run(client.get_model_version(registry.model_name, "2").run_id)

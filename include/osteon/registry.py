@@ -319,9 +319,8 @@ def _log(
 
     snapshot = result["snapshot"]
     mlflow.set_experiment(settings.mlflow_experiment)
-    images = lake.get_table(
-        result["snapshot_key"], columns=["sha256", "source", "licence", "attribution", "body_part", "split"]
-    )
+    kept = ["sha256", "source", "patient", "licence", "attribution", "body_part", "split"]
+    images = catalogs.read(lake, result["snapshot_key"])[kept]
     columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "body_part")]
     columns += [ColSpec(DataType.double, "fracture_probability"), ColSpec(DataType.string, "problem")]
     columns += [ColSpec(DataType.double, name) for name in result["classes"]]
@@ -343,7 +342,7 @@ def _log(
             card = model_card(name, result, recipe, images, rows)
             mlflow.log_text(card, "model_card.md")
             mlflow.log_dict({"rows": rows}, "comparison.json")
-        used = images[images["split"].notna()].astype(object)
+        used = images[images["split"].notna()].drop(columns="patient").astype(object)
         data = from_pandas(
             pd.DataFrame(used),
             source=f"{settings.s3_endpoint}/{settings.s3_bucket}/{result['snapshot_key']}",

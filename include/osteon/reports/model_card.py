@@ -8,6 +8,7 @@ import pandas as pd
 
 from osteon.catalog import SPLITS
 from osteon.quality.alert import environment
+from osteon.reports.patients import count_patients, patient_line
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import MEASURES
 
@@ -15,8 +16,8 @@ from osteon.training.evaluate import MEASURES
 def model_card(
     name: str, result: dict[str, Any], recipe: dict[str, Any], images: pd.DataFrame, rows: list[dict[str, Any]]
 ) -> str:
-    """Markdown. `recipe` are the input recipe's fields, `images` is the snapshot (`source, licence, attribution,
-    split`), `rows` a comparison (`training.compare`)."""
+    """Markdown. `recipe` are the input recipe's fields, `images` is the snapshot (`source, patient, licence,
+    attribution, split`), `rows` a comparison (`training.compare`)."""
     used = images[images["split"].notna()]
     sources = []
     terms = [used["licence"].fillna("not stated"), used["attribution"].fillna("")]
@@ -24,9 +25,11 @@ def model_card(
         counts = {split: int((part["split"] == split).sum()) for split in SPLITS}
         licence, attribution = (" ".join(text.split()).replace("|", "\\|") for text in (licence, attribution))
         sources.append({"source": source, "licence": licence, "attribution": attribution, **counts})
+    patients = patient_line(count_patients(used, sorted(used["source"].unique())))
     silent = ClassList(tuple(result["classes"])).silent
     return environment(autoescape=False).get_template("model_card.md").render(
         name=name, r=result, recipe=recipe, sources=sources, silent=silent, rows=rows, measures=MEASURES,
+        patients=patients,
         number=number, interval=interval,
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ from osteon.quality.validate import read_validation
 from osteon.reports.evaluation import write_evaluation
 from osteon.reports.inventory import head_count, published_files, sankey
 from osteon.reports.model_card import interval, number
+from osteon.reports.patients import patient_line
 from osteon.reports.relabel import write_relabel_report
 from osteon.reports.summary import summarise, tables
 from osteon.runs import Run
@@ -39,6 +40,7 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
         .get_template("report.html")
         .render(
             s=summary,
+            patients=patient_line(summary) if summary["split"] else "",
             findings=findings,
             lines=lines,
             by_source=by_source,

@@ -11,6 +11,7 @@ from osteon.curation.catalogue import accounts, read_manifests
 from osteon.lake import Lake
 from osteon.quality.tables import classes_by_source
 from osteon.quality.validate import read_validation
+from osteon.reports.patients import count_patients
 from osteon.runs import Run
 
 
@@ -35,6 +36,7 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
     """The summary of a run, with its `tables`. What a run that stopped early did not reach is None or empty.
 
     `truncated` and `repaired` count published files, `duplicates` exact copies beyond an image's first publication.
+    Patients are counted as `reports.patients.count_patients` does, of images that have a split.
     Raises `CatalogError` when the counts do not add up from ingest to split.
     """
     stages = run.stages()
@@ -44,6 +46,9 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
         "snapshot": stages.get("split", {}).get("snapshot"),
         **dict.fromkeys(("images", "truncated", "repaired", "quarantined", "duplicates", "groups")),
         "sources": {},
+        "patients": {},
+        "without_patient": {},
+        "patients_across_splits": None,
         "classes": {},
         "left_out": {},
         "split": {},
@@ -101,6 +106,7 @@ def _counts(manifests: pd.DataFrame, catalog: pd.DataFrame, split: bool) -> dict
         "groups": int(catalog["group"].nunique()),
         "sources": table.to_dict("index"),
         "classes": classes_by_source(catalog),
+        **count_patients(usable[usable["split"].notna()] if split else usable, list(table.index)),
     }
     if split:
         reasons = (
