@@ -33,7 +33,7 @@ def env(folder: Path) -> dict[str, str]:
     """The passwords that `make_env` writes into a folder."""
     path = folder / ".env"
     runpy.run_path(str(ROOT / "docker" / "make_env.py"))["main"](path)
-    made = dict(line.split("=", 1) for line in path.read_text().splitlines())
+    made = dict(line.split("=", 1) for line in path.read_text().splitlines() if line)
     assert made.pop("OSTEON_CPUS") == str(os.cpu_count())
     assert datetime.fromisoformat(made.pop("OSTEON_SCHEDULED_FROM")) <= datetime.now(UTC)
     return made
@@ -44,6 +44,10 @@ def test_passwords_are_made_once_and_nobody_else_reads_them(tmp_path: Path) -> N
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     assert len(set(first.values())) == len(first) and all(len(value) >= 20 for value in first.values())
     assert env(tmp_path) == first, "a second call changes nothing"
+    lines = (tmp_path / ".env").read_text().splitlines()
+    (tmp_path / ".env").write_text("\n".join(line for line in lines if not line.startswith("PATIENT_KEY=")))
+    second = env(tmp_path)
+    assert second | {"PATIENT_KEY": ""} == first | {"PATIENT_KEY": ""} and len(second["PATIENT_KEY"]) >= 20
     (tmp_path / "other").mkdir()
     assert not set(env(tmp_path / "other").values()) & set(first.values())
 

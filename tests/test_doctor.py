@@ -11,6 +11,7 @@ from osteon.doctor import MAIL_VARIABLE, Line, examine
 from osteon.embedded.ports import free_ports
 from osteon.embedded.stack import Stack
 from osteon.lake import Lake
+from osteon.pseudonyms import patient_key
 from osteon.settings import Settings
 
 
@@ -61,3 +62,19 @@ def test_what_does_not_work_says_where(settings: Settings, sources: Path, monkey
     assert not found(settings, sources.with_name("none.yaml"), "sources")["sources"].ok
     monkeypatch.delenv(MAIL_VARIABLE)
     assert MAIL_VARIABLE in found(settings, sources, "mail")["mail"].text
+
+
+def test_a_key_of_pseudonyms_that_the_lake_does_not_know_is_told_before_a_pull(
+    settings: Settings, lake: Lake, sources: Path
+) -> None:
+    assert "no key is needed" in found(settings, sources, "patients")["patients"].text
+    labels = {"part": {"constant": "hand"}, "patient": {"folder": 0}}
+    entry = {"name": "s", "kind": "archive", "licence": "x", "location": "/none", "labels": labels}
+    sources.write_text(yaml.safe_dump({"sources": [entry]}))
+    line = found(settings, sources, "patients")["patients"]
+    assert line.ok and "the first pull makes the key" in line.text and not list(lake.keys(""))
+    patient_key(settings, lake)
+    assert "is here" in found(settings, sources, "patients")["patients"].text
+    other = settings.model_copy(update={"state_dir": settings.state_dir.with_name("other")})
+    line = found(other, sources, "patients")["patients"]
+    assert not line.ok and "OSTEON_PATIENT_KEY" in line.text

@@ -27,6 +27,7 @@ REMEDIES = {
     "mlflow": "OSTEON_MLFLOW_URL, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
     "mail": f"{MAIL_VARIABLE}, and whether that server runs",
     "sources": "OSTEON_SOURCES_FILE",
+    "patients": "OSTEON_PATIENT_KEY, and the lake",
 }
 """What to look at when a library says what is wrong in its own words."""
 
@@ -142,6 +143,19 @@ def _sources(settings: Settings, sources_file: Path) -> list[Line]:
     return lines
 
 
+def _patients(settings: Settings, sources_file: Path) -> list[Line]:
+    """Whether this machine has the key that the lake's patients were named with. Makes none."""
+    from osteon.pseudonyms import find_key
+    from osteon.sources.config import read_sources_file
+
+    names = [entry.name for entry in read_sources_file(sources_file).sources if entry.enabled and entry.names_patients]
+    if not names:
+        return [Line("patients", True, "no source names patients: no key is needed")]
+    found = find_key(settings, Lake.from_settings(settings))
+    text = "the key of their pseudonyms is here" if found else "the first pull makes the key of their pseudonyms"
+    return [Line("patients", True, f"named by {', '.join(names)}; {text}")]
+
+
 def _code(settings: Settings, sources_file: Path) -> list[Line]:
     """Whether a pod has Airflow's code, label map and rules; anywhere else only which code it is."""
     why = mismatch(settings)
@@ -155,4 +169,5 @@ CHECKS: dict[str, Callable[[Settings, Path], list[Line]]] = {
     "mail": _mail,
     "gpu": _gpu,
     "sources": _sources,
+    "patients": _patients,
 }
