@@ -7,7 +7,8 @@ import pytest
 
 from osteon import catalog as catalogs
 from osteon.curation.conflicts import conflicts
-from osteon.curation.review import Decision, apply, decide, decisions, kept, review
+from osteon.curation.decisions import Decision, decide, decisions
+from osteon.curation.review import apply, kept, review
 from osteon.curation.split import left_out
 from osteon.errors import ConfigurationError
 from osteon.ingest import manifests_of
