@@ -198,8 +198,8 @@ def review(
         raise ConfigurationError(
             "say one of --keep, --drop, --label PART/STATE, --copies OTHER and --no-copies OTHER; give --who and --why"
         )
-    what = {"whole_group": whole_group, "label": label, "other": copies or no_copies}
-    made = Decision(target=target, action=actions[0], who=who, why=why, **what)
+    more: Any = {"whole_group": whole_group, "label": label, "other": copies or no_copies}
+    made = Decision(target=target, action=actions[0], who=who, why=why, **more)
     typer.echo(decide(lake, load_labels(settings.labels_file), made))
 
 
