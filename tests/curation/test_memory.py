@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from osteon import catalog as catalogs
 from osteon import history
@@ -112,6 +113,21 @@ def test_a_fingerprint_of_another_format_is_made_of_images_of_earlier_weeks_too(
     assert to_split("second", sources).run.stages()["inspect"]["decoded"] == 1
     assert history.read(lake, history.FINGERPRINTS, ["sha256"])["format"].tolist() == [2, 2, 2]
     assert to_split("third", sources).run.stages()["inspect"]["decoded"] == 0
+
+
+def test_a_lower_limit_of_pixels_forgets_no_film(
+    environment: dict[str, str], lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The large films are kept out now; their small copies stay where those stood."""
+    films(tmp_path / "a", 0, 8, size=(192, 192))
+    sources = sources_file(tmp_path / "a", "s")
+    first = snapshot(to_split("first", sources))
+    monkeypatch.setenv("OSTEON_MAX_PIXELS", "20000")
+    for path in sorted((tmp_path / "a").glob("*.jpg")):
+        small = Image.open(path).resize((128, 128), Image.Resampling.BOX)
+        (tmp_path / "a" / f"small-{path.name}").write_bytes(encode(small, quality=95))
+    second = snapshot(to_split("second", sources))
+    assert second.index.tolist() == [f"small-{path}" for path in first.index] and second.tolist() == first.tolist()
 
 
 def test_two_runs_at_once_on_one_bucket_lose_nothing(environment: dict[str, str], lake: Lake, tmp_path: Path) -> None:
