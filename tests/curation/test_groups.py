@@ -63,11 +63,15 @@ def test_a_mosaic_joins_none_of_its_films_and_does_not_hide_behind_its_own_copy(
         ("m", "n", "copy", 1.0, WHOLE, WHOLE),
     )  # fmt: skip
     named = names(("m", "m.jpg", "p"), ("a", "a.jpg", "p"), ("b", "b.jpg", "p2"))
+    patient = [(name, f"{name}.jpg", "q") for name in "mxy"]
     found = groups(named=named, found=sides)
     assert found.mosaics == {"m": ("a", "b"), "n": ("a", "b")}
     assert found.group.to_dict() == found.cluster.to_dict() == {name: name for name in "abmn"}
     assert mosaic_reason(found.mosaics["m"], named) == "mosaic of several films: s:a.jpg, s:b.jpg"
-    assert groups(found=sides, said=[("a", "m", True)]).group["m"] == "a", "a curator knows better"
+    assert groups(named=names(*patient), found=sides).cluster[["x", "y"]].tolist() == ["x", "x"], "one patient"
+    joined = groups(found=sides, said=[("a", "m", True)]).group
+    assert joined.to_dict() == {"a": "a", "m": "a", "b": "b", "n": "n"}, "a curator joins it with one film only"
+    assert groups(found=sides, said=[("a", "m", False)]).group["m"] == "b", "of one film it is no mosaic"
 
 
 @pytest.mark.parametrize(

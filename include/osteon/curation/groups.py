@@ -50,17 +50,21 @@ def find_groups(digests: Iterable[str], names: pd.DataFrame, copies: pd.DataFram
     `names` and `copies` are facts of the history, merged; `decided` are the pairs (`first, second, copies`) that
     curators decided, once each. Copies of one film, and what one source published under one path, make a group, unless
     the comparison or a curator says that they differ. Clusters join groups of one patient, and possible copies.
+    A mosaic is in a group and a cluster with nothing but what a curator joined it with.
     """
     every = pd.Index(sorted({*digests, *names["sha256"], *copies["first"], *copies["second"]}), dtype=object)
     open_copies = _without(copies, decided)
     found = open_copies[open_copies["verdict"] == COPY]
-    said = decided.loc[decided["copies"].astype(bool), PAIR]
+    joins = decided["copies"].astype(bool)
+    said, refused = decided.loc[joins, PAIR], decided.loc[~joins, PAIR]
     different = open_copies.loc[open_copies["verdict"] == DIFFERENT, PAIR]
     by_path = _without(_without(same_paths(names), different), decided)
-    mosaics = find_mosaics(every, found, pd.concat([by_path, said]))
+    seen = _without(copies[copies["verdict"] == COPY], refused)
+    mosaics = find_mosaics(every, seen, pd.concat([by_path, said]))
     edges = pd.concat([found[PAIR], by_path])
     films = _joined(every, pd.concat([_apart_from(edges, mosaics), said]))
-    sure = _joined(every, pd.concat([_star(films), _apart_from(_star(_patients(names)), mosaics)]))
+    patients = _patients(names[~names["sha256"].isin(list(mosaics))])
+    sure = _joined(every, pd.concat([_star(films), _star(patients)]))
     doubtful = _apart_from(open_copies[open_copies["verdict"] == POSSIBLE], mosaics)
     clusters, skipped = _link(sure, doubtful)
     return Groups(pd.DataFrame({"group": films, "cluster": clusters}, dtype="string"), mosaics, skipped)
