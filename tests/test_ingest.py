@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from osteon import catalog as catalogs
-from osteon.curation import groups
+from osteon import history
+from osteon.curation import copies
 from osteon.curation.catalogue import accounts, read_manifests
-from osteon.curation.groups import same_pictures
-from osteon.curation.review import Decision, decide
-from osteon.curation.split import ASSIGNMENTS
+from osteon.curation.copies import same_pictures
+from osteon.curation.decisions import Decision, decide
 from osteon.errors import CatalogError, ConfigurationError, SourceError
 from osteon.ingest import LakeMemory, dropped, ingest
 from osteon.labels import load_labels
@@ -86,7 +86,7 @@ def test_a_week_compares_only_its_new_images_and_finds_their_originals_of_weeks_
         compared.append((len(thumbs), known))
         return same_pictures(thumbs, known)
 
-    monkeypatch.setattr(groups, "same_pictures", counted)
+    monkeypatch.setattr(copies, "same_pictures", counted)
     folder = tmp_path / "archive"
     folder.mkdir()
     for number in range(3):
@@ -141,7 +141,7 @@ def test_odd_files_are_left_out_with_a_reason_and_disturb_nothing(
     line.validate(reviewed, manifests, str(tmp_path / "sources.yaml"))
     kept_after_all = catalogs.read(lake, line.split(reviewed, seed=0)).set_index("path").loc["blank.png"]
     assert pd.notna(kept_after_all["split"]) and kept_after_all["label_origin"] == "human"
-    assert lake.get_table(ASSIGNMENTS)["split"].notna().all()
+    assert history.read(lake, history.PLACEMENTS)["split"].notna().all()
     stub = reasons.pop("stub.jpg")
     assert reasons == expected and ("truncated" in stub or "damaged" in stub or "blank" in stub)
     kept = catalog[~catalog["quarantined"]]
@@ -161,7 +161,7 @@ def test_an_image_is_measured_again_when_the_limit_changes(
         stages = run_to_split(f"limit-{limit}-{len(decoded)}", sources).run.stages()
         decoded.append(stages["inspect"]["decoded"])
         kept_out.append(stages["repair"]["quarantined"])
-    assert kept_out == [0, 1, 0] and decoded == [1, 1, 1]
+    assert kept_out == [0, 1, 0] and decoded == [1, 1, 0], "a measurement under the first limit holds again"
 
 
 def test_a_refused_archive_leaves_no_manifest(settings: Settings, lake: Lake, tmp_path: Path) -> None:

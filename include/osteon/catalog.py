@@ -40,8 +40,9 @@ COLUMNS: dict[str, str] = {
     "repaired_sha256": "string",
     "quarantined": "boolean",
     "reason": "string",
-    # split
+    # group, split
     "group": "string",
+    "cluster": "string",
     "split": "string",
 }
 """Column name to pandas type; a stage that has not run yet leaves its columns empty."""
@@ -54,6 +55,7 @@ BASE_MODEL = "base-model"
 def conform(catalog: pd.DataFrame) -> pd.DataFrame:
     """The frame with exactly the schema's columns and types, ordered by `sha256`.
 
+    An image of a group without a cluster, as older catalogs have them, stands in a cluster of that name.
     Raises `CatalogError` when a column is unknown, a value does not fit, or an image has two rows.
     """
     unknown = set(catalog.columns) - set(COLUMNS)
@@ -67,6 +69,7 @@ def conform(catalog: pd.DataFrame) -> pd.DataFrame:
     twice = full.loc[full["sha256"].duplicated(), "sha256"]
     if len(twice):
         raise CatalogError(f"image {twice.iloc[0]} has more than one row: merge its publications first")
+    full["cluster"] = full["cluster"].fillna(full["group"])
     return full.sort_values("sha256", ignore_index=True)
 
 
@@ -95,11 +98,11 @@ def labelled_by_people(catalog: pd.DataFrame) -> pd.Series:
 def snapshot_id(catalog: pd.DataFrame, labels: LabelMap) -> str:
     """16 hex digits over identity, label and split columns, who labelled, and the label map; in any order of rows.
 
-    Patients count where there are any: data sets that name none keep the id that they had.
+    Patients count where there are any, clusters where they are more than groups: other data sets keep the id they had.
     """
-    columns = ["sha256", "repaired_sha256", "body_part", "fractured", "quarantined", "group", "split"]
-    if catalog["patient"].notna().any():
-        columns.append("patient")
+    columns = ["sha256", "repaired_sha256", "body_part", "fractured", "quarantined", "group"]
+    columns += ["split"] if catalog["cluster"].equals(catalog["group"]) else ["cluster", "split"]
+    columns += ["patient"] if catalog["patient"].notna().any() else []
     rows = catalog[columns].assign(people=labelled_by_people(catalog))
     rows = rows.sort_values("sha256").astype("string").fillna("")
     digest = hashlib.sha256(labels.model_dump_json().encode())

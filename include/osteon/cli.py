@@ -168,14 +168,19 @@ def review(
     drop: Annotated[bool, typer.Option("--drop", help="leave it out")] = False,
     label: Annotated[str | None, typer.Option(help="set its label: part/state, as wrist/fractured")] = None,
     whole_group: Annotated[bool, typer.Option("--group", help="all copies of the original are meant")] = False,
+    copies: Annotated[str | None, typer.Option(metavar="OTHER", help="TARGET and OTHER show one film")] = None,
+    no_copies: Annotated[
+        str | None, typer.Option("--no-copies", metavar="OTHER", help="TARGET and OTHER are two films")
+    ] = None,
     who: Annotated[str, typer.Option(help="who decides")] = "",
     why: Annotated[str, typer.Option(help="for what reason")] = "",
 ) -> None:
-    """Decide about an image or a group, for every later run; without an argument, list what was decided.
+    """Decide about an image, a group or a pair, for every later run; without an argument, list what was decided.
 
-    TARGET is `source:path`, or the beginning of a SHA-256 or of a group's name (8 digits at least).
+    TARGET and OTHER are `source:path`, or the beginning of a SHA-256 (8 digits at least); TARGET may also be that of a
+    group's name.
     """
-    from osteon.curation.review import Decision, decide, decisions
+    from osteon.curation.decisions import Decision, decide, decisions
     from osteon.lake import Lake
 
     settings = load_settings()
@@ -183,12 +188,18 @@ def review(
     if target is None:
         for made in decisions(lake):
             what = f"{made.action} {made.label or ''}".strip() + (" (whole group)" if made.whole_group else "")
-            typer.echo(f"{made.when:%Y-%m-%d %H:%M}  {what:32} {made.target}  by {made.who}: {made.why}")
+            about = f"{made.target} and {made.other}" if made.other else made.target
+            typer.echo(f"{made.when:%Y-%m-%d %H:%M}  {what:32} {about}  by {made.who}: {made.why}")
         return
-    if [keep, drop, label is not None].count(True) != 1 or not who or not why:
-        raise ConfigurationError("say one of --keep, --drop and --label PART/STATE, and give --who and --why")
-    action: Any = "keep" if keep else "drop" if drop else "label"
-    made = Decision(target=target, whole_group=whole_group, action=action, label=label, who=who, why=why)
+    said = {"keep": keep, "drop": drop, "label": label is not None}
+    said |= {"copies": copies is not None, "no copies": no_copies is not None}
+    actions: Any = [action for action, is_said in said.items() if is_said]
+    if len(actions) != 1 or not who or not why:
+        raise ConfigurationError(
+            "say one of --keep, --drop, --label PART/STATE, --copies OTHER and --no-copies OTHER; give --who and --why"
+        )
+    more: Any = {"whole_group": whole_group, "label": label, "other": copies or no_copies}
+    made = Decision(target=target, action=actions[0], who=who, why=why, **more)
     typer.echo(decide(lake, load_labels(settings.labels_file), made))
 
 
@@ -347,7 +358,9 @@ def report(run: Run = "command-line") -> None:
 @app.command()
 def doctor(
     sources: Sources = None,
-    only: Annotated[list[str] | None, typer.Option(help="code, lake, mlflow, mail, gpu or sources; repeat it")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="code, lake, history, mlflow, mail, gpu or sources; repeat it")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Say of each thing that Osteon needs whether it works here, or what to do. Exit status 1 where one does not."""

@@ -24,6 +24,7 @@ PATIENCE = 10.0
 """Seconds that a server has to answer."""
 REMEDIES = {
     "lake": "OSTEON_S3_ENDPOINT, and what else begins with OSTEON_S3",
+    "history": "OSTEON_S3_ENDPOINT, and the objects below history/ in the lake",
     "mlflow": "OSTEON_MLFLOW_URL, MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
     "mail": f"{MAIL_VARIABLE}, and whether that server runs",
     "sources": "OSTEON_SOURCES_FILE",
@@ -65,6 +66,17 @@ def _lake(settings: Settings, sources_file: Path) -> list[Line]:
     finally:
         lake.remove_folder(folder)
     return [Line("lake", same, f"{place} takes, gives and removes objects" if same else f"{place} gives other bytes")]
+
+
+def _history(settings: Settings, sources_file: Path) -> list[Line]:
+    """Do placements, names, copies and the newest catalog agree?"""
+    from osteon.curation.audit import disagreements
+
+    found = disagreements(Lake.from_settings(settings))
+    remedy = "run the stages from `group` to `split` again; if this line stays, restore the lake's folder history/"
+    return [
+        Line("history", not found, f"{'; '.join(found)}: {remedy}" if found else "placements, names and copies agree")
+    ]
 
 
 def _mlflow(settings: Settings, sources_file: Path) -> list[Line]:
@@ -165,6 +177,7 @@ def _code(settings: Settings, sources_file: Path) -> list[Line]:
 CHECKS: dict[str, Callable[[Settings, Path], list[Line]]] = {
     "code": _code,
     "lake": _lake,
+    "history": _history,
     "mlflow": _mlflow,
     "mail": _mail,
     "gpu": _gpu,

@@ -23,6 +23,10 @@ class CatalogError(OsteonError):
     """A catalog does not have the columns or the values that its schema asks for."""
 
 
+class HistoryError(OsteonError):
+    """A fact does not have the columns or the values that its kind asks for."""
+
+
 class QualityError(OsteonError):
     """A critical data-quality finding: the pipeline stops before training."""
 

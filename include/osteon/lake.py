@@ -7,6 +7,7 @@ import io
 import json
 import mimetypes
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,10 @@ class Lake:
     joined at the end: the store keeps all of it or nothing, so an interrupted upload leaves no object behind.
     """
 
-    def __init__(self, client: Minio, bucket: str) -> None:
+    def __init__(self, client: Minio, bucket: str, workers: int = 8) -> None:
         self.client = client
         self.bucket = bucket
+        self.workers = workers
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Lake:
@@ -76,7 +78,7 @@ class Lake:
                 f"no object store answers at {settings.s3_endpoint} ({error}): start one with `make up`, "
                 "or set OSTEON_S3_ENDPOINT"
             ) from error
-        return cls(client, settings.s3_bucket)
+        return cls(client, settings.s3_bucket, settings.upload_workers)
 
     # Images
 
@@ -132,6 +134,11 @@ class Lake:
             response.close()
             response.release_conn()
 
+    def get_all(self, keys: list[str]) -> list[bytes]:
+        """Bytes of several objects, fetched on threads, in the order given. Raises `LakeError` where one is absent."""
+        with ThreadPoolExecutor(self.workers) as threads:
+            return list(threads.map(self.get_bytes, keys))
+
     def exists(self, key: str) -> bool:
         try:
             self.client.stat_object(self.bucket, key)
@@ -146,6 +153,11 @@ class Lake:
         for item in self.client.list_objects(self.bucket, prefix=prefix, recursive=True):
             if item.object_name and not item.is_dir:
                 yield item.object_name
+
+    def etags(self, prefix: str) -> dict[str, str]:
+        """The store's mark of the content of each object directly below the prefix, not in folders there, by key."""
+        found = self.client.list_objects(self.bucket, prefix=prefix)
+        return {str(item.object_name): str(item.etag) for item in found if not item.is_dir}
 
     def newest(self, prefix: str, ending: str) -> list[str]:
         """Keys below the prefix that end so, the one written last first."""

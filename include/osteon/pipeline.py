@@ -132,10 +132,10 @@ class Pipeline:
         return key
 
     def group(self, catalog: str) -> str:
-        from osteon.curation.groups import group
+        from osteon.curation.grouping import group
 
         with self.run.stage("group", catalog) as numbers:
-            key, counts = group(self.lake, catalog)
+            key, counts = group(self.settings, self.lake, catalog)
             numbers |= {**counts, "catalog": key}
         return key
 

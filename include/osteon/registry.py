@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from osteon import catalog as catalogs
-from osteon.curation.groups import every_group
+from osteon.curation.grouping import recall
 from osteon.errors import ConfigurationError, LakeError, LakeUnreachableError, OtherTransformError, TryAgainError
 from osteon.features import load_features
 from osteon.labels import load_labels
@@ -279,7 +279,7 @@ def _decide(settings: Settings, lake: Lake, out: str, name: str, champion: Any, 
     champions = champion.tags["osteon.training"]
     results = (result, lake.get_json(f"{champions}/result.json"))
     now, then = (catalogs.read(lake, told["snapshot_key"]) for told in results)
-    test = comparable(now, then, every_group(lake))
+    test = comparable(now, then, recall(lake).cluster)
     if test.empty:
         return Decision(False, "the champion learnt from every test image, or a copy: there is nothing to compare on")
 

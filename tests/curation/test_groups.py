@@ -1,171 +1,156 @@
+"""Groups and clusters of facts that are written by hand."""
+
 from __future__ import annotations
 
-import numpy as np
+from itertools import pairwise
+
 import pandas as pd
 import pytest
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from osteon import catalog as catalogs
-from osteon.curation.groups import (
-    compare,
-    every_group,
-    group,
-    leakage_groups,
-    named_copies,
-    original_stem,
-    polar_spectra,
-    rotated_correlations,
-)
-from osteon.images.inspect import MEASUREMENTS
-from osteon.images.measure import measure, thumbnail
-from osteon.lake import Lake
-from tests.pictures import encode, radiograph
+from osteon import history
+from osteon.curation.groups import MOST_DOUBTFUL, find_groups, mosaic_reason, same_paths, within
+from osteon.curation.split import placements
+from tests.curation.facts import WHOLE, copies, decided, groups, names
+
+LEFT, RIGHT = (0.0, 0.0, 0.3, 1.0), (0.6, 0.0, 0.95, 1.0)
 
 
-def frame(*images: tuple[str, bytes]) -> pd.DataFrame:
-    found = [measure(f"{i:03d}", data, 10**8) for i, (_, data) in enumerate(images)]
-    rows = [
-        (one.sha256, one.thumb, one.height, one.width, [("s", path)])
-        for one, (path, _) in zip(found, images, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["sha256", "thumb", "height", "width", "names"])
+def test_copies_make_one_film_through_an_image_that_is_gone() -> None:
+    found = groups("d", found=copies(("a", "b", "copy"), ("b", "c", "copy"), ("a", "d", "different")))
+    assert found.group.to_dict() == {"a": "a", "b": "a", "c": "a", "d": "d"}
+    assert found.cluster.equals(found.group.rename("cluster"))
 
 
-NOTHING = pd.DataFrame(columns=["sha256", "same"])
+def test_one_path_of_one_source_is_one_film_unless_pixels_or_a_curator_say_otherwise() -> None:
+    named = names(("a", "1.jpg"), ("b", "1.jpg"), ("c", "2.jpg"), ("d", "3.jpg"), ("e", "3.jpg"))
+    assert same_paths(named).to_numpy().tolist() == [["a", "b"], ["d", "e"]]
+    assert groups(named=named).group.to_dict() == {"a": "a", "b": "a", "c": "c", "d": "d", "e": "d"}
+    assert groups(named=named, found=copies(("a", "b", "different"))).group["b"] == "b"
+    assert groups(named=named, said=[("a", "b", False)]).group["b"] == "b"
 
 
-def groups_of(images: pd.DataFrame) -> pd.Series:
-    compared = compare(NOTHING, images["sha256"], images.set_index("sha256")["thumb"])
-    return images["sha256"].map(leakage_groups(pd.concat([compared, named_copies(images)])))
+def test_a_curator_joins_and_separates_pairs() -> None:
+    found = copies(("a", "b", "copy"), ("b", "c", "possible"), ("c", "d", "different"))
+    assert groups(found=found).cluster.to_dict() == {"a": "a", "b": "a", "c": "a", "d": "d"}
+    apart = groups(found=found, said=[("a", "b", False), ("b", "c", False), ("c", "d", True)])
+    assert apart.group.to_dict() == {"a": "a", "b": "b", "c": "c", "d": "c"}
+    assert apart.cluster.to_dict() == apart.group.to_dict()
+
+
+def test_films_of_one_patient_and_possible_copies_are_one_cluster_and_no_group() -> None:
+    named = names(("a", "1.jpg", "p"), ("b", "2.jpg", "p"), ("c", "3.jpg", "q"), ("d", "4.jpg"), ("d", "5.jpg", "q"))
+    found = groups(named=named, found=copies(("b", "e", "possible", 0.5)))
+    assert found.group.nunique() == 5
+    assert found.cluster.to_dict() == {"a": "a", "b": "a", "e": "a", "c": "c", "d": "c"}
+
+
+def test_doubt_never_chains_more_than_twenty_films() -> None:
+    digests = [f"{number:02d}" for number in range(25)]
+    chain = [(one, other, "possible", 0.9 - int(one) / 100) for one, other in pairwise(digests)]
+    found = groups(found=copies(*chain))
+    assert found.cluster.value_counts().tolist() == [MOST_DOUBTFUL, 5]
+    assert found.skipped[["first", "second"]].to_numpy().tolist() == [["19", "20"]], "the best links come first"
+    certain = groups(found=copies(*((one, other, "copy") for one, other, *_ in chain)))
+    assert certain.cluster.nunique() == 1, "what is sure is not bounded"
+
+
+def test_a_mosaic_joins_none_of_its_films_and_does_not_hide_behind_its_own_copy() -> None:
+    sides = copies(
+        ("a", "m", "copy", 1.0, WHOLE, LEFT), ("b", "m", "copy", 1.0, WHOLE, RIGHT),
+        ("a", "n", "copy", 1.0, WHOLE, LEFT), ("b", "n", "copy", 1.0, WHOLE, RIGHT),
+        ("m", "n", "copy", 1.0, WHOLE, WHOLE),
+    )  # fmt: skip
+    named = names(("m", "m.jpg", "p"), ("a", "a.jpg", "p"), ("b", "b.jpg", "p2"))
+    patient = [(name, f"{name}.jpg", "q") for name in "mxy"]
+    found = groups(named=named, found=sides)
+    assert found.mosaics == {"m": ("a", "b"), "n": ("a", "b")}
+    assert found.group.to_dict() == found.cluster.to_dict() == {name: name for name in "abmn"}
+    assert mosaic_reason(found.mosaics["m"], named) == "mosaic of several films: s:a.jpg, s:b.jpg"
+    assert groups(named=names(*patient), found=sides).cluster[["x", "y"]].tolist() == ["x", "x"], "one patient"
+    joined = groups(found=sides, said=[("a", "m", True)]).group
+    assert joined.to_dict() == {"a": "a", "m": "a", "b": "b", "n": "n"}, "a curator joins it with one film only"
+    assert groups(found=sides, said=[("a", "m", False)]).group["m"] == "b", "of one film it is no mosaic"
 
 
 @pytest.mark.parametrize(
-    ("path", "stem"),
+    ("regions", "is_mosaic"),
     [
-        ("train/64-rotated2-rotated1.jpg", ("64", True)),
-        ("11_jpg.rf.a47b01eb09d7890b.jpg", ("11", True)),
-        ("11_webp.rf.a47b01eb09d7890b.jpg", ("11", True)),
-        ("a/plain.png", ("plain", False)),
+        ([LEFT, RIGHT], True),
+        ([LEFT, (0.1, 0.0, 0.4, 1.0)], False),
+        ([(0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)], False),
+        ([(0.0, 0.0, 0.6, 0.6), (0.6, 0.0, 1.0, 1.0), (0.0, 0.6, 0.6, 1.0)], True),
+        ([WHOLE, None], False),
     ],
 )
-def test_publishers_marks_of_a_copy_are_read(path: str, stem: tuple[str, bool]) -> None:
-    assert original_stem(path) == stem
+def test_two_small_regions_apart_or_three_of_any_size_make_a_mosaic(regions: list[object], is_mosaic: bool) -> None:
+    found = copies(*((f"{n}", "m", "copy", 1.0, WHOLE, region) for n, region in enumerate(regions)))
+    assert bool(groups(found=found).mosaics) == is_mosaic
+    assert (groups(found=found).group.nunique() == 1) != is_mosaic
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda image: image.transpose(Image.Transpose.ROTATE_90),
-        lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
-        lambda image: image.transpose(Image.Transpose.TRANSVERSE),
-        lambda image: image.resize((140, 170)),
-        lambda image: image.point(lambda value: value * 0.8),
-    ],
+def test_two_parts_that_are_copies_of_each_other_make_no_mosaic() -> None:
+    found = copies(("a", "m", "copy", 1.0, WHOLE, LEFT), ("b", "m", "copy", 1.0, WHOLE, RIGHT), ("a", "b", "copy"))
+    assert groups(found=found).mosaics == {} and groups(found=found).group.nunique() == 1
+
+
+def test_names_are_of_what_a_catalog_holds() -> None:
+    members = groups(found=copies(("a", "b", "copy"), ("b", "c", "copy"))).group
+    assert within(pd.Series(["c", "b"], dtype="string"), members).tolist() == ["b", "b"]
+
+
+DIGESTS = st.sampled_from("abcdefgh")
+PAIRS = st.tuples(DIGESTS, DIGESTS).filter(lambda pair: pair[0] < pair[1])
+REGIONS = st.sampled_from([None, WHOLE, LEFT, RIGHT, (0.3, 0.0, 0.6, 1.0)])
+COPIES = st.tuples(
+    PAIRS, st.sampled_from(["copy", "possible", "different"]), st.sampled_from([0.5, 0.7]), REGIONS, REGIONS
 )
-def test_flipped_turned_resized_and_darkened_copies_join_their_original(change: object) -> None:
-    original = Image.fromarray(radiograph(5, "hand", size=(180, 220)))
-    groups = groups_of(frame(("a.jpg", encode(original)), ("b.jpg", encode(change(original), quality=60))))  # type: ignore[operator]
-    assert groups.nunique() == 1
+NAMES = st.tuples(DIGESTS, st.sampled_from(["1", "2", "3", "4"]), st.sampled_from([None, "p", "q"]))
+SPLITS = st.tuples(DIGESTS, st.sampled_from(["train", "val", "test"]))
 
 
-def test_a_copy_rotated_by_any_angle_joins_when_its_name_says_so_and_its_pixels_agree() -> None:
-    image = Image.fromarray(radiograph(6, "knee"))
-    rotated, other = encode(image.rotate(17)), encode(radiograph(7, "elbow"))
-    groups = groups_of(frame(("64.jpg", encode(image)), ("64-rotated1.jpg", rotated), ("64-rotated2.jpg", other)))
-    assert groups[0] == groups[1] != groups[2]
+def facts(kind: history.Kind, rows: list[tuple]) -> pd.DataFrame:
+    if kind is history.COPIES:
+        table = [(*pair, *rest) for pair, *rest in rows]
+        columns = ["first", "second", "verdict", "score", "region_first", "region_second"]
+    else:
+        table, columns = rows, {"names": ["sha256", "path", "patient"], "placements": ["sha256", "split"]}[kind.name]
+    frame = pd.DataFrame(table, columns=columns)
+    return history.conform(kind, frame.assign(source="s") if kind is history.NAMES else frame)
 
 
-@pytest.mark.parametrize("size", [(200, 200), (150, 220), (240, 130)])
-@pytest.mark.parametrize("angle", [3, 38, 90, 171, 222])
-def test_rotation_and_mirroring_leave_the_correlation_of_discs(size: tuple[int, int], angle: float) -> None:
-    image = Image.fromarray(radiograph(6, "knee", size=size))
-    views = [image, image.rotate(angle), image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).rotate(angle)]
-    views.append(Image.fromarray(radiograph(7, "elbow", size=size)))
-    thumbs = np.stack([thumbnail(view) for view in views])
-    spectra = polar_spectra(thumbs, np.array([view.size[::-1] for view in views], float))
-    same, turned, mirrored, other = rotated_correlations(spectra[0], spectra)
-    assert same == pytest.approx(1, abs=1e-3) and min(turned, mirrored) > 0.97 > other
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(COPIES, max_size=14), st.lists(NAMES, max_size=8), st.lists(SPLITS, max_size=6),
+    st.lists(st.tuples(PAIRS, st.booleans()), max_size=2, unique_by=lambda one: one[0]), st.data(),
+)  # fmt: skip
+def test_any_order_and_repetition_of_additions_gives_the_same_groups_clusters_and_placements(
+    pairs: list, named: list, placed: list, said: list, data: st.DataObject
+) -> None:
+    """Each addition is merged on its own first, as `append` does; then all are merged, in any order."""
 
+    def told(whole: bool) -> tuple:
+        merged = []
+        for kind, rows in ((history.COPIES, pairs), (history.NAMES, named), (history.PLACEMENTS, placed)):
+            additions = [rows]
+            if not whole:
+                again = data.draw(st.permutations([*rows, *rows[: len(rows) // 2]]))
+                at = data.draw(st.integers(0, len(again)))
+                additions = [again[at:], again[:at], again[at // 2 : at]]
+            tables = [history.merge(kind, [facts(kind, addition)]) for addition in additions]
+            merged.append(history.merge(kind, tables))
+        choice = decided(*((*pair, copies) for pair, copies in (said if whole else said[::-1])))
+        found = find_groups("z", merged[1], merged[0], choice)
+        recorded = dict(merged[2].itertuples(index=False, name=None))
+        return found, placements(recorded, found.cluster), merged
 
-def test_a_copy_that_was_stretched_joins_when_its_name_says_so() -> None:
-    film = Image.fromarray(radiograph(6, "spine", size=(130, 240)))
-    stretched = film.resize((240, 240)).crop((4, 4, 236, 236))
-    groups = groups_of(frame(("9_jpg.rf.aaaaaaaa1.jpg", encode(film)), ("9_jpg.rf.bbbbbbbb2.jpg", encode(stretched))))
-    assert groups.nunique() == 1
-
-
-def test_a_family_of_many_rotated_copies_falls_into_its_originals() -> None:
-    images = []
-    for original in range(3):
-        film = Image.fromarray(radiograph(original, ("hand", "spine", "elbow")[original], size=(120, 140)))
-        images += [
-            (f"{split}/7-rotated{n}.jpg", encode(film.rotate(30 * n + 7)))
-            for split in ("train", "test")
-            for n in range(9)
-        ]
-    groups = groups_of(frame(*images))
-    assert [len(members) for members in groups.groupby(groups).groups.values()] == [18, 18, 18]
-
-
-def test_different_exposures_of_one_part_stay_apart() -> None:
-    images = [
-        (f"{seed}.jpg", encode(radiograph(seed, part))) for seed in range(12) for part in ("hand", "leg", "spine")
-    ]
-    assert groups_of(frame(*images)).nunique() == len(images)
-
-
-def test_no_image_gives_no_group() -> None:
-    assert groups_of(frame()).empty
-    assert np.array_equal(groups_of(frame(("a.jpg", encode(radiograph(1))))).to_numpy(), ["000"])
-
-
-def test_images_that_come_in_any_order_and_through_any_catalog_get_the_groups_of_one_comparison() -> None:
-    films = [Image.fromarray(radiograph(seed, "hand", size=(90, 110))) for seed in range(4)]
-    images = frame(
-        *((f"{n}.jpg", encode(film)) for n, film in enumerate(films)),
-        *((f"copy-{n}.jpg", encode(film.rotate(90, expand=True), quality=60)) for n, film in enumerate(films)),
-    )
-    thumbs = images.set_index("sha256")["thumb"]
-    expected = groups_of(images)
-    assert expected.nunique() == len(films)
-    for seed in range(4):
-        order = np.random.default_rng(seed).permutation(len(images))
-        compared = NOTHING
-        for week in np.array_split(order, 3):  # what another catalog brought is compared with this one's, too
-            compared = compare(compared, images["sha256"].iloc[week], thumbs)
-        assert images["sha256"].map(leakage_groups(compared)).equals(expected)
-        assert compare(compared, images["sha256"], thumbs).equals(compared)
-
-
-def test_an_image_whose_measurement_is_gone_is_compared_anew_when_it_returns() -> None:
-    film = Image.fromarray(radiograph(1, "hand", size=(90, 110)))
-    images = frame(*((f"{n}.jpg", encode(film, quality=quality)) for n, quality in enumerate((90, 70, 50))))
-    thumbs = images.set_index("sha256")["thumb"]
-    compared = compare(NOTHING, images["sha256"], thumbs)
-    without = compare(compared, images["sha256"].iloc[:1], thumbs.iloc[:1])
-    assert set(without["sha256"]) == {"000"}
-    assert leakage_groups(compare(without, images["sha256"], thumbs)).nunique() == 1
-
-
-def test_what_no_catalog_holds_any_more_still_joins_its_copies() -> None:
-    """Two films that were never compared with each other, and a third, gone since, that both are copies of."""
-    compared = pd.DataFrame([("a", None), ("b", "a"), ("c", "b"), ("d", None)], columns=["sha256", "same"])
-    assert leakage_groups(compared).to_dict() == {"a": "a", "b": "a", "c": "a", "d": "d"}
-
-
-def test_a_new_version_of_rotated_copies_joins_those_that_are_gone(lake: Lake) -> None:
-    """Other names, other angles, other bytes: only the stem is what it was."""
-    films = [Image.fromarray(radiograph(seed, "hand", size=(90, 110))) for seed in range(3)]
-    versions = [
-        frame(*((f"{n}_jpg.rf.{mark * 8}.jpg", encode(film.rotate(angle))) for n, film in enumerate(films)))
-        for mark, angle in (("a", 5), ("b", -9))
-    ]
-    versions[1]["sha256"] = ["100", "101", "102"]
-    thumbs = pd.concat(versions)[["sha256", "thumb"]]
-    lake.put_table(MEASUREMENTS, thumbs)
-    for week, images in enumerate(versions):
-        published = [[{"source": source, "path": path} for source, path in names] for names in images["names"]]
-        rows = images[["sha256", "height", "width"]].assign(source="s", published=published, quarantined=False)
-        group(lake, catalogs.write(lake, f"week/{week}.parquet", catalogs.conform(rows)))
-    groups = every_group(lake)
-    assert groups.nunique() == 3 and all(groups[f"00{n}"] == groups[f"10{n}"] for n in range(3))
+    (one, one_placed, one_merged), (other, other_placed, other_merged) = told(True), told(False)
+    pd.testing.assert_frame_equal(one.members, other.members)
+    assert one.mosaics == other.mosaics and one_placed == other_placed
+    for left, right in zip([*one_merged, one.skipped], [*other_merged, other.skipped], strict=True):
+        pd.testing.assert_frame_equal(left, right)
+    films = one.members.groupby("group")["cluster"].nunique()
+    assert (films == 1).all(), "a film stands in one cluster"
+    by_cluster = pd.Series(one_placed).groupby(one.cluster.reindex(list(one_placed))).nunique()
+    assert (by_cluster <= 1).all(), "a cluster stands in one split"

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
+from osteon.curation.decisions import decisions
 from osteon.curation.relabel import (
     RelabelRules,
     ambiguous,
@@ -21,7 +22,7 @@ from osteon.curation.relabel import (
     relabel,
     verdicts_key,
 )
-from osteon.curation.review import LEAVE_OUT, apply, decisions, record
+from osteon.curation.review import LEAVE_OUT, apply, record
 from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake

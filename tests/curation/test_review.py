@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from osteon import catalog as catalogs
+from osteon import history
+from osteon.cli import app
 from osteon.curation.conflicts import conflicts
-from osteon.curation.review import Decision, apply, decide, decisions, kept, review
+from osteon.curation.decisions import Decision, decide, decided_pairs, decisions
+from osteon.curation.review import apply, kept, review
 from osteon.curation.split import left_out
 from osteon.errors import ConfigurationError
 from osteon.ingest import manifests_of
@@ -111,3 +115,51 @@ def test_a_label_that_is_none_is_refused_with_those_that_are(lake: Lake, labels:
     with pytest.raises(ConfigurationError, match="goes with the action"):
         decide(lake, labels, made("s:a.jpg", "drop", label="wrist/unknown"))
     assert decisions(lake) == []
+
+
+def test_decisions_about_pairs_are_kept_by_digest_and_the_later_one_wins(lake: Lake, labels: LabelMap) -> None:
+    one, other = "a" * 64, "b" * 64
+    frame = catalog(labels)
+    lake.put_table(f"{manifests_of('s')}1.parquet", frame[["path", "sha256"]])
+    history.append(lake, history.NAMES, pd.DataFrame({"sha256": [one, other], "source": "s", "path": "x"}))
+    decide(lake, labels, made("s:b.jpg", "copies", other="a" * 12))
+    decide(lake, labels, made("a" * 8, "no copies", other="s:c.jpg"))
+    assert decided_pairs(decisions(lake)).to_numpy().tolist() == [[one, other, True], [one, "c" * 64, False]]
+    decide(lake, labels, made("a" * 8, "no copies", other="s:b.jpg"))
+    assert decided_pairs(decisions(lake)).to_numpy().tolist() == [[one, other, False], [one, "c" * 64, False]]
+    after, idle = apply(frame, decisions(lake), labels)
+    pd.testing.assert_frame_equal(after, frame)
+    assert idle == [] and not kept(frame, decisions(lake)).any(), "they are not about images"
+    key = catalogs.write(lake, "group/c.parquet", frame)
+    assert review(lake, labels, key)[1] == {"decisions": 0, "idle": 0, "human": 0, "dropped": 0}
+
+
+@pytest.mark.parametrize(
+    ("decision", "message"),
+    [
+        (made("s:a.jpg", "copies", other="s:none.jpg"), "s:none.jpg names no image that the lake knows"),
+        (made("aaaaaaaa", "copies", other="bbbbbbbb"), "aaaaaaaa names several images"),
+        (made("s:a.jpg", "no copies", other="s:a.jpg"), "are one image"),
+        (made("s:a.jpg", "copies"), "is about two images"),
+        (made("s:a.jpg", "drop", other="s:b.jpg"), "a second image goes with copies and no copies"),
+    ],
+)
+def test_a_pair_of_which_the_lake_does_not_know_both_images_is_refused(
+    lake: Lake, labels: LabelMap, decision: Decision, message: str
+) -> None:
+    lake.put_table(f"{manifests_of('s')}1.parquet", catalog(labels)[["path", "sha256"]])
+    digests = ["a" * 63 + "1", "a" * 63 + "2", "b" * 64]
+    history.append(lake, history.NAMES, pd.DataFrame({"sha256": digests}))
+    with pytest.raises(ConfigurationError, match=message):
+        decide(lake, labels, decision)
+    assert decisions(lake) == []
+
+
+def test_the_command_line_decides_about_pairs_and_lists_them(environment: dict[str, str], lake: Lake) -> None:
+    history.append(lake, history.NAMES, pd.DataFrame({"sha256": ["a" * 64, "b" * 64]}))
+    run = CliRunner().invoke
+    said = ["review", "a" * 8, "--no-copies", "b" * 8, "--who", "ann", "--why", "two hands"]
+    assert run(app, said).exit_code == 0
+    assert f"no copies{' ' * 24}{'a' * 8} and {'b' * 8}  by ann: two hands" in run(app, ["review"]).output
+    both = run(app, [*said, "--copies", "b" * 8])
+    assert isinstance(both.exception, ConfigurationError) and "--no-copies OTHER" in str(both.exception)

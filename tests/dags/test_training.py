@@ -21,7 +21,7 @@ def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
 ) -> None:
     from osteon_airflow.training import TrainingBrokeOffError, failure, run_command
 
-    with pytest.raises(TrainingError, match=r"exit status 1:\n(.*\n)*osteon: doctor knows code, lake, mlflow"):
+    with pytest.raises(TrainingError, match=r"exit status 1:\n(.*\n)*osteon: doctor knows code, lake, history, mlflow"):
         run_command(["doctor", "--only", "weather"])
     wanted = ["train", "--model", "forest", "--snapshot", "x", "--out", "y"]
     with pytest.raises(TrainingError, match=r"not the one that Airflow has: build the trainer's image again"):

@@ -13,7 +13,8 @@ import yaml
 from playwright.sync_api import Page, sync_playwright
 
 from osteon import catalog as catalogs
-from osteon.curation.review import HUMAN, decisions
+from osteon.curation.decisions import decisions
+from osteon.curation.review import HUMAN
 from osteon.embedded.ports import HOST
 from osteon.embedded.stack import Stack
 from osteon.lake import Lake

@@ -14,6 +14,7 @@ import yaml
 from osteon import catalog as catalogs
 from osteon.errors import ConfigurationError
 from osteon.images.inspect import MEASUREMENTS
+from osteon.images.measure import Measurement
 from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import load_labels
 from osteon.lake import Lake
@@ -64,7 +65,8 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
         lake.put_table(
             "manifests/m.parquet", pd.DataFrame(files).reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS)
         )
-        lake.put_table(MEASUREMENTS, pd.DataFrame([{**MEASURED, "sha256": row["sha256"]} for row in rows]))
+        measured = pd.DataFrame([vars(Measurement(row["sha256"], **MEASURED)) for row in rows])
+        lake.put_table(f"{MEASUREMENTS}m.parquet", measured)
         labels = load_labels(settings.labels_file)
         change = {"quality_file": tmp_path / "quality.yaml", "data_docs_kept": kept}
         chosen = settings.model_copy(update=change)

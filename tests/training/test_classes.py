@@ -7,7 +7,7 @@ import pytest
 from osteon.errors import TrainingError
 from osteon.training.classes import ClassList
 from osteon.training.fit import calibrate, sample_weights
-from osteon.training.train import sample_groups
+from osteon.training.sampling import sample_clusters
 
 
 def images(*rows: tuple[str, bool | None]) -> pd.DataFrame:
@@ -62,9 +62,9 @@ def test_calibration_calms_overconfident_logits_takes_back_a_weight_and_leaves_r
 
 def test_whole_groups_are_sampled() -> None:
     groups = pd.Series([f"g{i // 3}" for i in range(60)])
-    rows = sample_groups(groups, 20, seed=1)
+    rows = sample_clusters(groups, 20, seed=1)
     assert len(rows) == 18
     assert (groups.iloc[rows].value_counts() == 3).all()
-    assert len(sample_groups(groups, 100, seed=1)) == 60
+    assert len(sample_clusters(groups, 100, seed=1)) == 60
     uneven = pd.Series(["large"] * 30 + [f"g{i}" for i in range(10)])
-    assert all(len(sample_groups(uneven, 10, seed)) == 10 for seed in range(20)), "the large one is left out"
+    assert all(len(sample_clusters(uneven, 10, seed)) == 10 for seed in range(20)), "the large one is left out"

@@ -21,6 +21,7 @@ def images(count: int = 200, seed: int = 0) -> pd.DataFrame:
             "body_part": part,
             "fractured": pd.array(fractured, "boolean"),
             "group": [f"g{i // 2}" for i in range(count)],
+            "cluster": [f"g{i // 2}" for i in range(count)],
             "source": np.where(np.arange(count) % 4 == 0, "a", "b"),
         }
     )
@@ -114,7 +115,7 @@ def test_intervals_hold_the_figure_and_narrow_with_more_images() -> None:
 def test_the_gate_compares_on_what_people_labelled_and_the_champion_learnt_no_copy_of() -> None:
     """`h` is what was published as `x` when the champion learnt from it."""
     rows = [("a", "g", "test"), ("b", "g", "test"), ("c", "c", "test"), ("d", "d", "train"), ("e", "e", "test")]
-    now = pd.DataFrame([*rows, ("f", "f", "test"), ("h", "x", "test")], columns=["sha256", "group", "split"])
+    now = pd.DataFrame([*rows, ("f", "f", "test"), ("h", "x", "test")], columns=["sha256", "cluster", "split"])
     now["label_origin"] = ["source"] * len(rows) + ["base-model", "source"]
     learnt = [("a", "a", "train"), ("b", "b", "test"), ("e", "e", "val"), ("x", "x", "train")]
     champions = pd.DataFrame(learnt, columns=now.columns[:3])

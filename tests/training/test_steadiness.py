@@ -23,7 +23,7 @@ def moved(settings: Settings, lake: Lake, model: Any) -> dict[str, float]:
     """By change, how far the fracture probabilities of eight hands move."""
     files = [encode(radiograph(seed, "hand", fractured=seed % 2 == 0)) for seed in range(8)]
     rows = [(lake.put_image(data)[0], "hand", number % 2 == 0, f"g{number}") for number, data in enumerate(files)]
-    images = pd.DataFrame(rows, columns=["sha256", "body_part", "fractured", "group"])
+    images = pd.DataFrame(rows, columns=["sha256", "body_part", "fractured", "cluster"])
     images = images.assign(source="x", repaired_sha256=pd.Series([None] * 8, dtype="string"))
     predictor = Predictor(model, RECIPE, CLASSES, 1.0)
     features = np.stack([features_of(data, RECIPE) for data in files])

@@ -1,310 +1,202 @@
-"""Leakage groups: images made from one original. Every candidate pair is verified on pixels before it joins."""
+"""Groups and clusters of all images ever seen. A group is one film; a cluster is what must stand in one split."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from osteon import catalog as catalogs
-from osteon.images.inspect import VERSION as MEASURED
-from osteon.images.inspect import read_measurements
-from osteon.images.measure import THUMB, coarse_thumbnails, hash_thumbnails
-from osteon.lake import Lake, derived_key
+from osteon.history import COPY, DIFFERENT, POSSIBLE
 
-VERSION = 5
-COMPARED = f"groups/compared-v{VERSION}-{MEASURED}.parquet"
-"""All images ever compared, and their copies, as `compare` and `named_copies` gave them: two are compared once in the
-lake's life."""
-NAMED = f"groups/named-v{VERSION}.parquet"
-"""Under which names images were ever published (`sha256, source, path, height, width`): copies that a publisher makes
-anew, rotated otherwise, are known by their names as copies of those that are gone."""
-MAX_HAMMING = 8
-"""Bits of 64 by which the hashes of two candidates may differ, in the best of the 8 flips and quarter turns."""
-SAME_PICTURE = 0.985
-"""Correlation of two aligned thumbnails from which they show one exposure."""
-NEARLY_SAME = 0.97
-"""The same at 16x16 pixels, which is looked at first, for it is cheap."""
-SAME_ROTATED = 0.95
-"""The same for copies that their file names claim to be, after the best rotation, inside the central disc.
-
-Of 297 films of FracAtlas, each copy rotated by any angle and saved anew reaches 0.995; of the pairs of different films,
-1 in 100 does 0.93.
-Copies that were stretched as well reach 0.97."""
-COPY_SUFFIX = re.compile(r"(-rotated\d+)+$|_[a-z0-9]{2,5}\.rf\.[0-9a-f]{8,}$", re.IGNORECASE)
-DISC = 0.42
-"""Radius of the disc that is compared, over the image's shorter side."""
-ANGLES, RADII = 180, 24
-"""Samples of the disc, around and outward."""
-BLOCK, PAIRS = 256, 2048
-"""Images that are hashed at once; candidates whose pixels are compared at once."""
-TILE = 1024
-"""Images that are compared with as many others at once: few enough for a processor's cache."""
-DENSE = 32
-"""Where more than one in so many pairs are candidates, products of whole tiles are cheaper than of those alone."""
+PAIR = ["first", "second"]
+MOST_DOUBTFUL = 20
+"""Films, or patients where they are known, that doubtful links alone may join in one cluster."""
+OVERLAP = 0.15
+"""Share of the smaller of two regions that may lie in the other, where they show two films side by side."""
+SMALL, MANY = 0.35, 3
+"""Two films are enough for a mosaic if each fills no more than this share of it; so many are enough of any size."""
+MOST_NAMED = 3
+Region = tuple[float, float, float, float]
+"""x0, y0, x1, y1, from 0 to 1."""
 
 
-def original_stem(path: str) -> tuple[str, bool]:
-    """File name without ending and without publishers' marks of a copy, and whether it had such a mark.
+@dataclass(frozen=True)
+class Groups:
+    """What is known of all images ever seen, whichever catalogs held them."""
 
-    `64-rotated2-rotated1.jpg` gives `("64", True)`, `11_jpg.rf.a47b01eb.jpg` gives `("11", True)`.
+    members: pd.DataFrame
+    """`group, cluster` by `sha256`, each named by the smallest digest in it."""
+    mosaics: dict[str, tuple[str, ...]]
+    """Images that several films were put together in, and the digests of some that each shows."""
+    skipped: pd.DataFrame
+    """Doubtful pairs (`first, second, score`) that would have joined too many films, and join none."""
+
+    @property
+    def group(self) -> pd.Series:
+        return self.members["group"]
+
+    @property
+    def cluster(self) -> pd.Series:
+        return self.members["cluster"]
+
+
+def find_groups(digests: Iterable[str], names: pd.DataFrame, copies: pd.DataFrame, decided: pd.DataFrame) -> Groups:
+    """Groups and clusters, in any order of rows the same.
+
+    `names` and `copies` are facts of the history, merged; `decided` are the pairs (`first, second, copies`) that
+    curators decided, once each. Copies of one film, and what one source published under one path, make a group, unless
+    the comparison or a curator says that they differ. Clusters join groups of one patient, and possible copies.
+    A mosaic is in a group and a cluster with nothing but what a curator joined it with.
     """
-    stem = PurePosixPath(path).stem
-    plain = COPY_SUFFIX.sub("", stem)
-    return plain, plain != stem
+    every = pd.Index(sorted({*digests, *names["sha256"], *copies["first"], *copies["second"]}), dtype=object)
+    open_copies = _without(copies, decided)
+    found = open_copies[open_copies["verdict"] == COPY]
+    joins = decided["copies"].astype(bool)
+    said, refused = decided.loc[joins, PAIR], decided.loc[~joins, PAIR]
+    different = open_copies.loc[open_copies["verdict"] == DIFFERENT, PAIR]
+    by_path = _without(_without(same_paths(names), different), decided)
+    seen = _without(copies[copies["verdict"] == COPY], refused)
+    mosaics = find_mosaics(every, seen, pd.concat([by_path, said]))
+    edges = pd.concat([found[PAIR], by_path])
+    films = _joined(every, pd.concat([_apart_from(edges, mosaics), said]))
+    patients = _patients(names[~names["sha256"].isin(list(mosaics))])
+    sure = _joined(every, pd.concat([_star(films), _star(patients)]))
+    doubtful = _apart_from(open_copies[open_copies["verdict"] == POSSIBLE], mosaics)
+    clusters, skipped = _link(sure, doubtful)
+    return Groups(pd.DataFrame({"group": films, "cluster": clusters}, dtype="string"), mosaics, skipped)
 
 
-def dihedral(thumbs: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Square thumbnails (n, s, s) in one of the 8 flips and quarter turns; orientation 0 is the identity."""
-    turned = np.rot90(thumbs, orientation % 4, axes=(1, 2))
-    return turned[:, :, ::-1] if orientation >= 4 else turned
+def same_paths(names: pd.DataFrame) -> pd.DataFrame:
+    """Pairs (`first, second`) of images that one source published under one path, in one version and another."""
+    held = names.dropna(subset=["source", "path"])[["sha256", "source", "path"]].drop_duplicates()
+    held = held[held.duplicated(["source", "path"], keep=False)]
+    both = held.merge(held, on=["source", "path"])
+    pairs = both.loc[both["sha256_x"] < both["sha256_y"], ["sha256_x", "sha256_y"]]
+    return pairs.set_axis(PAIR, axis=1).drop_duplicates().sort_values(PAIR, ignore_index=True)
 
 
-def same_pictures(thumbs: NDArray[np.uint8], known: int) -> set[tuple[int, int]]:
-    """Pairs (i, j), i < j, whose hashes are close and whose aligned pixels correlate.
+def find_mosaics(every: pd.Index, found: pd.DataFrame, others: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Images that show several films side by side, and the digest of one copy of each film.
 
-    Pairs among the first `known` are not looked for. Time goes with n * (n - known), for hashes; memory, beside the
-    thumbnails, is some 2 kB an image.
+    `found` are copies, with regions; `others` are pairs that join without regions. Films count as several if nothing
+    but images that may be mosaics joins them: the same mosaic, saved twice, does not hide itself.
     """
-    coarse, hashes = _glance(thumbs)
-    norms = np.concatenate([block.std(axis=(1, 2), dtype=np.float32) * THUMB for block in _blocks(thumbs)])
-    pairs: set[tuple[int, int]] = set()
-    for orientation in range(8):
-        turned = dihedral(thumbs[known:], orientation)
-        turned_coarse, turned_hashes = _glance(turned)
-        for start in range(0, len(turned), TILE):
-            rows = slice(start, start + TILE)
-            for first in range(0, min(known + start + TILE, len(thumbs)), TILE):
-                columns = slice(first, first + TILE)
-                distance = np.bitwise_count(turned_hashes[rows, None] ^ hashes[None, columns])
-                close = np.flatnonzero(distance <= MAX_HAMMING)
-                right, left = np.divmod(close, distance.shape[1])
-                right, left = right + start, left + first
-                if len(close) * DENSE > distance.size:
-                    alike = (turned_coarse[rows] @ coarse[columns].T).ravel()[close]
-                else:
-                    alike = np.einsum("np,np->n", coarse[left], turned_coarse[right])
-                near = np.flatnonzero((alike >= NEARLY_SAME) & (left < right + known))
-                asked, unit_of = np.unique(right[near], return_inverse=True)
-                units = _unit(turned[asked])  # their mean is 0, so that the other's mean does not matter
-                for chunk in range(0, len(near), PAIRS):
-                    some = slice(chunk, chunk + PAIRS)
-                    i, j = left[near[some]], right[near[some]]
-                    pixels = thumbs[i].reshape(len(i), -1).astype(np.float32)
-                    likeness = np.einsum("np,np->n", pixels, units[unit_of[some]]) / np.maximum(norms[i], 1e-6)
-                    same = likeness >= SAME_PICTURE
-                    pairs.update(zip(i[same].tolist(), (j[same] + known).tolist(), strict=True))
-    return pairs
+    views = _views(found)
+    maybe = {image for image, seen in views.items() if _side_by_side([region for _, _, region in seen])}
+    if not maybe:
+        return {}
+    films = _joined(every, _apart_from(pd.concat([found[PAIR], others]), maybe))
+    mosaics = {}
+    for image in sorted(maybe):
+        by_film: dict[str, tuple[str, Region]] = {}
+        for other, _, region in views[image]:  # the best view of a film is the first
+            by_film.setdefault(films[other], (other, region))
+        shown = list(by_film.values())
+        if chosen := _side_by_side([region for _, region in shown]):
+            mosaics[image] = tuple(sorted(shown[number][0] for number in chosen))
+    return mosaics
 
 
-def _glance(thumbs: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint64]]:
-    """Flat coarse thumbnails of mean 0 and norm 1, and hashes."""
-    coarse = np.concatenate([_unit(coarse_thumbnails(block)) for block in _blocks(thumbs)])
-    return coarse, np.concatenate([hash_thumbnails(block) for block in _blocks(thumbs)])
+def mosaic_reason(shown: Sequence[str], names: pd.DataFrame) -> str:
+    """Why a mosaic is left out, with the names of some films that it shows."""
+    held = names[names["sha256"].isin(shown)].dropna(subset=["source", "path"])
+    known = (held["source"] + ":" + held["path"]).groupby(held["sha256"]).min()
+    told = [str(known.get(digest, digest[:12])) for digest in shown]
+    more = f" and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
+    return f"mosaic of several films: {', '.join(told[:MOST_NAMED])}{more}"
 
 
-def _blocks(thumbs: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
-    return [thumbs[start : start + BLOCK] for start in range(0, len(thumbs), BLOCK)]
+def within(digests: pd.Series, names: pd.Series) -> pd.Series:
+    """Groups or clusters of a catalog's images, named by the smallest digest in each that the catalog holds.
 
-
-def _unit(thumbs: NDArray[np.number]) -> NDArray[np.float32]:
-    """Flat thumbnails (n, s*s) of mean 0 and norm 1 (norm 0 where constant): their products are correlations."""
-    flat = thumbs.reshape(len(thumbs), math.prod(thumbs.shape[1:])).astype(np.float32)
-    flat -= flat.mean(axis=1, keepdims=True)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
-
-
-def polar_spectra(thumbs: NDArray[np.uint8], sizes: NDArray[np.floating]) -> NDArray[np.complex64]:
-    """Fourier transforms along the angle of the central discs: (n, 2, RADII, ANGLES // 2 + 1).
-
-    `sizes` (n, 2) are the images' heights and widths: thumbnails are square, a disc of the image is an ellipse there.
-    The second of the two is the disc of the thumbnail itself, which is what copies that were stretched have in common.
-    A rotation shifts the angles, so products of spectra give the correlation over all rotations at once. Discs are
-    standardised, each circle counting by its length.
+    So copies elsewhere make no other catalog of it.
     """
-    radius = (np.arange(RADII) + 0.5) / RADII
-    angle = 2 * np.pi * np.arange(ANGLES) / ANGLES
-    circle = np.stack([np.sin(angle), np.cos(angle)])[:, None, :] * radius[:, None]
-    shapes = np.stack([sizes.min(axis=1, keepdims=True) / sizes, np.ones_like(sizes)], axis=1)
-    axes = DISC * THUMB * shapes
-    smooth = ndimage.gaussian_filter(thumbs.astype(np.float32), (0, 1.5, 1.5))
-    discs = np.stack(
-        [
-            ndimage.map_coordinates(image, (THUMB - 1) / 2 + circle * axis[:, None, None], order=1)
-            for image, both in zip(smooth, axes, strict=True)
-            for axis in both
-        ]
-    ).reshape(len(thumbs), 2, RADII, ANGLES)
-    weights = (radius / radius.sum() / ANGLES)[:, None]
-    discs -= (discs * weights).sum(axis=(2, 3), keepdims=True)
-    norms = np.sqrt((discs**2 * weights).sum(axis=(2, 3), keepdims=True))
-    return np.fft.rfft(discs / np.maximum(norms, 1e-6) * np.sqrt(weights)).astype(np.complex64)
+    return digests.groupby(digests.map(names)).transform("min")
 
 
-def rotated_correlations(one: NDArray[np.complex64], many: NDArray[np.complex64]) -> NDArray[np.float32]:
-    """The best correlation of one image's disc with each of (n, ...) others', over rotations and mirrorings."""
-    turned = np.einsum("grk,ngrk->ngk", one, many.conj())
-    mirrored = np.einsum("grk,ngrk->ngk", one, many)
-    return np.fft.irfft(np.stack([turned, mirrored]), ANGLES).max(axis=(0, 2, 3))
+def _without(pairs: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Pairs that are not among others."""
+    return pairs[~pd.MultiIndex.from_frame(pairs[PAIR]).isin(pd.MultiIndex.from_frame(others[PAIR]))]
 
 
-def compare(before: pd.DataFrame, digests: pd.Series, thumbs: pd.Series) -> pd.DataFrame:
-    """What was compared before, and the given images compared with all of that and with each other.
-
-    `thumbs` are the thumbnails of all images ever measured, by `sha256`. Rows are `sha256, same`: one for each earlier
-    image that shows the same picture, one without `same` for an image that has none. So any two images that have rows
-    were compared, whichever catalogs they stood in.
-    """
-    before = before[before["sha256"].isin(thumbs.index)]
-    known = before["sha256"].unique()
-    fresh = digests[~digests.isin(known)]
-    if fresh.empty:
-        return before
-    every = np.array([*known, *fresh], dtype=object)
-    pairs = np.array(sorted(same_pictures(_pixels(thumbs[every]), len(known))), dtype=np.intp).reshape(-1, 2)
-    found = pd.DataFrame({"sha256": every[pairs[:, 1]], "same": every[pairs[:, 0]]})
-    alone = pd.DataFrame({"sha256": fresh[~fresh.isin(found["sha256"])], "same": None})
-    return pd.concat([before, found, alone], ignore_index=True).astype("string")
+def _apart_from(pairs: pd.DataFrame, images: Iterable[str]) -> pd.DataFrame:
+    """Pairs of which no image is among some."""
+    some = list(images)
+    return pairs[~pairs["first"].isin(some) & ~pairs["second"].isin(some)]
 
 
-def named_copies(frame: pd.DataFrame) -> pd.DataFrame:
-    """Pairs (`sha256, same`) of copies rotated by any angle, which their file names say and their pixels confirm.
-
-    `frame` has `sha256, thumb, height, width` and `names`: the (source, path) pairs of all publications of an image.
-    """
-    edges: set[tuple[int, int]] = set()
-    sizes = frame[["height", "width"]].to_numpy(float)
-    for family, marked in named_families(frame["names"]):
-        spectra = polar_spectra(_pixels(frame["thumb"].iloc[family]), sizes[family])
-        edges |= _rotated_pairs(family, marked, spectra)
-    pairs, digests = np.array(sorted(edges), dtype=np.intp).reshape(-1, 2), frame["sha256"].to_numpy(object)
-    return pd.DataFrame({"sha256": digests[pairs[:, 1]], "same": digests[pairs[:, 0]]}, dtype="string")
+def _joined(every: pd.Index, pairs: pd.DataFrame) -> pd.Series:
+    """The smallest digest that each is connected to, by digest; `every` is sorted."""
+    ends = every.get_indexer(pairs["first"]), every.get_indexer(pairs["second"])
+    held = (ends[0] >= 0) & (ends[1] >= 0)
+    graph = coo_array((np.ones(held.sum(), bool), (ends[0][held], ends[1][held])), shape=(max(1, len(every)),) * 2)
+    _, smallest, component = np.unique(
+        connected_components(graph, directed=False)[1][: len(every)], return_index=True, return_inverse=True
+    )
+    return pd.Series(every.to_numpy()[smallest[component]], index=every, dtype=object)
 
 
-def leakage_groups(compared: pd.DataFrame) -> pd.Series:
-    """Group of every image ever compared, by `sha256`, named by the smallest in it.
-
-    An image that no catalog holds any more still joins its copies: a publisher's new version may be the old one, saved
-    anew, and must not stand on the other side of a split.
-    """
-    digests = pd.Index(compared["sha256"].unique())
-    pairs = compared[compared["same"].isin(digests)]
-    ends = digests.get_indexer(pairs["sha256"]), digests.get_indexer(pairs["same"])
-    graph = coo_array((np.ones(len(pairs), bool), ends), shape=(max(1, len(digests)),) * 2)
-    component = connected_components(graph, directed=False)[1][: len(digests)]
-    names = pd.Series(digests, index=digests, dtype="string")
-    return names.groupby(component).transform("min")
+def _star(names: pd.Series) -> pd.DataFrame:
+    """Pairs that connect all images of one name with the first of them."""
+    first = pd.Series(names.index, index=names.index).groupby(names.to_numpy()).transform("min")
+    pairs = pd.DataFrame({"first": first.to_numpy(), "second": names.index})
+    return pairs[pairs["first"] != pairs["second"]]
 
 
-def every_group(lake: Lake) -> pd.Series:
-    """Group of every image that the lake ever compared, by `sha256`."""
-    return leakage_groups(_compared(lake))
+def _patients(names: pd.DataFrame) -> pd.Series:
+    """Patient by digest, which may have several."""
+    return names.dropna(subset=["patient"]).drop_duplicates(["sha256", "patient"]).set_index("sha256")["patient"]
 
 
-def _compared(lake: Lake) -> pd.DataFrame:
-    if lake.exists(COMPARED):
-        return lake.get_table(COMPARED)
-    return pd.DataFrame(columns=["sha256", "same"], dtype="string")
+def _link(sure: pd.Series, doubtful: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
+    """Join what is sure by doubtful pairs, the best first, and the pairs that would join more than MOST_DOUBTFUL."""
+    ordered = doubtful.sort_values(["score", *PAIR], ascending=[False, True, True], na_position="last")
+    parts: dict[str, set[str]] = {}
+    skipped = []
+    for row in ordered[[*PAIR, "score"]].itertuples(index=False):
+        one, other = (parts.get(name, {name}) for name in (sure[row.first], sure[row.second]))
+        both = one | other
+        if len(both) > MOST_DOUBTFUL:
+            skipped.append(row)
+            continue
+        parts.update(dict.fromkeys(both, both))
+    names = {name: min(part) for name, part in parts.items()}
+    return sure.map(lambda name: names.get(name, name)), pd.DataFrame(skipped, columns=[*PAIR, "score"])
 
 
-def _pixels(thumbs: pd.Series) -> NDArray[np.uint8]:
-    return np.stack([np.frombuffer(raw, np.uint8).reshape(THUMB, THUMB) for raw in thumbs])
+def _views(found: pd.DataFrame) -> dict[str, list[tuple[str, float, Region]]]:
+    """For images that several others show parts of: `other, score, region`, the best first."""
+    views: dict[str, list[tuple[str, float, Region]]] = {}
+    for row in found.itertuples(index=False):
+        score = -1.0 if pd.isna(row.score) else float(row.score)
+        for image, other, region in (
+            (row.first, row.second, row.region_first),
+            (row.second, row.first, row.region_second),
+        ):
+            if region is not None and _area(region) > 0:
+                views.setdefault(image, []).append((other, score, region))
+    return {image: sorted(seen, key=lambda view: (-view[1], view[0])) for image, seen in views.items() if len(seen) > 1}
 
 
-def named_families(names: pd.Series) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_]]]:
-    """Rows whose file names, within one source, say that some are copies of another; and which say it of themselves."""
-    families: dict[tuple[str, str], dict[int, bool]] = {}
-    for row, publications in enumerate(names):
-        for source, path in publications:
-            stem, marked = original_stem(path)
-            members = families.setdefault((source, stem), {})
-            members[row] = members.get(row, False) or marked
-    for members in families.values():
-        if len(members) > 1 and any(members.values()):
-            rows = sorted(members)
-            yield np.array(rows), np.array([members[row] for row in rows])
+def _side_by_side(regions: list[Region]) -> list[int]:
+    """Numbers of regions that do not overlap, the smallest first; none if they are too few, or too large, for a
+    mosaic."""
+    chosen: list[int] = []
+    for number in sorted(range(len(regions)), key=lambda number: _area(regions[number])):
+        region = regions[number]
+        if all(_overlap(region, regions[other]) < OVERLAP * _area(regions[other]) for other in chosen):
+            chosen.append(number)
+    small = [number for number in chosen if _area(regions[number]) <= SMALL]
+    return chosen if len(chosen) >= MANY else small if len(small) > 1 else []
 
 
-def _rotated_pairs(
-    rows: NDArray[np.intp], marked: NDArray[np.bool_], spectra: NDArray[np.complex64]
-) -> set[tuple[int, int]]:
-    """Pairs that connect what shows one exposure: each image is compared only with those not connected to it yet."""
-    pairs: set[tuple[int, int]] = set()
-    left = np.ones(len(rows), bool)
-    while left.any():
-        frontier = [int(np.argmax(left))]
-        left[frontier] = False
-        while frontier:
-            one = frontier.pop()
-            others = np.flatnonzero(left & (marked | marked[one]))
-            found = others[rotated_correlations(spectra[one], spectra[others]) >= SAME_ROTATED]
-            pairs.update((min(pair), max(pair)) for pair in ((int(rows[one]), int(rows[other])) for other in found))
-            left[found] = False
-            frontier.extend(found.tolist())
-    return pairs
+def _area(region: Region) -> float:
+    return max(0.0, region[2] - region[0]) * max(0.0, region[3] - region[1])
 
 
-def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
-    """Set `group` for every image that is not quarantined. Returns the key and counts (`groups`, `copies`).
-
-    Only images that no run compared before are compared, with all that were. What is known of an image's copies is in
-    the key: the same catalog after the same history gives the same key.
-    """
-    catalog, before = catalogs.read(lake, catalog_key), _compared(lake)
-    usable = catalog[catalogs.usable(catalog)]
-    key = _key(catalog_key, _within(usable["sha256"], leakage_groups(before)))
-    if lake.exists(key):
-        return key, _counts(lake.get_table(key, columns=["group"]))
-    thumbs = read_measurements(lake).set_index("sha256")["thumb"].dropna()
-    compared = compare(before, usable["sha256"], thumbs)
-    known = lake.get_table(NAMED) if lake.exists(NAMED) else None
-    named = pd.concat([known, _names(usable)]).drop_duplicates(["sha256", "source", "path"], ignore_index=True)
-    if known is None or len(named) > len(known):
-        lake.put_table(NAMED, named)
-    compared = pd.concat([compared, named_copies(_by_image(named, thumbs))]).drop_duplicates(ignore_index=True)
-    if not compared.equals(before):
-        lake.put_table(COMPARED, compared)
-    groups = _within(usable["sha256"], leakage_groups(compared))
-    catalog["group"] = groups.reindex(catalog.index)
-    key = catalogs.write(lake, _key(catalog_key, groups), catalog)
-    return key, _counts(catalog)
-
-
-def _names(usable: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `NAMED` for a catalog's images."""
-    rows = [
-        (image.sha256, item["source"], item["path"], image.height, image.width)
-        for image in usable.itertuples()
-        for item in image.published
-    ]
-    return pd.DataFrame(rows, columns=["sha256", "source", "path", "height", "width"])
-
-
-def _by_image(named: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
-    """Images of `NAMED` as `named_copies` takes them, but for those whose measurements are gone."""
-    named = named[named["sha256"].isin(thumbs.index)]
-    pairs = named.assign(names=list(zip(named["source"], named["path"], strict=True))).groupby("sha256")
-    frame = pairs.agg(height=("height", "first"), width=("width", "first"), names=("names", list)).reset_index()
-    return frame.assign(thumb=[thumbs[digest] for digest in frame["sha256"]])
-
-
-def _within(digests: pd.Series, groups: pd.Series) -> pd.Series:
-    """Groups of a catalog's images, named by what it holds: copies elsewhere make no other catalog of it."""
-    return digests.groupby(digests.map(groups)).transform("min")
-
-
-def _key(catalog_key: str, groups: pd.Series) -> str:
-    return derived_key("group", VERSION, catalog_key, groups.astype("string").fillna("").tolist())
-
-
-def _counts(catalog: pd.DataFrame) -> dict[str, int]:
-    groups = int(catalog["group"].nunique())
-    return {"groups": groups, "copies": int(catalog["group"].notna().sum()) - groups}
+def _overlap(one: Region, other: Region) -> float:
+    return _area((max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])))

@@ -8,7 +8,8 @@ import pandas as pd
 from PIL import Image
 
 from osteon import catalog as catalogs
-from osteon.curation.review import decisions, kept
+from osteon.curation.decisions import decisions
+from osteon.curation.review import kept
 from osteon.images.decode import decode
 from osteon.images.inspect import read_measurements
 from osteon.lake import Lake, derived_key
@@ -52,7 +53,9 @@ def repair(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[
     key = derived_key("repair", VERSION, catalog_key, settings.min_side, catalog.loc[wanted, "sha256"].tolist())
     if lake.exists(key):
         return key, _counts(lake.get_table(key, columns=["repaired_sha256", "quarantined"]))
-    measured = read_measurements(lake).set_index("sha256").loc[catalog["sha256"].tolist()].reset_index()
+    measured = (
+        read_measurements(lake, settings.max_pixels).set_index("sha256").loc[catalog["sha256"].tolist()].reset_index()
+    )
     reasons = [None if wanted[at] else hopeless(row, settings.min_side) for at, row in measured.iterrows()]
     catalog["reason"] = reasons
     catalog["quarantined"] = [reason is not None for reason in reasons]

@@ -1,4 +1,4 @@
-"""Place leakage groups into train, val and test: stratified, and for good."""
+"""Place clusters into train, val and test: stratified, and for good."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from collections.abc import Iterable
 import pandas as pd
 
 from osteon import catalog as catalogs
+from osteon import history
 from osteon.curation.conflicts import conflicts
-from osteon.curation.groups import every_group
+from osteon.curation.grouping import recall
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.settings import Settings
 
 log = logging.getLogger(__name__)
-VERSION = 3
-ASSIGNMENTS = "splits/assignments.parquet"
+VERSION = 4
 STICKIEST_FIRST = ("test", "val", "train")
-"""Where groups merge that stood in different splits, the whole group goes to the first of these."""
+"""Where clusters merge that stood in different splits, the whole cluster goes to the first of these."""
 
 
-def place(groups: pd.DataFrame, placed: dict[str, str], shares: dict[str, float], seed: int) -> dict[str, str]:
-    """Split of each group. `groups` has `group, stratum, size`; `placed` are groups that already have a split.
+def place(clusters: pd.DataFrame, placed: dict[str, str], shares: dict[str, float], seed: int) -> dict[str, str]:
+    """Split of each cluster. `clusters` has `cluster, stratum, size`; `placed` are clusters that have a split.
 
-    Within a stratum, new groups go one by one, the largest first, to the split that lacks most images against its
-    share; what is equal in size is ordered by a hash of the seed.
+    Within a stratum, new clusters go one by one, the largest first, to the split that lacks most images against its
+    share, of equal ones to `test` before `val`; what is equal in size is ordered by a hash of the seed.
     """
     result = dict(placed)
-    for stratum, members in groups.groupby("stratum", sort=True):
+    for stratum, members in clusters.groupby("stratum", sort=True):
         total = members["size"].sum()
         lack = {name: share * total for name, share in shares.items()}
-        for group, size in zip(members["group"], members["size"], strict=True):
-            if group in placed:
-                lack[placed[group]] -= size
-        new = members[~members["group"].isin(placed.keys())].copy()
-        new["order"] = [_hash(seed, stratum, group) for group in new["group"]]
+        for cluster, size in zip(members["cluster"], members["size"], strict=True):
+            if cluster in placed:
+                lack[placed[cluster]] -= size
+        new = members[~members["cluster"].isin(placed.keys())].copy()
+        new["order"] = [_hash(seed, stratum, cluster) for cluster in new["cluster"]]
         for row in new.sort_values(["size", "order"], ascending=[False, True]).itertuples():
-            best = max(shares, key=lambda name: (lack[name], shares[name]))
-            result[row.group] = best
+            best = max(shares, key=lambda name: (round(lack[name], 6), round(shares[name], 6), name == "test"))
+            result[row.cluster] = best
             lack[best] -= row.size
     return result
 
@@ -72,44 +72,49 @@ def split(
 ) -> tuple[str, dict[str, object]]:
     """Set `split`, and the `reason` of what is left out. Returns the key and counts.
 
-    The placements of earlier weeks are kept in the lake and hold: the output's key contains them, so the same data
-    after the same history give the same key.
+    The placements of earlier weeks hold: the output's key contains them, so the same data after the same history give
+    the same key. `moved` are images that stood in another split before: their cluster was joined with one in a split
+    that comes first in STICKIEST_FIRST.
     """
-    catalog = catalogs.read(lake, catalog_key)
-    groups = every_group(lake)
-    before = assignments(lake, groups)
+    catalog, clusters = catalogs.read(lake, catalog_key), recall(lake).cluster
+    recorded = recorded_placements(lake)
+    before = placements(recorded, clusters)
     key = _key(settings, catalog_key, seed, catalog, before)
     if not lake.exists(key):
         catalog["reason"] = left_out(catalog, labels, settings.unknown_fracture == "marginal")
         taking_part = catalog["reason"].isna()
-        if catalog.loc[taking_part, "group"].isna().any():
-            raise catalogs.CatalogError("an image takes part that has no leakage group: run `group` first")
+        if catalog.loc[taking_part, "cluster"].isna().any():
+            raise catalogs.CatalogError("an image takes part that has no cluster: run `group` first")
         catalog["split"] = place_images(catalog[taking_part], before, settings, seed).reindex(catalog.index)
-        after = {**before, **dict(catalog.loc[taking_part, ["sha256", "split"]].itertuples(index=False))}
-        after = _with_copies(after, groups)
+        placed = dict(catalog.loc[taking_part, ["sha256", "split"]].itertuples(index=False))
+        after = placements({**before, **placed}, clusters)
         key = _key(settings, catalog_key, seed, catalog, after)
         catalogs.write(lake, key, catalog)
-        if after != before:
-            table = pd.DataFrame(sorted(after.items()), columns=["sha256", "split"], dtype="string")
-            lake.put_table(ASSIGNMENTS, table)
     else:
-        catalog = catalogs.read(lake, key)
+        catalog, after = catalogs.read(lake, key), before
+    new = sorted(after.items() - recorded.items())
+    history.append(lake, history.PLACEMENTS, pd.DataFrame(new, columns=["sha256", "split"]))
     taking_part = catalog["split"].notna()
     kept = int(catalog.loc[taking_part, "sha256"].isin(before.keys()).sum())
     log.info("%d of %d images were placed before and stay there, whatever the seed", kept, int(taking_part.sum()))
+    earlier = catalog["sha256"].map(recorded)
+    moved = int((earlier.notna() & taking_part & (earlier != catalog["split"])).sum())
+    if moved:
+        log.warning("%d images stood in another split before: their clusters were joined", moved)
     sizes = catalog["split"].value_counts()
     return key, {
         "snapshot": catalogs.snapshot_id(catalog, labels),
         "left_out": int(catalog["reason"].notna().sum() - (~catalogs.usable(catalog)).sum()),
+        "moved": moved,
         **{name: int(sizes.get(name, 0)) for name in catalogs.SPLITS},
     }
 
 
 def place_images(images: pd.DataFrame, before: dict[str, str], settings: Settings, seed: int) -> pd.Series:
-    """Split of each image (`source, body_part, fractured, group, sha256, label_origin`).
+    """Split of each image (`source, body_part, fractured, cluster, sha256, label_origin`).
 
-    Groups of images `before` keep theirs; new ones that base models alone have labelled go to `train`, and do not count
-    towards its share: what people labelled is split as if there were no others.
+    Clusters of images `before` keep theirs; new ones that base models alone have labelled go to `train`, and do not
+    count towards its share: what people labelled is split as if there were no others.
     """
     shares = {
         "train": settings.train_share,
@@ -121,40 +126,42 @@ def place_images(images: pd.DataFrame, before: dict[str, str], settings: Setting
     stratum = judging["source"] + "|" + judging["body_part"] + "|" + state
     rarity = stratum.map(stratum.value_counts())
     rarest = judging.assign(stratum=stratum, rarity=rarity).sort_values(["rarity", "stratum"])
-    groups = rarest.groupby("group", sort=True).agg(stratum=("stratum", "first"), size=("sha256", "size")).reset_index()
-    members = zip(images["sha256"], images["group"], strict=True)
-    placed = _stickiest((group, before[digest]) for digest, group in members if digest in before)
-    for group in images.loc[~images["group"].isin(judging["group"]), "group"]:
-        placed.setdefault(group, "train")
-    return images["group"].map(place(groups, placed, shares, seed)).astype("string")
+    of_cluster = rarest.groupby("cluster", sort=True)
+    clusters = of_cluster.agg(stratum=("stratum", "first"), size=("sha256", "size")).reset_index()
+    members = zip(images["sha256"], images["cluster"], strict=True)
+    placed = _stickiest((cluster, before[digest]) for digest, cluster in members if digest in before)
+    for cluster in images.loc[~images["cluster"].isin(judging["cluster"]), "cluster"]:
+        placed.setdefault(cluster, "train")
+    return images["cluster"].map(place(clusters, placed, shares, seed)).astype("string")
 
 
-def assignments(lake: Lake, groups: pd.Series) -> dict[str, str]:
-    """Split of every image that was ever placed, and of its copies, by `sha256`; `groups` are `every_group`."""
-    if not lake.exists(ASSIGNMENTS):
-        return {}
-    placed = lake.get_table(ASSIGNMENTS)[["sha256", "split"]].itertuples(index=False, name=None)
-    return _with_copies(dict(placed), groups)
+def recorded_placements(lake: Lake) -> dict[str, str]:
+    """Split of every image that was ever placed, by `sha256`."""
+    return dict(history.read(lake, history.PLACEMENTS)[["sha256", "split"]].itertuples(index=False, name=None))
 
 
-def _with_copies(placed: dict[str, str], groups: pd.Series) -> dict[str, str]:
-    group_of = {**{digest: digest for digest in placed}, **groups.to_dict()}
-    splits = _stickiest((group_of[digest], split) for digest, split in placed.items())
-    return {digest: splits[group] for digest, group in group_of.items() if group in splits}
+def placements(recorded: dict[str, str], clusters: pd.Series) -> dict[str, str]:
+    """Split of every image ever placed, and of all that stands in one cluster with it: the stickiest of the cluster's.
+
+    `clusters` is the cluster of every image that the lake ever saw, by `sha256`.
+    """
+    cluster_of = {**{digest: digest for digest in recorded}, **clusters.to_dict()}
+    splits = _stickiest((cluster_of[digest], split) for digest, split in recorded.items())
+    return {digest: splits[cluster] for digest, cluster in cluster_of.items() if cluster in splits}
 
 
 def _stickiest(members: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Split of each group, from the splits of its members."""
+    """Split of each cluster, from the splits of its members."""
     splits: dict[str, str] = {}
-    for group, split in members:
-        splits[group] = min(split, splits.get(group, split), key=STICKIEST_FIRST.index)
+    for cluster, split in members:
+        splits[cluster] = min(split, splits.get(cluster, split), key=STICKIEST_FIRST.index)
     return splits
 
 
 def _key(settings: Settings, catalog_key: str, seed: int, catalog: pd.DataFrame, placed: dict[str, str]) -> str:
-    history = [(digest, placed[digest]) for digest in catalog["sha256"] if digest in placed]
+    before = [(digest, placed[digest]) for digest in catalog["sha256"] if digest in placed]
     shares = [settings.train_share, settings.val_share, settings.unknown_fracture]
-    return derived_key("split", VERSION, catalog_key, shares, seed, history)
+    return derived_key("split", VERSION, catalog_key, shares, seed, before)
 
 
 def _hash(*parts: object) -> str:

@@ -12,6 +12,8 @@ from PIL import Image
 from osteon.images.decode import UndecodableError, decode
 from osteon.images.sanity import examine
 
+FORMAT = 1
+"""Of `Measurement.fingerprint`: height and width (little-endian, 32 bits each), then the thumbnail."""
 THUMB = 64
 """Side in pixels of the thumbnail that near-duplicates are verified on."""
 COARSE = 16
@@ -47,6 +49,8 @@ class Measurement:
     """64-bit difference hash, 16 hex digits (N. Krawetz, "Kind of like that", 2013)."""
     thumb: bytes | None = None
     """THUMB x THUMB grey levels, row by row."""
+    fingerprint: bytes | None = None
+    """By what copies are found, in FORMAT; `inspect` keeps it in the history, apart from what is measured."""
     problem: str | None = None
 
 
@@ -69,6 +73,7 @@ def measure(sha256: str, data: bytes, max_pixels: int) -> Measurement:
         **vars(examine(image.grey)),
         dhash=f"{hash_thumbnails(small[None])[0]:016x}",
         thumb=small.tobytes(),
+        fingerprint=np.array([height, width], "<u4").tobytes() + small.tobytes(),
     )
 
 

@@ -40,7 +40,7 @@ def fit(
 ) -> tuple[Forest, dict[str, Any]]:
     """Search and fit. Returns the forest and its parameters, the best of those tried.
 
-    Each row of `allowed` (n, classes) admits one class. Folds hold whole leakage groups. Raises `TrainingError` for
+    Each row of `allowed` (n, classes) admits one class. Folds hold whole clusters, `groups`. Raises `TrainingError` for
     fewer than two classes.
     """
     x, y = _flat(features), allowed.argmax(axis=1)

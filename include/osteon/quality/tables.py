@@ -196,7 +196,7 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
 
     Confident learning (C. Northcutt et al., JAIR 70, 2021, by cleanlab) estimates how many labels are wrong, and those
     that the classifier believes least are named. It is a multinomial logistic regression on principal components of
-    gradient histograms (N. Dalal and B. Triggs, CVPR 2005) and of 16x16 pixels, out of fold by leakage group, so no
+    gradient histograms (N. Dalal and B. Triggs, CVPR 2005) and of 16x16 pixels, out of fold by cluster, so no
     image is judged by a model that saw it or a copy of it. Parts with fewer than 2 * FOLDS groups are not judged.
     """
     from cleanlab.filter import find_label_issues
@@ -222,7 +222,7 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
     )
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
     parts, labels = np.unique(rows["body_part"].astype("object").to_numpy(), return_inverse=True)
-    groups = rows["group"].to_numpy()
+    groups = rows["cluster"].to_numpy()
     chances = cross_val_predict(model, features, labels, groups=groups, cv=folds, method="predict_proba")
     doubtful = find_label_issues(
         labels, chances, filter_by="low_self_confidence", return_indices_ranked_by="self_confidence", n_jobs=1

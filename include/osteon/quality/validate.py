@@ -102,7 +102,7 @@ def validate(
     if lake.exists(key) and lake.exists(f"{docs}/index.html"):
         return read_validation(lake, key)
     catalog, manifests = catalogs.read(lake, catalog_key), read_manifests(lake, manifest_keys)
-    measured = read_measurements(lake).set_index("sha256")
+    measured = read_measurements(lake, settings.max_pixels).set_index("sha256")
     taking_part = catalog[left_out(catalog, labels, marginal).isna()]
     classes = class_table(taking_part, labels)
     tables = {

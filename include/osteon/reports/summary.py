@@ -116,9 +116,9 @@ def _counts(manifests: pd.DataFrame, catalog: pd.DataFrame, split: bool) -> dict
         counts["left_out"] = {str(name): int(value) for name, value in reasons.items()}
         counts["split"] = {name: int(sizes.get(name, 0)) for name in catalogs.SPLITS}
         accounted = sum(counts["split"].values()) + sum(counts["left_out"].values())
-        crossing = catalog.dropna(subset=["split"]).groupby("group")["split"].nunique()
+        crossing = catalog.dropna(subset=["split"]).groupby("cluster")["split"].nunique()
         if accounted != counts["images"]:
             raise catalogs.CatalogError(f"{counts['images']} images, but {accounted} in splits or left out")
         if (crossing > 1).any():
-            raise catalogs.CatalogError(f"group {crossing[crossing > 1].index[0]} stands in two splits")
+            raise catalogs.CatalogError(f"cluster {crossing[crossing > 1].index[0]} stands in two splits")
     return counts

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from osteon import catalog as catalogs
 from osteon.curation.conflicts import conflicts
-from osteon.curation.groups import every_group
+from osteon.curation.grouping import recall
 from osteon.curation.relabel import BaseModelRule, load_rules
-from osteon.curation.split import assignments, place_images
+from osteon.curation.split import place_images, placements, recorded_placements
 from osteon.errors import TrainingError
 from osteon.features import Recipe, load_squares, transformed
 from osteon.images.fourier import FourierRecipe, Planes
@@ -29,7 +29,7 @@ from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_error
 from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
-from osteon.training.sampling import prepare_keras, sample_groups
+from osteon.training.sampling import prepare_keras, sample_clusters
 from osteon.version import code_version
 
 VERSION = 5
@@ -53,7 +53,8 @@ def teaching_images(
         & conflicts(catalog, labels).isna()
     )
     images = catalog[fit_to_teach].copy()
-    images["split"] = place_images(images, assignments(lake, every_group(lake)), settings, seed)
+    before = placements(recorded_placements(lake), recall(lake).cluster)
+    images["split"] = place_images(images, before, settings, seed)
     images["target"] = images["body_part"].isin(rule.parts)
     return images.reset_index(drop=True)
 
@@ -117,7 +118,7 @@ def train_base(
         fit(model, lesson, budget=plan, seed=seed, augment=moved(recipe, seed))
         return Predictor.calibrated(network.precise(model), recipe, answers, x[rows["val"]], allowed[rows["val"]])
 
-    few = sample_groups(images["group"].iloc[rows["train"]], plan.search_images, seed)
+    few = sample_clusters(images["cluster"].iloc[rows["train"]], plan.search_images, seed)
     sample = {**rows, "train": rows["train"][few]}
     ablation: dict[str, dict[str, float | None]] = {}
     for planes in INPUTS:
@@ -165,7 +166,7 @@ def train_base(
         "images": {name: len(part) for name, part in rows.items()},
         "metrics": measure(truth[rows["test"]], chance),
         "intervals": bootstrap(
-            test["group"], lambda some: measure(truth[rows["test"]][some], chance[some]), settings.bootstrap_rounds
+            test["cluster"], lambda some: measure(truth[rows["test"]][some], chance[some]), settings.bootstrap_rounds
         ),
         "calibration": calibration(truth[rows["test"]], chance),
         "by_source": by_source(test, chance),

@@ -22,7 +22,7 @@ def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
     """Compare what was trained on one snapshot; returns the key of a list of rows, the main model's first.
 
     A row is `model, training, learnt_from, of, metrics, intervals`, and, but for the main model, `difference`: the 95 %
-    intervals of main - other by measure, over the same bootstrap samples of leakage groups; `verdict`: how the main
+    intervals of main - other by measure, over the same bootstrap samples of clusters; `verdict`: how the main
     model stands to it by macro-F1; and for rivals `same_data`, the same two where the main model's design learnt from
     their sample.
     """

@@ -1,4 +1,4 @@
-"""The measures, under their one set of names, with bootstrap intervals over leakage groups and the shortcut floor."""
+"""The measures, under their one set of names, with bootstrap intervals over clusters and the shortcut floor."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Metrics = dict[str, float | None]
 class Scored:
     """A model's calibrated probabilities on images, ready to be measured on any of them.
 
-    `images` has `body_part, fractured, group, source`; `probabilities` is (n, classes).
+    `images` has `body_part, fractured, group, cluster, source`; `probabilities` is (n, classes).
     """
 
     def __init__(self, images: pd.DataFrame, probabilities: NDArray[np.floating], classes: ClassList) -> None:
@@ -113,7 +113,7 @@ class Scored:
     def intervals(self, rounds: int, rows: Rows | None = None) -> dict[str, list[float] | None]:
         """95 % intervals of `measure`'s figures."""
         rows = self.every if rows is None else rows
-        return bootstrap(self.images["group"].iloc[rows], lambda some: self.measure(rows[some]), rounds)
+        return bootstrap(self.images["cluster"].iloc[rows], lambda some: self.measure(rows[some]), rounds)
 
 
 def evaluate(scored: Scored, rounds: int) -> dict[str, Any]:
@@ -207,18 +207,19 @@ def sensitivity(truth: NDArray[np.bool_], score: NDArray[np.floating], specifici
     return float(true_positive[false_positive <= 1 - specificity + 1e-9].max())
 
 
-def resamples(groups: pd.Series, rounds: int, seed: int = 0) -> list[Rows]:
-    """Row numbers of bootstrap samples that draw whole leakage groups with replacement."""
+def resamples(clusters: pd.Series, rounds: int, seed: int = 0) -> list[Rows]:
+    """Row numbers of bootstrap samples that draw whole clusters with replacement (the cluster bootstrap)."""
     rng = np.random.default_rng(seed)
-    rows = [np.asarray(index) for index in groups.reset_index(drop=True).groupby(groups.to_numpy()).indices.values()]
+    of_cluster = clusters.reset_index(drop=True).groupby(clusters.to_numpy()).indices
+    rows = [np.asarray(index) for index in of_cluster.values()]
     return [np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))]) for _ in range(rounds)]
 
 
 def bootstrap(
-    groups: pd.Series, figures: Callable[[Rows], Metrics], rounds: int, confidence: float = 0.95
+    clusters: pd.Series, figures: Callable[[Rows], Metrics], rounds: int, confidence: float = 0.95
 ) -> dict[str, list[float] | None]:
-    """Percentile intervals of `figures(rows)` over leakage groups; None where most samples leave one undefined."""
-    samples = [figures(rows) for rows in resamples(groups, rounds)]
+    """Percentile intervals of `figures(rows)` over clusters; None where most samples leave one undefined."""
+    samples = [figures(rows) for rows in resamples(clusters, rounds)]
     ends = [(1 - confidence) / 2, (1 + confidence) / 2]
     result: dict[str, list[float] | None] = {}
     for name in samples[0]:
@@ -263,7 +264,7 @@ def paired_differences(
         a, b = (measure(scored, chosen[some]) for scored in (ours, theirs))
         return {name: None if a[name] is None or b[name] is None else a[name] - b[name] for name in a}  # type: ignore[operator]
 
-    return bootstrap(ours.images["group"].iloc[chosen], difference, rounds, confidence)
+    return bootstrap(ours.images["cluster"].iloc[chosen], difference, rounds, confidence)
 
 
 def calibration(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> list[dict[str, float]]:

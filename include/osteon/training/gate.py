@@ -26,18 +26,18 @@ class Decision:
     """Digest of the test images that challenger and champion were compared on; empty where they were not."""
 
 
-def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
-    """Test images of `snapshot` that people labelled, with no copy among those that the champion learnt from, in its
-    snapshot `champions`. `groups` is the group of every image that the lake ever compared, by `sha256`.
+def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame, clusters: pd.Series) -> pd.DataFrame:
+    """Test images of `snapshot` that people labelled, in whose cluster is nothing that the champion learnt from, in its
+    snapshot `champions`. `clusters` is the cluster of every image that the lake ever saw, by `sha256`.
 
-    Where groups merge, an image that was in training may stand in test now; and what the champion learnt from may have
-    been published anew, in other files.
+    Where clusters merge, an image that was in training may stand in test now. And what the champion learnt from may
+    have been published anew, in other files.
     """
     learnt = champions.loc[champions["split"].isin(["train", "val"]), "sha256"]
-    now, then = (digests.map(groups).astype("string").fillna(digests) for digests in (snapshot["sha256"], learnt))
-    known = snapshot.loc[now.isin(then), "group"]
+    now, then = (digests.map(clusters).astype("string").fillna(digests) for digests in (snapshot["sha256"], learnt))
+    known = snapshot.loc[now.isin(then), "cluster"]
     judging = (snapshot["split"] == "test") & catalogs.labelled_by_people(snapshot)
-    return snapshot[judging & ~snapshot["group"].isin(known)].reset_index(drop=True)
+    return snapshot[judging & ~snapshot["cluster"].isin(known)].reset_index(drop=True)
 
 
 def judge(challenger: Scored, champion: Scored, rounds: int, tries: int = 1) -> Decision:

@@ -1,4 +1,4 @@
-"""What every training does first: say what it runs on, and choose whole groups to search on."""
+"""What every training does first: say what it runs on, and choose whole clusters to search on."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 log = logging.getLogger(__name__)
 
 
-def sample_groups(groups: pd.Series, most: int, seed: int) -> Rows:
-    """Row numbers of whole groups, drawn at random as long as they fit into `most` rows; all when there are fewer."""
-    if len(groups) <= most:
-        return np.arange(len(groups))
-    values = groups.to_numpy()
+def sample_clusters(clusters: pd.Series, most: int, seed: int) -> Rows:
+    """Row numbers of whole clusters, drawn at random as long as they fit into `most` rows; all when there are fewer."""
+    if len(clusters) <= most:
+        return np.arange(len(clusters))
+    values = clusters.to_numpy()
     order = np.random.default_rng(seed).permutation(np.unique(values.astype(str)))
     size = pd.Series(values).value_counts()
     taken = set()
-    for group, rows in size[order].items():
+    for cluster, rows in size[order].items():
         if rows <= most:
-            taken.add(group)
+            taken.add(cluster)
             most -= rows
     return np.flatnonzero([value in taken for value in values])
 

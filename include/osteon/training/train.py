@@ -28,7 +28,7 @@ from osteon.training.classes import ClassList, class_names
 from osteon.training.evaluate import Scored, evaluate, shortcut_floor
 from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
-from osteon.training.sampling import Rows, prepare_keras, sample_groups
+from osteon.training.sampling import Rows, prepare_keras, sample_clusters
 from osteon.training.steadiness import steadiness
 from osteon.version import code_version
 
@@ -149,9 +149,9 @@ class Course:
 
     @cached_property
     def sample(self) -> Rows:
-        """The training images that rivals learn from: whole groups."""
+        """The training images that rivals learn from: whole clusters."""
         most = max(self.settings.rival_least, round(self.settings.rival_share * len(self.learn)))
-        return self.learn[sample_groups(self.images["group"].iloc[self.learn], most, self.seed)]
+        return self.learn[sample_clusters(self.images["cluster"].iloc[self.learn], most, self.seed)]
 
     def certain(self, rows: Rows) -> Rows:
         """Those whose label admits one class: what a model learns from that knows no marginal loss."""
@@ -167,7 +167,7 @@ class Course:
 
     def lesson(self, recipe: WaveletRecipe, rows: Rows) -> Lesson:
         """Of no more images after an epoch than in it: who learns from a few would be checked longer than taught."""
-        check = self.check[sample_groups(self.images["group"].iloc[self.check], len(rows), self.seed)]
+        check = self.check[sample_clusters(self.images["cluster"].iloc[self.check], len(rows), self.seed)]
         squares = self.squares(recipe.side)
         return Lesson(lambda some: recipe.of_squares(squares[some]), recipe.shape, self.allowed, rows, check)
 
@@ -217,7 +217,7 @@ def search_of(course: Course, rows: Rows, out: str, choose: space.Choose) -> Sea
     from osteon.training.search import Search
 
     plan = course.plan
-    few = rows[sample_groups(course.images["group"].iloc[rows], plan.search_images, course.seed)]
+    few = rows[sample_clusters(course.images["cluster"].iloc[rows], plan.search_images, course.seed)]
 
     def recipe(design: dict[str, Any]) -> WaveletRecipe:
         return course.recipe(design, plan.search_side)
@@ -257,8 +257,8 @@ def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: A
 def learn_forest(course: Course, rows: Rows) -> Taught:
     """Search and fit the forest on `certain` rows, and calibrate it on the validation split."""
     recipe = WaveletRecipe(forest.SIDE, LAZY, 0)
-    groups = course.images["group"].to_numpy()
-    model, design = forest.fit(course.features(recipe, rows), course.allowed[rows], groups[rows], course.seed)
+    clusters = course.images["cluster"].to_numpy()
+    model, design = forest.fit(course.features(recipe, rows), course.allowed[rows], clusters[rows], course.seed)
     return Taught(course.calibrated(model, recipe), design)
 
 
