@@ -1,0 +1,266 @@
+"""Fingerprints: what is kept of a film so that its copies are found, however they were cropped, turned or exposed.
+
+A fingerprint holds local features (SIFT; D. Lowe, IJCV 60, 2004) of the film after its contrast was evened out, and a
+small picture of it. Mirror images and negatives need no features of their own: see `VIEWS`.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT = 1
+"""Of the bytes and of what they hold. With another number every image ever seen gets a new fingerprint."""
+AREA, LONGEST = 50_000, 640
+"""Pixels of the working picture that features are found on, and the most of its longer side."""
+FEATURES = 220
+"""The most features of a film."""
+DETECTED = 400
+"""Strongest features that are found, before the spread over the picture decides."""
+MOST_BYTES = 12_000
+"""Of a fingerprint. Features that do not fit are left out, the weakest first."""
+SMALL = 64
+"""Longer side in pixels of the small picture."""
+ELONGATED = 1.8
+"""Ratio of sides from which a film's features are also found on the film stretched to a square, as tools stretch it."""
+CELLS = 8
+"""The picture is divided into so many rows and columns, so that features spread over it."""
+PLAIN = 10
+"""Grey levels within a row or column at the border up to which it shows nothing and is cut off."""
+COEFFICIENTS = 48
+"""Numbers that are kept of a descriptor's 128."""
+SCALE = 96.0
+"""By which a descriptor's coefficients are multiplied before they are rounded to 8 bits."""
+WINDOW = 14
+"""The side of the picture over the standard deviation of the window that contrast is evened out in."""
+EQUALISED = 0.25
+"""Weight of the histogram-equalised picture in what features are found on: so that equalised copies are like it, and
+noise in dark areas stays small."""
+NOISE = 6.0
+"""Grey levels that are added to the local deviation, so that noise in flat areas stays small."""
+
+FEATURE = np.dtype([("x", "<u2"), ("y", "<u2"), ("scale", "u1"), ("angle", "u1"), ("descriptor", "i1", COEFFICIENTS)])
+"""Position in 1/64 pixel of the working picture; log2 of the size in 1/16; angle in 1/256 of a turn; coefficients."""
+POSITION = 64
+_HEADER = struct.Struct("<5H")
+
+
+def _cosines(size: int) -> NDArray[np.float64]:
+    """Orthonormal discrete cosine transform: row k is even for even k, odd for odd k."""
+    k, x = np.arange(size)[:, None], np.arange(size)[None]
+    rows = np.cos(np.pi * (x + 0.5) * k / size)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def _waves() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Orthonormal real Fourier transform of 8 orientations, and -1 for each row that is odd, 1 for each even one."""
+    turn = 2 * np.pi * np.arange(8) / 8
+    rows = [np.ones(8)] + [wave(n * turn) for n in (1, 2, 3) for wave in (np.cos, np.sin)] + [np.cos(4 * turn)]
+    matrix = np.array(rows)
+    parity = np.array([1, 1, -1, 1, -1, 1, -1, 1], float)
+    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True), parity
+
+
+def _basis() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Matrix (128, 128) from a SIFT descriptor to coefficients, the smoothest first, and the signs that these change by
+    where the picture is mirrored, and where it is a negative.
+
+    SIFT's 4x4x8 histogram of a mirrored patch is the same with one spatial axis and the orientations reversed; that of
+    a negative is turned by half, as its gradients point the other way. In this basis both change signs, and no more.
+    """
+    cosines, (waves, odd) = _cosines(4), _waves()
+    matrix = np.einsum("ra,cb,od->rcoabd", cosines, cosines, waves).reshape(128, 128)
+    row, column, wave = np.meshgrid(np.arange(4), np.arange(4), np.arange(8), indexing="ij")
+    mirror, negative = (-1.0) ** row * odd[wave], (-1.0) ** (row + column)
+    smoothness = row + column + 0.85 * np.array([0, 1, 1, 2, 2, 3, 3, 4])[wave]
+    order = np.argsort(smoothness.ravel(), kind="stable")
+    return (
+        matrix[order].astype(np.float32),
+        mirror.ravel()[order].astype(np.float32),
+        negative.ravel()[order].astype(np.float32),
+    )
+
+
+BASIS, MIRROR, NEGATIVE = _basis()
+MEAN = np.zeros(COEFFICIENTS, np.float32)
+"""Of the coefficients, rounded, over films of two publishers. What is not 0 stays as it is in every view."""
+MEAN[[0, 1, 5, 11, 13, 14, 20, 23, 30, 35, 39]] = (
+    *(0.714, 0.142, 0.244, -0.088, -0.056, 0.048),
+    *(-0.117, 0.034, 0.058, -0.053, -0.032),
+)
+VIEWS = {
+    "as it is": np.ones(COEFFICIENTS, np.float32),
+    "mirrored": MIRROR[:COEFFICIENTS],
+    "negative": NEGATIVE[:COEFFICIENTS],
+    "mirrored negative": (MIRROR * NEGATIVE)[:COEFFICIENTS],
+}
+"""Signs (COEFFICIENTS,) that turn the descriptors of a film into those of its mirror image and of its negative."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A film's features, in the coordinates of its working picture, and its small picture."""
+
+    positions: NDArray[np.float32]
+    """(n, 2): x and y, in pixels of the working picture; 0 is the centre of the first."""
+    scales: NDArray[np.uint8]
+    angles: NDArray[np.uint8]
+    """(n,) each, as `FEATURE` has them."""
+    descriptors: NDArray[np.int8]
+    """(n, COEFFICIENTS)."""
+    picture: NDArray[np.uint8]
+    """(height, width), grey; its longer side has SMALL pixels."""
+    size: tuple[int, int]
+    """Width and height of the working picture."""
+
+    @cached_property
+    def unit(self) -> NDArray[np.float32]:
+        """Descriptors (n, COEFFICIENTS) of norm 1: their products are cosines."""
+        values = self.descriptors.astype(np.float32)
+        return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+
+    @property
+    def shrink(self) -> float:
+        """Pixels of the working picture for one of the small picture."""
+        return max(self.size) / max(self.picture.shape)
+
+
+def fingerprint(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None = None) -> bytes:
+    """The fingerprint of a film (height, width; 8-bit grey), at most MOST_BYTES.
+
+    `missing` (height, width) marks what a truncated stream lacks: only the rows and columns that are there count, and
+    keep the scale that the whole film would have. Plain borders are cut off first. A film that shows nothing has a
+    fingerprint without features.
+    """
+    there = 1.0 if missing is None else max(0.05, 1 - float(missing.mean()))
+    shown = _within(grey, missing)
+    height, width = shown.shape
+    scale = min(math.sqrt(AREA * there / (height * width)), LONGEST / max(height, width))
+    picture = _scaled(shown, max(16, round(width * scale)), max(16, round(height * scale)))
+    if max(height, width) < ELONGATED * min(height, width):
+        features = _features(picture, FEATURES)
+    else:
+        side = round(math.sqrt(AREA))
+        own = _features(picture, FEATURES * 6 // 10)
+        stretched = _features(_scaled(shown, side, side), FEATURES - len(own))
+        for axis, length in (("x", picture.shape[1]), ("y", picture.shape[0])):
+            stretched[axis] = (stretched[axis] * (length / side)).astype("<u2")
+        features = np.concatenate([own, stretched])
+    shrink = max(picture.shape) / SMALL
+    small = _scaled(picture, max(8, round(picture.shape[1] / shrink)), max(8, round(picture.shape[0] / shrink)))
+    while True:
+        header = _HEADER.pack(len(features), *picture.shape[::-1], *small.shape[::-1])
+        data = zlib.compress(header + features.tobytes() + small.tobytes(), 6)
+        if len(data) <= MOST_BYTES:
+            return data
+        features = features[: len(features) * 9 // 10]
+
+
+def read_fingerprint(data: bytes) -> Fingerprint:
+    """A fingerprint from its bytes. Raises `ValueError` where they are none."""
+    try:
+        raw = zlib.decompress(data)
+        count, width, height, small_width, small_height = _HEADER.unpack_from(raw)
+        features = np.frombuffer(raw, FEATURE, count, _HEADER.size)
+        picture = np.frombuffer(raw, np.uint8, small_width * small_height, _HEADER.size + features.nbytes)
+    except (zlib.error, struct.error) as error:
+        raise ValueError(f"these bytes are no fingerprint: {error}") from None
+    return Fingerprint(
+        np.stack([features["x"], features["y"]], axis=1).astype(np.float32) / POSITION,
+        features["scale"],
+        features["angle"],
+        features["descriptor"],
+        picture.reshape(small_height, small_width),
+        (width, height),
+    )
+
+
+def _within(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
+    """What is there of a film, without plain borders; all of it where that leaves next to nothing."""
+    if missing is not None and missing.any():
+        rows, columns = ~missing.all(axis=1), ~missing.all(axis=0)
+        if rows.any() and columns.any():
+            grey = grey[rows][:, columns]
+    height, width = grey.shape
+    look = _scaled(grey, min(width, 256), min(height, 256)).astype(np.int16)
+    rows = np.flatnonzero(np.ptp(look, axis=1) > PLAIN)
+    columns = np.flatnonzero(np.ptp(look, axis=0) > PLAIN)
+    if len(rows) < 8 or len(columns) < 8:
+        return grey
+    (top, bottom), (left, right) = (
+        (int(shown[0]) * full // seen, min(full, -(-(int(shown[-1]) + 1) * full // seen)))
+        for shown, full, seen in ((rows, height, look.shape[0]), (columns, width, look.shape[1]))
+    )
+    return grey[top:bottom, left:right]
+
+
+def _scaled(grey: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    if grey.shape == (height, width):
+        return grey
+    shrinks = width * height < grey.size
+    scaled = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(scaled, np.uint8)
+
+
+def even_contrast(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Each pixel less the mean around it, over the deviation around it (plus NOISE), as 8-bit grey around 128.
+
+    Before, the picture is mixed with its histogram-equalised self.
+    """
+    height, width = picture.shape
+    equalised = cv2.equalizeHist(picture)
+    values = cv2.addWeighted(picture, 1 - EQUALISED, equalised, EQUALISED, 0, dtype=cv2.CV_32F)
+    few = (max(1, width // 4), max(1, height // 4))
+    sigma = math.sqrt(picture.size) / WINDOW / 4
+    mean, square = (
+        cv2.GaussianBlur(cv2.resize(array, few, interpolation=cv2.INTER_AREA), (0, 0), sigma)
+        for array in (values, values * values)
+    )
+    gain = 48 / (np.sqrt(np.maximum(square - mean * mean, 0)) + NOISE)
+    mean, gain = (cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR) for array in (mean, gain))
+    return np.clip((values - mean) * gain + 128, 0, 255).astype(np.uint8)
+
+
+def _features(picture: NDArray[np.uint8], most: int) -> NDArray[np.void]:
+    """Up to `most` features as `FEATURE` has them, the strongest first."""
+    sift = cv2.SIFT_create(nfeatures=DETECTED, contrastThreshold=0.01, edgeThreshold=12)
+    found, raw = sift.detectAndCompute(even_contrast(picture), None)
+    if not found:
+        return np.zeros(0, FEATURE)
+    values = np.array([(*point.pt, point.size, point.angle, point.response) for point in found], np.float32)
+    chosen = _spread(values[:, :2], values[:, 4], picture.shape, most)
+    values, raw = values[chosen], raw[chosen]
+    roots = np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1))
+    features = np.zeros(len(chosen), FEATURE)
+    features["x"], features["y"] = np.clip(values[:, :2] * POSITION, 0, 65535).round().T
+    features["scale"] = np.clip(np.log2(np.maximum(values[:, 2], 1)) * 16, 0, 255).round()
+    features["angle"] = (values[:, 3] * (256 / 360)).round() % 256
+    coefficients = roots @ BASIS[:COEFFICIENTS].T - MEAN
+    features["descriptor"] = np.clip((coefficients * SCALE).round(), -127, 127)
+    return features
+
+
+def _spread(
+    positions: NDArray[np.float32], strengths: NDArray[np.float32], shape: tuple[int, int], most: int
+) -> NDArray[np.intp]:
+    """Rows of up to `most` features, the strongest first: half for their strength, half for the strongest of cells."""
+    order = np.argsort(-strengths, kind="stable")
+    if len(order) <= most:
+        return order
+    height, width = shape
+    column, row = (positions[order] * CELLS // (width, height)).astype(int).clip(0, CELLS - 1).T
+    cell = row * CELLS + column
+    by_cell = np.argsort(cell, kind="stable")
+    sizes = np.bincount(cell, minlength=CELLS * CELLS)
+    rank = np.empty(len(order), int)
+    rank[by_cell] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    best = most // 2
+    rest = best + np.argsort(rank[best:], kind="stable")[: most - best]
+    return order[np.sort(np.concatenate([np.arange(best), rest]))]
