@@ -20,14 +20,14 @@ FORMAT = 1
 """Of the bytes and of what they hold. With another number every image ever seen gets a new fingerprint."""
 AREA, LONGEST = 50_000, 640
 """Pixels of the working picture that features are found on, and the most of its longer side."""
-FEATURES = 220
+FEATURES = 300
 """The most features of a film."""
-DETECTED = 400
+DETECTED = 500
 """Strongest features that are found, before the spread over the picture decides."""
 MOST_BYTES = 12_000
 """Of a fingerprint. Features that do not fit are left out, the weakest first."""
-SMALL = 64
-"""Longer side in pixels of the small picture."""
+SMALL, QUALITY = 96, 90
+"""Longer side in pixels of the small picture, and the quality that it is kept in as a JPEG."""
 ELONGATED = 1.8
 """Ratio of sides from which a film's features are also found on the film stretched to a square, as tools stretch it."""
 CELLS = 8
@@ -36,7 +36,7 @@ PLAIN = 10
 """Grey levels within a row or column at the border up to which it shows nothing and is cut off."""
 COEFFICIENTS = 48
 """Numbers that are kept of a descriptor's 128."""
-SCALE = 96.0
+SCALE = 32.0
 """By which a descriptor's coefficients are multiplied before they are rounded to 8 bits."""
 WINDOW = 14
 """The side of the picture over the standard deviation of the window that contrast is evened out in."""
@@ -49,7 +49,7 @@ NOISE = 6.0
 FEATURE = np.dtype([("x", "<u2"), ("y", "<u2"), ("scale", "u1"), ("angle", "u1"), ("descriptor", "i1", COEFFICIENTS)])
 """Position in 1/64 pixel of the working picture; log2 of the size in 1/16; angle in 1/256 of a turn; coefficients."""
 POSITION = 64
-_HEADER = struct.Struct("<5H")
+_LENGTH, _HEADER = struct.Struct("<I"), struct.Struct("<3H")
 
 
 def _cosines(size: int) -> NDArray[np.float64]:
@@ -155,29 +155,31 @@ def fingerprint(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None = Non
         features = np.concatenate([own, stretched])
     shrink = max(picture.shape) / SMALL
     small = _scaled(picture, max(8, round(picture.shape[1] / shrink)), max(8, round(picture.shape[0] / shrink)))
+    _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     while True:
-        header = _HEADER.pack(len(features), *picture.shape[::-1], *small.shape[::-1])
-        data = zlib.compress(header + features.tobytes() + small.tobytes(), 6)
-        if len(data) <= MOST_BYTES:
-            return data
+        header = _HEADER.pack(len(features), *picture.shape[::-1])
+        data = zlib.compress(header + features.tobytes(), 6)
+        if _LENGTH.size + len(data) + len(jpeg) <= MOST_BYTES:
+            return _LENGTH.pack(len(data)) + data + jpeg.tobytes()
         features = features[: len(features) * 9 // 10]
 
 
 def read_fingerprint(data: bytes) -> Fingerprint:
     """A fingerprint from its bytes. Raises `ValueError` where they are none."""
     try:
-        raw = zlib.decompress(data)
-        count, width, height, small_width, small_height = _HEADER.unpack_from(raw)
+        start = _LENGTH.size + _LENGTH.unpack_from(data)[0]
+        raw = zlib.decompress(data[_LENGTH.size : start])
+        count, width, height = _HEADER.unpack_from(raw)
         features = np.frombuffer(raw, FEATURE, count, _HEADER.size)
-        picture = np.frombuffer(raw, np.uint8, small_width * small_height, _HEADER.size + features.nbytes)
-    except (zlib.error, struct.error) as error:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8, offset=start), cv2.IMREAD_GRAYSCALE)
+    except (zlib.error, struct.error, cv2.error) as error:
         raise ValueError(f"these bytes are no fingerprint: {error}") from None
     return Fingerprint(
         np.stack([features["x"], features["y"]], axis=1).astype(np.float32) / POSITION,
         features["scale"],
         features["angle"],
         features["descriptor"],
-        picture.reshape(small_height, small_width),
+        np.asarray(picture, np.uint8),
         (width, height),
     )
 

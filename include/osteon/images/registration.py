@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from osteon.images.evidence import score
 from osteon.images.fingerprint import VIEWS, Fingerprint
 
 RATIO = 0.92
@@ -15,23 +17,33 @@ RATIO = 0.92
 REACH = 3.0
 """Pixels of the working picture by which an inlier may miss the common transform."""
 NARROWING = (10.0, 6.0, 4.0, REACH, REACH)
-"""The same while a transform is refined."""
+"""The same while a transform is looked for."""
+FINE = (2.0, 1.5, 1.5)
+"""The same while the best transform is refined."""
 LEAST = 4
 """Features that a transform takes."""
 TRIED = 4
-"""Matches whose own transform is refined: those that most others agree with."""
+"""Matches whose own transform is tried: those that most others agree with."""
 TURN, OCTAVES = 0.4, 0.6
 """Radians and octaves by which an inlier's own angle and scale may differ from those of the common transform."""
-COPIED, DOUBTFUL = 12.0, 6.0
-"""Scores from which two films are copies, and possible copies."""
 STRETCH, SHRINK = 6.0, 0.12
 """The most that a transform stretches one direction against the other; the least that it may leave of a length."""
-CELL = 1.5
-"""Standard deviation, in pixels of the small picture, of the window that correlations are worked out in."""
-LEVEL = 0.3
-"""Which quantile of the local correlations counts."""
+CELLS = 8
+"""Rows and columns of a film in which inliers are counted."""
+WINDOWS = (1.2, 2.2)
+"""Standard deviations, in pixels of the small picture, of the windows that correlations are worked out in."""
+SHOWS = (3.0, 8.0)
+"""Deviations in grey levels from which a window shows something, and counts half."""
+QUANTILES = (0.2, 0.35, 0.5)
+"""Of the local correlations."""
 GREY = 2.0
 """Deviation in grey levels that is added, so that flat areas correlate with nothing."""
+PLAIN = 30
+"""Features that a film must have before it can be told from another."""
+FEW = 8
+"""Inliers below which two films are possible copies at most."""
+COPIED, DOUBTFUL = 0.0, -3.0
+"""Scores from which two films are copies, and possible copies."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, each a share (0 to 1) of the film without its plain borders."""
@@ -43,10 +55,10 @@ class Registration:
 
     inliers: int
     """Features that agree on one affine transform, in position, angle and scale."""
-    share: float
-    """Inliers over the features that either film has where both show something, whichever has fewer; 0 to 1."""
     correlation: float
-    """-1 to 1: of the aligned pictures where both show something; see `agreement`."""
+    """-1 to 1: the median of the local correlations of the aligned pictures; see `correlations`."""
+    score: float
+    """Log-odds that both are one film, see `osteon.images.evidence`."""
     view: str
     """Which of `VIEWS` of the first film the second shows."""
     covers_first: float
@@ -56,20 +68,17 @@ class Registration:
     region_second: Box
     """Where that is."""
 
-    @property
-    def score(self) -> float:
-        """How sure it is that both are one film: 0 for chance, from COPIED on a proof.
-
-        Many features that agree, few that do not, and pictures that look alike: films of one body part, and the
-        pattern of one detector, have at most two of the three.
-        """
-        return self.inliers * self.share**0.5 * max(self.correlation, 0.0) ** 2
-
 
 def verdict(found: Registration | None) -> str:
-    """`copy`, `possible` or `different`, by the score."""
-    score = found.score if found else 0.0
-    return "copy" if score >= COPIED else "possible" if score >= DOUBTFUL else "different"
+    """`copy`, `possible` or `different`, by the score and the inliers."""
+    if found is None or found.score < DOUBTFUL:
+        return "different"
+    return "copy" if found.score >= COPIED and found.inliers >= FEW else "possible"
+
+
+def is_plain(film: Fingerprint) -> bool:
+    """Whether a film has too few features to say that it is not a copy of another."""
+    return len(film.positions) < PLAIN
 
 
 def register(first: Fingerprint, second: Fingerprint) -> Registration | None:
@@ -88,16 +97,19 @@ def register(first: Fingerprint, second: Fingerprint) -> Registration | None:
                 best = found
     if best is None:
         return None
-    likeness, shown = agreement(first, second, best.matrix, "negative" in best.view)
+    matrix, view = best.matrix, best.view
+    inverse = cv2.invertAffineTransform(matrix)
+    shown = _overlap(first, second, matrix)
+    alike = correlations(first, second, matrix, shown, "negative" in view)
     covers_first, region_first = _shown(shown)
-    inverse = cv2.invertAffineTransform(best.matrix)
     covers_second, region_second = _shown(_overlap(second, first, inverse))
-    could = min(_inside(first, second, best.matrix), _inside(second, first, inverse))
+    could = min(_inside(first, second, matrix), _inside(second, first, inverse))
+    evidence = {**best.evidence(first, second, could, covers_first), **alike}
     return Registration(
         best.inliers,
-        best.inliers / max(could, best.inliers),
-        likeness,
-        best.view,
+        alike[MEDIAN],
+        score(evidence),
+        view,
         covers_first,
         covers_second,
         region_first,
@@ -124,49 +136,117 @@ def _matches(first: Fingerprint, second: Fingerprint) -> dict[str, NDArray[np.in
 
 
 @dataclass(frozen=True)
+class _Matched:
+    """Matches of two films in one view: positions, angles and growth of scale."""
+
+    view: str
+    rows: NDArray[np.intp]
+    """(n, 2)."""
+    source: NDArray[np.float64]
+    target: NDArray[np.float64]
+    """(n, 2) each, in pixels of the working pictures."""
+    turn: NDArray[np.float64]
+    """(n,) radians that each match is turned by."""
+    direction: NDArray[np.float64]
+    """(2, n): the source's angle, as the view has it."""
+    target_angle: NDArray[np.float64]
+    growth: NDArray[np.float64]
+    """(n,) octaves."""
+
+    def missed(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) pixels by which a transform (2, 3) misses; infinite where angle or scale do not fit it."""
+        by = np.linalg.norm(self.source @ matrix[:, :2].T + matrix[:, 2] - self.target, axis=1)
+        along = matrix[:, :2] @ self.direction
+        octaves = np.log2(max(abs(np.linalg.det(matrix[:, :2])), 1e-9)) / 2
+        fits = _angle(np.arctan2(along[1], along[0]) - self.target_angle) < TURN
+        return np.where(fits & (np.abs(self.growth - octaves) < OCTAVES), by, np.inf)
+
+    def refined(self, inside: NDArray[np.bool_], reaches: tuple[float, ...]) -> NDArray[np.float64] | None:
+        """The transform of least squares over inliers that are chosen anew within each reach; None if they get few."""
+        matrix = None
+        for reach in reaches:
+            if inside.sum() < LEAST:
+                return None
+            source = np.c_[self.source[inside], np.ones(inside.sum())]
+            matrix = np.linalg.lstsq(source, self.target[inside], rcond=None)[0].T
+            inside = self.missed(matrix) < reach
+        return matrix
+
+
+@dataclass(frozen=True)
 class _Fit:
     inliers: int
-    view: str
     matrix: NDArray[np.float64]
     """(2, 3), from the first film's working picture to the second's."""
+    matched: _Matched
+
+    @property
+    def view(self) -> str:
+        return self.matched.view
+
+    def evidence(self, first: Fingerprint, second: Fingerprint, could: int, covers: float) -> dict[str, float]:
+        """What the inliers say; `could` features might have been some, `covers` is the share of the first film."""
+        missed = self.matched.missed(self.matrix)
+        inside = missed < REACH
+        ours, theirs = self.matched.rows[inside].T
+        likeness = (first.unit[ours] * VIEWS[self.view] * second.unit[theirs]).sum(axis=1)
+        place = (first.positions[ours] * CELLS / np.array(first.size)).astype(int)
+        cells = len(np.unique(place @ (CELLS, 1)))
+        near, far = ((missed < reach).sum() for reach in (1.0, 8.0))
+        close, wide = ((missed < reach).sum() for reach in (1.5, 12.0))
+        return {
+            "inliers": float(np.log(self.inliers)),
+            "share": float(np.log(self.inliers / max(could, self.inliers))),
+            "exact": float(np.log((near + 0.5) / (far + 1))),
+            "close": float(np.log((close + 0.5) / (wide + 1))),
+            "missed": float(np.median(missed[inside])),
+            "likeness": float(-np.log(1.02 - np.clip(np.median(likeness), -1, 1))),
+            "cells": float(np.log(cells)),
+            "spread": float(np.log(cells / max(1.0, covers * CELLS**2) + 0.01)),
+        }
 
 
-def _fit(first: Fingerprint, second: Fingerprint, matches: NDArray[np.intp], view: str) -> _Fit | None:
-    """The best affine transform of the matches (n, 2); None where it is none that a tool would make."""
-    ours, theirs = matches.T
-    source, target = first.positions[ours].astype(np.float64), second.positions[theirs].astype(np.float64)
-    angle, target_angle = (film.angles[rows] * (2 * np.pi / 256) for film, rows in ((first, ours), (second, theirs)))
-    growth = (second.scales[theirs].astype(np.float64) - first.scales[ours]) / 16
+def _fit(first: Fingerprint, second: Fingerprint, rows: NDArray[np.intp], view: str) -> _Fit | None:
+    """The best affine transform of matches (n, 2); None where it is none that a tool would make."""
+    matched = _matched(first, second, rows, view)
     hand = -1.0 if "mirrored" in view else 1.0
-    half_turn = np.pi if "negative" in view else 0.0
-    turn = target_angle - hand * angle + half_turn
-    cosine, sine = 2.0**growth * np.cos(turn), 2.0**growth * np.sin(turn)
+    cosine, sine = 2.0**matched.growth * np.cos(matched.turn), 2.0**matched.growth * np.sin(matched.turn)
     own = np.stack([np.stack([cosine, -hand * sine], -1), np.stack([sine, hand * cosine], -1)], -2)
-    shift = target - np.einsum("nij,nj->ni", own, source)
-    missed = np.linalg.norm(np.einsum("nij,mj->nmi", own, source) + shift[:, None] - target, axis=2)
-    away = np.linalg.norm(target[:, None] - target, axis=2)
-    agree = missed < LEAST + 0.15 * away  # a small error of angle or scale grows with the distance
-    agree &= (_angle(turn[:, None] - turn) < TURN) & (np.abs(growth[:, None] - growth) < OCTAVES)
-    votes = agree.sum(axis=1)
-    direction = np.stack([np.cos(angle + half_turn), np.sin(angle + half_turn)])
+    shift = matched.target - np.einsum("nij,nj->ni", own, matched.source)
+    moved = np.einsum("nij,mj->nmi", own, matched.source) + shift[:, None]
+    away = np.linalg.norm(matched.target[:, None] - matched.target, axis=2)
+    # a small error of angle or scale grows with the distance
+    agree = np.linalg.norm(moved - matched.target, axis=2) < LEAST + 0.15 * away
+    agree &= _angle(matched.turn[:, None] - matched.turn) < TURN
+    agree &= np.abs(matched.growth[:, None] - matched.growth) < OCTAVES
     best: _Fit | None = None
-    for hypothesis in np.argsort(-votes, kind="stable")[:TRIED]:
-        inside = agree[hypothesis]
-        for reach in NARROWING:
-            if inside.sum() < LEAST:
-                break
-            matrix = np.linalg.lstsq(np.c_[source[inside], np.ones(inside.sum())], target[inside], rcond=None)[0].T
-            missed_by = np.linalg.norm(source @ matrix[:, :2].T + matrix[:, 2] - target, axis=1)
-            along = matrix[:, :2] @ direction
-            octaves = np.log2(max(abs(np.linalg.det(matrix[:, :2])), 1e-9)) / 2
-            inside = missed_by < reach
-            inside &= _angle(np.arctan2(along[1], along[0]) - target_angle) < TURN
-            inside &= np.abs(growth - octaves) < OCTAVES
-        else:
-            count = int(inside.sum())
-            if count >= max(LEAST, best.inliers + 1 if best else 0) and _plausible(matrix):
-                best = _Fit(count, view, matrix)
+    for hypothesis in np.argsort(-agree.sum(axis=1), kind="stable")[:TRIED]:
+        matrix = matched.refined(agree[hypothesis], NARROWING)
+        if matrix is None:
+            continue
+        fine = matched.refined(matched.missed(matrix) < FINE[0], FINE)
+        matrix = matrix if fine is None else fine
+        count = int((matched.missed(matrix) < REACH).sum())
+        if count >= max(LEAST, best.inliers + 1 if best else 0) and _plausible(matrix):
+            best = _Fit(count, matrix, matched)
     return best
+
+
+def _matched(first: Fingerprint, second: Fingerprint, rows: NDArray[np.intp], view: str) -> _Matched:
+    ours, theirs = rows.T
+    angle, target_angle = (film.angles[some] * (2 * np.pi / 256) for film, some in ((first, ours), (second, theirs)))
+    half_turn = np.pi if "negative" in view else 0.0
+    hand = -1.0 if "mirrored" in view else 1.0
+    return _Matched(
+        view,
+        rows,
+        first.positions[ours].astype(np.float64),
+        second.positions[theirs].astype(np.float64),
+        target_angle - hand * angle + half_turn,
+        np.stack([np.cos(angle + half_turn), np.sin(angle + half_turn)]),
+        target_angle,
+        (second.scales[theirs].astype(np.float64) - first.scales[ours]) / 16,
+    )
 
 
 def _angle(difference: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -207,36 +287,55 @@ def _overlap(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64
     return np.asarray(inside > 0)
 
 
-def agreement(
-    first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64], negative: bool
-) -> tuple[float, NDArray[np.bool_]]:
-    """Correlation of the aligned small pictures, and where both show something (of the first's pixels).
+def correlations(
+    first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64], shown: NDArray[np.bool_], negative: bool
+) -> dict[str, float]:
+    """How alike the aligned small pictures are, where both are `shown` (pixels of the first's).
 
-    Around each pixel the two are correlated in a small window, which leaves out how each was exposed. The result is
-    the median over all pixels, weighted by what both show there: flat areas count nothing, and a burnt-in text or a
-    hole that one of them has spoils but its own surroundings.
+    Around each pixel the two are correlated in a small window, which leaves out how each was exposed. The results are
+    quantiles over all pixels, weighted by what both show there: flat areas count little, and a burnt-in text or a hole
+    spoils but its own surroundings. They are given as -log(1.02 - correlation), but for the one named MEDIAN.
     """
+    if shown.sum() < CELLS**2 / 2:
+        nothing = {_named(*which): -float(np.log(1.02)) for which in product(WINDOWS, SHOWS, QUANTILES)}
+        return {**nothing, MEDIAN: 0.0}
     height, width = first.picture.shape
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(second.picture, _between_pictures(first, second, matrix), (width, height), flags=flags)
-    shown = _overlap(first, second, matrix)
-    if shown.sum() < 30:
-        return 0.0, shown
+    moved = cv2.warpAffine(
+        second.picture,
+        _between_pictures(first, second, matrix),
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     one, two, weight = first.picture.astype(np.float32), moved.astype(np.float32), shown.astype(np.float32)
+    found = {}
+    for window in WINDOWS:
 
-    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        blurred = cv2.GaussianBlur(values * weight, (0, 0), CELL, borderType=cv2.BORDER_CONSTANT)
-        return np.asarray(blurred / total, np.float32)
+        def blurred(values: NDArray[np.float32], sigma: float = window) -> NDArray[np.float32]:
+            return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT), np.float32)
 
-    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), CELL, borderType=cv2.BORDER_CONSTANT), 1e-3)
-    mean_one, mean_two = mean(one), mean(two)
-    of_one = np.maximum(mean(one * one) - mean_one**2, 0)
-    of_two = np.maximum(mean(two * two) - mean_two**2, 0)
-    local = (mean(one * two) - mean_one * mean_two) / np.sqrt((of_one + GREY**2) * (of_two + GREY**2))
-    values, weights = local[shown] * (-1 if negative else 1), np.minimum(of_one, of_two)[shown]
-    order = np.argsort(values)
-    cumulated = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(cumulated, cumulated[-1] * LEVEL)]), shown
+        total = np.maximum(blurred(weight), 1e-3)
+        mean_one, mean_two = blurred(one * weight) / total, blurred(two * weight) / total
+        of_one = np.maximum(blurred(one * one * weight) / total - mean_one**2, 0)
+        of_two = np.maximum(blurred(two * two * weight) / total - mean_two**2, 0)
+        both = blurred(one * two * weight) / total - mean_one * mean_two
+        local = (both / np.sqrt((of_one + GREY**2) * (of_two + GREY**2)))[shown] * (-1 if negative else 1)
+        order, least = np.argsort(local), np.minimum(of_one, of_two)[shown]
+        for shows in SHOWS:
+            cumulated = np.cumsum((least / (least + shows**2))[order])
+            for quantile in QUANTILES:
+                value = local[order][min(len(order) - 1, np.searchsorted(cumulated, cumulated[-1] * quantile))]
+                found[_named(window, shows, quantile)] = -float(np.log(1.02 - np.clip(value, -1, 1)))
+                if (window, shows, quantile) == (WINDOWS[0], SHOWS[1], QUANTILES[-1]):
+                    found[MEDIAN] = float(value)
+    return found
+
+
+MEDIAN = "correlation"
+
+
+def _named(window: float, shows: float, quantile: float) -> str:
+    return f"window {window}, shows {shows:.0f}, {quantile}"
 
 
 def _shown(shown: NDArray[np.bool_]) -> tuple[float, Box]:
