@@ -126,6 +126,12 @@ class Fingerprint:
         values = self.descriptors.astype(np.float32)
         return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
 
+    @cached_property
+    def grain(self) -> float:
+        """Logarithm of how much neighbours differ in the small picture, in grey levels: of its noise, mostly."""
+        picture = self.picture.astype(np.float32)
+        return float(np.log(np.median(np.abs(picture - cv2.GaussianBlur(picture, (0, 0), 1.0))) + 0.3))
+
     @property
     def shrink(self) -> float:
         """Pixels of the working picture for one of the small picture."""
