@@ -20,10 +20,12 @@ NARROWING = (10.0, 6.0, 4.0, REACH, REACH)
 """The same while a transform is looked for."""
 FINE = (2.0, 1.5, 1.5)
 """The same while the best transform is refined."""
-LEAST = 4
-"""Features that a transform takes."""
+LEAST, FEWEST = 4, 6
+"""Features that a transform takes; inliers below which two films are not called alike."""
+HYPOTHESES = 60
+"""Matches of one view whose own transform is looked at: those of the strongest features."""
 TRIED = 4
-"""Matches whose own transform is tried: those that most others agree with."""
+"""How many of these are refined, of all views: those that most matches agree with."""
 TURN, OCTAVES = 0.4, 0.6
 """Radians and octaves by which an inlier's own angle and scale may differ from those of the common transform."""
 STRETCH, SHRINK = 6.0, 0.12
@@ -99,10 +101,18 @@ def examine(first: Fingerprint, second: Fingerprint) -> tuple[Registration, dict
     refined by least squares over their inliers (locally optimised RANSAC, O. Chum et al., DAGM 2003, without the
     random draw). The fit with most inliers counts.
     """
+    tried = []
+    for view, rows in _matches(first, second).items():
+        if len(rows) >= FEWEST:
+            matched = _matched(first, second, rows, view)
+            agree = _agreement(matched)
+            votes = agree.sum(axis=1)
+            tried += [(int(votes[row]), matched, agree[row]) for row in np.argsort(-votes, kind="stable")[:TRIED]]
+    tried.sort(key=lambda one: -one[0])
     best: _Fit | None = None
-    for name, matches in sorted(_matches(first, second).items(), key=lambda item: -len(item[1])):
-        if len(matches) >= max(LEAST, best.inliers + 1 if best else 0):
-            fit = _fit(first, second, matches, name)
+    for votes, matched, inside in tried[:TRIED]:
+        if votes >= FEWEST:
+            fit = _fitted(matched, inside)
             if fit is not None and (best is None or fit.inliers > best.inliers):
                 best = fit
     if best is None:
@@ -251,30 +261,31 @@ def _odds(correlation: float | np.floating) -> float:
     return float(-np.log(1.02 - np.clip(correlation, -1, 1)))
 
 
-def _fit(first: Fingerprint, second: Fingerprint, rows: NDArray[np.intp], view: str) -> _Fit | None:
-    """The best affine transform of matches (n, 2); None where it is none that a tool would make."""
-    matched = _matched(first, second, rows, view)
-    hand = -1.0 if "mirrored" in view else 1.0
-    cosine, sine = 2.0**matched.growth * np.cos(matched.turn), 2.0**matched.growth * np.sin(matched.turn)
-    own = np.stack([np.stack([cosine, -hand * sine], -1), np.stack([sine, hand * cosine], -1)], -2)
-    shift = matched.target - np.einsum("nij,nj->ni", own, matched.source)
-    moved = np.einsum("nij,mj->nmi", own, matched.source) + shift[:, None]
-    away = np.linalg.norm(matched.target[:, None] - matched.target, axis=2)
+def _agreement(matched: _Matched) -> NDArray[np.bool_]:
+    """(hypotheses, n): which matches agree with the transform that each of the strongest matches gives by itself."""
+    some = slice(HYPOTHESES)
+    hand = -1.0 if "mirrored" in matched.view else 1.0
+    turn, growth = matched.turn[some, None], matched.growth[some, None]
+    cosine, sine = 2.0**growth * np.cos(turn), 2.0**growth * np.sin(turn)
+    step, moved = matched.source - matched.source[some, None], matched.target - matched.target[some, None]
+    across = cosine * step[..., 0] - hand * sine * step[..., 1] - moved[..., 0]
+    down = sine * step[..., 0] + hand * cosine * step[..., 1] - moved[..., 1]
     # a small error of angle or scale grows with the distance
-    agree = np.linalg.norm(moved - matched.target, axis=2) < LEAST + 0.15 * away
-    agree &= _angle(matched.turn[:, None] - matched.turn) < TURN
-    agree &= np.abs(matched.growth[:, None] - matched.growth) < OCTAVES
-    best: _Fit | None = None
-    for hypothesis in np.argsort(-agree.sum(axis=1), kind="stable")[:TRIED]:
-        matrix = matched.refined(agree[hypothesis], NARROWING)
-        if matrix is None:
-            continue
-        fine = matched.refined(matched.missed(matrix) < FINE[0], FINE)
-        matrix = matrix if fine is None else fine
-        count = int((matched.missed(matrix) < REACH).sum())
-        if count >= max(LEAST, best.inliers + 1 if best else 0) and _plausible(matrix):
-            best = _Fit(count, matrix, matched)
-    return best
+    agree = np.hypot(across, down) < LEAST + 0.15 * np.hypot(moved[..., 0], moved[..., 1])
+    agree &= _angle(turn - matched.turn) < TURN
+    agree &= np.abs(growth - matched.growth) < OCTAVES
+    return agree
+
+
+def _fitted(matched: _Matched, inside: NDArray[np.bool_]) -> _Fit | None:
+    """The affine transform of the matches that agree; None where few do, or no tool would make it."""
+    matrix = matched.refined(inside, NARROWING)
+    if matrix is None:
+        return None
+    fine = matched.refined(matched.missed(matrix) < FINE[0], FINE)
+    matrix = matrix if fine is None else fine
+    count = int((matched.missed(matrix) < REACH).sum())
+    return _Fit(count, matrix, matched) if count >= FEWEST and _plausible(matrix) else None
 
 
 def _matched(first: Fingerprint, second: Fingerprint, rows: NDArray[np.intp], view: str) -> _Matched:
@@ -312,9 +323,9 @@ def _within(positions: NDArray[np.float32], matrix: NDArray[np.float64], size: t
 
 def _between_pictures(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """The transform between the working pictures as one between the small pictures."""
-    half = np.full(2, 0.5)
+    half = 0.5
     result = np.empty((2, 3))
-    result[:, :2] = matrix[:, :2] * (first.shrink / second.shrink)
+    result[:, :2] = matrix[:, :2] * first.shrink / second.shrink[:, None]
     centre = matrix[:, :2] @ (half * first.shrink - half) + matrix[:, 2]
     result[:, 2] = (centre + half) / second.shrink - half
     return result
