@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from osteon.images.fingerprint import COEFFICIENTS, VIEWS, Fingerprint
 
-FEATURES = 128
-"""Features of a film that are in the index, the strongest."""
-ORDERS = 6
-"""In how many orders of their bits signatures are sorted."""
-PREFIX = 16
+FEATURES, ORDERS, WINDOW = 300, 12, 16
+"""Features of a film that are compared, the strongest; in how many orders of their bits signatures are sorted; and how
+many neighbours a signature is compared with in each. So 3,000 copies of one film cost no more than 3,000 films."""
+LARGE = 20_000
+"""Films from which so many are compared at once that the following takes the place of the three numbers above."""
+FEATURES_OF_LARGE, ORDERS_OF_LARGE, WINDOW_OF_LARGE = 160, 6, 8
+PREFIX = 18
 """First bits in which two signatures must agree."""
-WINDOW = 8
-"""Neighbours that a signature is compared with, in one order: so that 3,000 copies of one film cost no more."""
-NEAR = 10
+NEAR = 9
 """Bits of COEFFICIENTS by which the signatures of two features may differ."""
 VOTES = 3
 """Features that two films must have in common, turned and scaled by the same amount."""
@@ -47,11 +47,9 @@ class Index:
     """(n,) each, as `fingerprint.FEATURE` has them."""
 
 
-def build_index(films: Iterable[Fingerprint]) -> Index:
-    """The index of films, numbered as they come."""
-    parts = [
-        (signatures(film.descriptors[:FEATURES]), film.angles[:FEATURES], film.scales[:FEATURES]) for film in films
-    ]
+def build_index(films: Iterable[Fingerprint], most: int = FEATURES) -> Index:
+    """The index of films, numbered as they come, with the `most` strongest features of each."""
+    parts = [(signatures(film.descriptors[:most]), film.angles[:most], film.scales[:most]) for film in films]
     numbers = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part[0]) for part in parts])
     return Index(
         np.concatenate([part[0] for part in parts] or [np.zeros(0, np.uint64)]),
@@ -68,14 +66,19 @@ def signatures(descriptors: NDArray[np.int8]) -> NDArray[np.uint64]:
     return packed.view("<u8")[:, 0]
 
 
-def candidate_pairs(index: Index, fresh: NDArray[np.bool_]) -> NDArray[np.int64]:
+def candidate_pairs(
+    index: Index, fresh: NDArray[np.bool_], orders: int = ORDERS, window: int = WINDOW
+) -> NDArray[np.int64]:
     """Candidates (n, 3): two films, the smaller number first, and their votes; the pairs with most votes first.
 
-    `fresh` (films,) are films of which pairs are looked for, with each other and with all others. The cost goes with
+    `fresh` (films,) are films of which pairs are looked for, with each other and with all others; `orders` and `window`
+    are as ORDERS and WINDOW. The cost goes with
     the number of features of the index, for sorting, and of fresh films, for comparing.
     """
     films = len(fresh)
-    found = [_count(index, films, *pairs) for order in range(ORDERS) for pairs in _neighbours(index, fresh, order)]
+    found = [
+        _count(index, films, *pairs) for order in range(orders) for pairs in _neighbours(index, fresh, order, window)
+    ]
     if not found:
         return np.zeros((0, 3), np.int64)
     keys, counts = (np.concatenate(column) for column in zip(*found, strict=True))
@@ -90,7 +93,7 @@ def candidate_pairs(index: Index, fresh: NDArray[np.bool_]) -> NDArray[np.int64]
 
 
 def _neighbours(
-    index: Index, fresh: NDArray[np.bool_], order: int
+    index: Index, fresh: NDArray[np.bool_], order: int, window: int
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
     """Features (asked, found) whose signatures are near, the first of a fresh film, and the number of the view that
     the first is seen in."""
@@ -111,7 +114,7 @@ def _neighbours(
                 at = np.searchsorted(keys, wanted)
             else:
                 at = some
-            for step in range(-WINDOW // 2, WINDOW // 2 + 1):
+            for step in range(-window // 2, window // 2 + 1):
                 other = at + step
                 inside = (other >= 0) & (other < len(keys))
                 other = np.where(inside, other, 0)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from osteon import history
-from osteon.curation.candidates import build_index, candidate_pairs
+from osteon.curation.candidates import (
+    FEATURES,
+    FEATURES_OF_LARGE,
+    LARGE,
+    ORDERS_OF_LARGE,
+    WINDOW_OF_LARGE,
+    build_index,
+    candidate_pairs,
+)
 from osteon.images.fingerprint import FORMAT, Fingerprint, read_fingerprint
 from osteon.images.registration import Registration, is_plain, register, verdict
 from osteon.lake import Lake
@@ -21,7 +30,7 @@ from osteon.settings import Settings
 VERSION = 1
 """Of the comparison: with another one, all images ever seen are compared anew."""
 METHOD = "features"
-MOST_REFUSED = 24
+MOST_REFUSED = 6
 """Candidates of one film that may prove to be others, before no more of its candidates are aligned. The most likely
 come first. So a set in which all films are nearly the same costs no more than its size."""
 WHOLE = 0.5
@@ -73,9 +82,7 @@ def compare(
             if said == history.DIFFERENT and (is_plain(film(first)) or is_plain(film(second))):
                 said = history.POSSIBLE
             rows[first, second] = said, found
-        numbered = np.zeros(len(digests), bool)
-        numbered[len(known) :] = True
-        pairs = candidate_pairs(build_index(map(film, digests)), numbered) if len(fresh) else np.zeros((0, 3), int)
+        pairs = _candidates(map(film, digests), len(known), len(fresh)) if len(fresh) else np.zeros((0, 3), int)
         with Meter("compare", len(pairs)) as meter:
             for one, two, _ in pairs.tolist():
                 meter.add(1)
@@ -94,6 +101,16 @@ def compare(
                     together.join(first, second)
     log.info("%d candidate pairs of %d new images, %d are copies or may be", len(pairs), len(fresh), len(rows))
     return _table(rows)
+
+
+def _candidates(films: Iterable[Fingerprint], known: int, fresh: int) -> NDArray[np.int64]:
+    """Candidates, of which one is among the last `fresh` films; see `candidate_pairs`."""
+    large = fresh >= LARGE
+    index = build_index(films, FEATURES_OF_LARGE if large else FEATURES)
+    wanted = np.arange(known + fresh) >= known
+    if large:
+        return candidate_pairs(index, wanted, ORDERS_OF_LARGE, WINDOW_OF_LARGE)
+    return candidate_pairs(index, wanted)
 
 
 def _whole(pairs: pd.DataFrame) -> pd.Series:
