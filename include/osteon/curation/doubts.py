@@ -46,7 +46,7 @@ def count_possible(lake: Lake, catalog: pd.DataFrame) -> int:
 
 
 def image_names(digests: pd.Series, catalog: pd.DataFrame, names: pd.DataFrame) -> pd.Series:
-    """`source:path` of each image, by the catalog or else by the history; the digest's beginning where there is none."""
+    """`source:path` of each image, by the catalog or else by the history; else the beginning of its digest."""
     ever = names.dropna(subset=["source", "path"])
     told = (ever["source"] + ":" + ever["path"]).groupby(ever["sha256"]).min().to_dict()
     told |= dict(zip(catalog["sha256"], catalog["source"] + ":" + catalog["path"], strict=True))

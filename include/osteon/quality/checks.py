@@ -180,7 +180,7 @@ CHECKS = (
     _check("possible_across_splits", "neighbours", "possible", NULL, "No test image has a possible copy in train or val.", "possible",
            "Test images with a possible copy in train or val: {count} ({share}).", f"Look at each pair and decide: {DECIDE}."),
     _check("not_compared", "neighbours", "not_compared", NULL, "Every image of the split has a fingerprint.", "not_compared",
-           "Images of the split without a fingerprint, which were compared with nothing: {count} ({share}).",
+           "Images of the split without a fingerprint, which were compared with nothing: {count}.",
            "Run again from `inspect`, which makes what is missing. What cannot be decoded any more, leave out."),
     _check("moved_placements", "placements", "moved", NULL, "Every image stays in its split.", "moved",
            "Images that stood in another split before: {count}.",

@@ -65,7 +65,7 @@ def neighbour_table(
 def placement_table(catalog: pd.DataFrame, moved: dict[str, str]) -> pd.DataFrame:
     """One row per image that has a split: `source, path, sha256, moved`. `moved` is its split before, by digest."""
     placed = catalog.loc[catalog["split"].notna(), ["source", "path", "sha256", "split"]]
-    before = placed["sha256"].map(moved)
+    before = placed["sha256"].map(moved).astype("string")
     table = placed.drop(columns="split").astype("string")
     return table.assign(moved=(before + " before, " + placed["split"] + " now").astype("string"))
 

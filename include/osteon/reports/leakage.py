@@ -105,10 +105,7 @@ def undecided_pairs(lake: Lake, findings: list[Finding], max_pixels: int) -> lis
             "name": item["name"],
             "other": item["other"],
             "detail": item["detail"],
-            "commands": [
-                f"osteon review {shlex.quote(item['name'])} {option} {shlex.quote(item['other'])} --who NAME --why REASON"
-                for option in ("--copies", "--no-copies")
-            ],
+            "commands": [_command(item, option) for option in ("--copies", "--no-copies")],
         }
         for item in list(pairs.values())[:CLOSEST]
     ]
@@ -127,6 +124,11 @@ def score_chart(scores: pd.Series) -> bytes:
     axes.set(xlabel="best score with any image in train or val", ylabel="test images", xlim=(0, HIGHEST))
     axes.spines[["top", "right"]].set_visible(False)
     return figure_png(figure)
+
+
+def _command(pair: dict[str, str], option: str) -> str:
+    one, other = shlex.quote(pair["name"]), shlex.quote(pair["other"])
+    return f"osteon review {one} {option} {other} --who NAME --why REASON"
 
 
 def _picture(lake: Lake, digests: list[str], max_pixels: int) -> bytes | None:
