@@ -29,7 +29,7 @@ from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.pipeline import Pipeline
 from osteon.quality.alert import Alert, quality_mail
-from osteon.reports.leakage import NOT_CHECKED, leakage_line, read_leakage
+from osteon.reports.leakage import NOT_CHECKED, closest_pairs, leakage_line, read_leakage, undecided_pairs
 from osteon.settings import Settings
 from tests.pictures import cropped, encode, equalised, film, rotated
 
@@ -138,6 +138,30 @@ def test_what_a_curator_says_is_no_copy_stops_nothing(
     assert check() == []
     found = read_leakage(lake, planted[0])
     assert found is not None and found.numbers["tests"] == TESTS and found.numbers["closest"] < COPIED
+
+
+def test_the_report_shows_the_closest_pairs_and_pairs_for_a_curator(lake: Lake, check: Any, settings: Settings) -> None:
+    """A copy that is only possible: scores lie between the bars."""
+    films, splits = originals()
+    digests = put_images(lake, films)
+    catalog = put_split(lake, digests, splits)
+    assert check() == []
+    pairs = find_pairs(lake, catalog)
+    pairs.loc[pairs.index[0], ["score", "view"]] = [7.5, "mirrored"]
+    lake.put_table(leakage.leakage_key(catalog), pairs)
+    (alert,) = check()
+    assert [finding.check for finding in alert.findings] == ["possible_across_splits"]
+    found = read_leakage(lake, catalog)
+    assert found is not None and found.numbers["closest"] == 7.5 and found.waiting == 1, "counts pairs across the split"
+    closest = closest_pairs(lake, found, catalog, settings.max_pixels)
+    first, *others = closest
+    assert (first["score"], first["view"]) == (7.5, "mirrored") and len(others) == TESTS - 1
+    assert all(pair["picture"].startswith(b"\x89PNG") for pair in closest)
+    (waiting,) = undecided_pairs(lake, alert.findings, settings.max_pixels)
+    assert waiting["commands"] == [
+        f"osteon review {first['test']} {option} {first['neighbour']} --who NAME --why REASON"
+        for option in ("--copies", "--no-copies")
+    ]
 
 
 def test_a_split_without_copies_passes_and_is_compared_once(

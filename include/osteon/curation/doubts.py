@@ -6,9 +6,7 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon import history
-from osteon.curation.decisions import decided_pairs, decisions
 from osteon.curation.groups import PAIR, same_paths
-from osteon.lake import Lake
 
 SHOWN_DIGITS = 12
 """Of a digest that stands for an image without a name."""
@@ -38,11 +36,6 @@ def contradicting_paths(
     pairs = same_paths(names).merge(different, on=PAIR)
     held = catalog.loc[catalogs.usable(catalog), "sha256"]
     return _undecided(pairs[pairs["first"].isin(held) | pairs["second"].isin(held)], decided)
-
-
-def count_possible(lake: Lake, catalog: pd.DataFrame) -> int:
-    """How many possible copies in a catalog wait for a curator."""
-    return len(possible_copies(catalog, history.read(lake, history.COPIES), decided_pairs(decisions(lake))))
 
 
 def image_names(digests: pd.Series, catalog: pd.DataFrame, names: pd.DataFrame) -> pd.Series:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from osteon import history
 from osteon.curation.decisions import decided_pairs, decisions
-from osteon.curation.doubts import count_possible, image_names
+from osteon.curation.doubts import image_names, possible_copies
 from osteon.curation.leakage import nearest, not_compared, stored_pairs
 from osteon.images.decode import UndecodableError
 from osteon.images.registration import COPIED, DOUBTFUL
@@ -51,9 +51,13 @@ def read_leakage(lake: Lake, catalog: pd.DataFrame) -> Leakage | None:
     pairs = stored_pairs(lake, catalog)
     if pairs is None:
         return None
-    return Leakage(
-        nearest(pairs, decided_pairs(decisions(lake))), len(not_compared(pairs)), count_possible(lake, catalog)
-    )
+    decided = decided_pairs(decisions(lake))
+    closest = nearest(pairs, decided)
+    known = possible_copies(catalog, history.read(lake, history.COPIES), decided)
+    across = closest[(closest["score"] >= DOUBTFUL) & (closest["score"] < COPIED)]
+    waiting = {frozenset(pair) for pair in zip(known["first"], known["second"], strict=True)}
+    waiting |= {frozenset(pair) for pair in zip(across["test"], across["neighbour"], strict=True)}
+    return Leakage(closest, len(not_compared(pairs)), len(waiting))
 
 
 def leakage_line(leakage: Leakage | None) -> str:
