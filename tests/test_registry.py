@@ -20,6 +20,7 @@ from osteon.curation.leakage import COLUMNS, leakage_key
 from osteon.embedded.stack import Stack
 from osteon.errors import ConfigurationError, TryAgainError
 from osteon.images.fourier import FourierRecipe
+from osteon.images.registration import COPIED
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import network
@@ -287,16 +288,17 @@ def test_the_model_card_says_what_the_check_of_the_split_found(
     key, images, data = snapshot
     checked = images.assign(split=["test", "train"] * (len(images) // 2))
     catalogs.write(lake, key, checked)
-    rows = [(*pair, 3.25, 5, 0.5, "as it is", "train") for pair in zip(*(
+    rows = [(*pair, 3.25, 5, 0.5, "as it is", "different", "train") for pair in zip(*(
         checked.loc[checked["split"] == split, "sha256"] for split in ("test", "train")
     ), strict=True)]  # fmt: skip
-    rows[0] = (*rows[0][:2], 7.5, *rows[0][3:])
+    rows[0] = (*rows[0][:2], 7.5, 9, 0.5, "as it is", "possible", "train")
     lake.put_table(leakage_key(checked), pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS))
     leave_training(lake, "models/a", key, images, data, epochs=0).to_lake(lake, "models/a")
     register(registry, lake, "models/a", registry.model_name, rows=[])
     card = mlflow.MlflowClient(registry.mlflow_url).get_model_version(registry.model_name, "1").description
     assert (
-        "The closest of 30 test images to anything in train or val scores 7.5; the bar for a copy is 12. "
+        "The closest of 30 test images to anything in train or val scores 7.5; "
+        f"the bar for a copy is {COPIED:g}. "
         "Possible copies that wait for a curator: 1. Split by film" in card
     )
 

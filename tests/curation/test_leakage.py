@@ -23,7 +23,7 @@ from osteon.curation.leakage import candidates, coarse, codebook, find_pairs, ne
 from osteon.curation.split import split_accounts
 from osteon.errors import CatalogError, QualityError
 from osteon.images.fingerprint import FORMAT, fingerprint, read_fingerprint
-from osteon.images.registration import COPIED
+from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import load_labels
 from osteon.lake import Lake
@@ -38,7 +38,7 @@ ALTERED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "cut": lambda picture: cropped(picture, 0.2),
     "equalised": equalised,
 }
-TESTS = 6
+TESTS, DOUBT = 6, (COPIED + DOUBTFUL) / 2
 CATALOG, MANIFEST = "split/s.parquet", "manifests/m.parquet"
 
 
@@ -147,15 +147,17 @@ def test_the_report_shows_the_closest_pairs_and_pairs_for_a_curator(lake: Lake, 
     catalog = put_split(lake, digests, splits)
     assert check() == []
     pairs = find_pairs(lake, catalog)
-    pairs.loc[pairs.index[0], ["score", "view"]] = [7.5, "mirrored"]
+    pairs.loc[pairs.index[0], ["score", "view", "verdict"]] = [DOUBT, "mirrored", "possible"]
     lake.put_table(leakage.leakage_key(catalog), pairs)
     (alert,) = check()
     assert [finding.check for finding in alert.findings] == ["possible_across_splits"]
     found = read_leakage(lake, catalog)
-    assert found is not None and found.numbers["closest"] == 7.5 and found.waiting == 1, "counts pairs across the split"
+    assert found is not None and found.numbers["closest"] == DOUBT and found.waiting == 1, (
+        "counts pairs across the split"
+    )
     closest = closest_pairs(lake, found, catalog, settings.max_pixels)
     first, *others = closest
-    assert (first["score"], first["view"]) == (7.5, "mirrored") and len(others) == TESTS - 1
+    assert (first["score"], first["view"]) == (DOUBT, "mirrored") and len(others) == TESTS - 1
     assert all(pair["picture"].startswith(b"\x89PNG") for pair in closest)
     (waiting,) = undecided_pairs(lake, alert.findings, settings.max_pixels)
     assert waiting["commands"] == [
@@ -261,8 +263,16 @@ def test_a_film_that_shows_nothing_and_a_split_without_train_give_no_error() -> 
 
 
 def test_the_nearest_pair_of_a_test_image_is_the_best_that_nobody_took_apart() -> None:
-    rows = [("t", "x", 9.0), ("t", "y", 30.0), ("u", "x", 1.0), ("v", None, None), (None, "w", None)]
-    pairs = pd.DataFrame(rows, columns=["test", "neighbour", "score"]).reindex(columns=list(leakage.COLUMNS))
+    rows = [
+        ("t", "x", 9.0, "possible"),
+        ("t", "y", 5.0, "copy"),
+        ("u", "x", 1.0, "different"),
+        ("u", "z", None, "different"),
+        ("v", None, None, None),
+        (None, "w", None, None),
+    ]
+    columns = ["test", "neighbour", "score", "verdict"]
+    pairs = pd.DataFrame(rows, columns=columns).reindex(columns=list(leakage.COLUMNS))
     pairs = pairs.astype(leakage.COLUMNS)
     apart = pd.DataFrame([("t", "y", False), ("u", "x", True)], columns=["first", "second", "copies"])
     assert nearest(pairs, apart[:0])[["test", "neighbour"]].to_numpy().tolist() == [["t", "y"], ["u", "x"]]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from osteon import history
+from osteon.curation.copies import VERSION as COMPARISON
 from osteon.images.fingerprint import COEFFICIENTS, FORMAT, Fingerprint, read_fingerprint
 from osteon.images.registration import Registration, register, verdict
 from osteon.lake import Lake, derived_key
@@ -42,9 +43,10 @@ HELD = 4096
 """Fingerprints that are held decoded."""
 COLUMNS = {
     "test": "string", "neighbour": "string", "score": "Float64", "inliers": "Int64", "correlation": "Float64",
-    "view": "string", "neighbour_split": "string",
+    "view": "string", "verdict": "string", "neighbour_split": "string",
 }  # fmt: skip
 
+RANKS = (history.COPY, history.POSSIBLE, history.DIFFERENT)
 Found = dict[tuple[str, str], Registration | None]
 """Registrations of a test image and another, by their digests."""
 Decode = Callable[[str], Fingerprint]
@@ -52,15 +54,17 @@ Decode = Callable[[str], Fingerprint]
 
 
 def leakage_key(catalog: pd.DataFrame) -> str:
-    """Where the pairs of a catalog that was split are kept: set by its images and their splits."""
+    """Where the pairs of a catalog that was split are kept: set by its images and their splits, and how they are
+    compared."""
     placed = catalog.loc[catalog["split"].notna(), ["sha256", "split"]].sort_values("sha256")
-    return derived_key("leakage", VERSION, FORMAT, placed.to_numpy().tolist())
+    return derived_key("leakage", VERSION, FORMAT, COMPARISON, placed.to_numpy().tolist())
 
 
 def find_pairs(lake: Lake, catalog: pd.DataFrame) -> pd.DataFrame:
     """Each test image with its candidates in train and val, registered: `COLUMNS`, one row for each pair.
 
-    An image without a fingerprint has a row of its own, whose other end is null; see `not_compared`. The lake keeps
+    Where no transform was found, there is no score. An image without a fingerprint has a row of its own, whose other
+    end is null; see `not_compared`. The lake keeps
     the result, so that it is worked out once. Copies are appended to the history first: the next `group` joins them.
     """
     key = leakage_key(catalog)
@@ -84,7 +88,7 @@ def stored_pairs(lake: Lake, catalog: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def nearest(pairs: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
-    """Of each test image the pair that scores best, the best first.
+    """Of each test image the pair that is most likely one film, the most likely first: by verdict, then by score.
 
     Pairs that a curator decided to be two films (`decided`: `first, second, copies`) do not count.
     """
@@ -94,8 +98,10 @@ def nearest(pairs: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
         [whole[["test", "neighbour"]].min(axis=1), whole[["test", "neighbour"]].max(axis=1)]
     )
     left = whole[~ends.isin(pd.MultiIndex.from_frame(apart))]
-    ordered = left.sort_values(["score", "test", "neighbour"], ascending=[False, True, True], kind="stable")
-    return ordered.drop_duplicates("test").reset_index(drop=True)
+    order = left.assign(rank=left["verdict"].map(RANKS.index)).sort_values(
+        ["rank", "score", "test", "neighbour"], ascending=[True, False, True, True], na_position="last", kind="stable"
+    )
+    return order.drop(columns="rank").drop_duplicates("test").reset_index(drop=True)
 
 
 def not_compared(pairs: pd.DataFrame) -> pd.Series:
@@ -171,8 +177,8 @@ def pair_table(found: Found, splits: pd.Series, prints: Iterable[str]) -> pd.Dat
     """Registrations as a table of `COLUMNS`, with a row for each image that is in `splits` and not in `prints`."""
     rows: list[tuple[object, ...]] = []
     for (test, other), one in found.items():
-        told = (one.score, one.inliers, one.correlation, one.view) if one else (0.0, 0, 0.0, None)
-        rows.append((test, other, *told, splits[other]))
+        told = (one.score, one.inliers, one.correlation, one.view) if one else (None,) * 4
+        rows.append((test, other, *told, verdict(one), splits[other]))
     for digest in splits.index.difference(list(prints)):
         ends = (digest, None) if splits[digest] == "test" else (None, digest)
         rows.append((*ends, *(None,) * (len(COLUMNS) - 2)))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from osteon import catalog as catalogs
+from osteon import history
 from osteon.curation.doubts import contradicting_paths, image_names, possible_copies
-from osteon.images.registration import COPIED, DOUBTFUL
+from osteon.images.registration import COPIED
 
 MANY = 20
 """Images from which a group counts as large at all, however few images there are."""
@@ -47,15 +48,14 @@ def neighbour_table(
 ) -> pd.DataFrame:
     """One row per test image and what is nearest to it in train and val, and one per image that was not compared.
 
-    `closest` are pairs as `leakage.nearest` gives them, `not_compared` digests. `copy` and `possible` say how sure a
+    `closest` are pairs as `leakage.nearest` gives them, `not_compared` digests. `copy` and `possible` say what a
     pair is.
     """
-    score = closest["score"]
     told = [f"{score_text(row.score)}, {row.view}; in {row.neighbour_split}" for row in closest.itertuples()]
     table = _both_images(closest, "test", "neighbour", catalog, names)
     text = pd.Series(told, index=table.index, dtype="string")
-    table["copy"] = text.where((score >= COPIED).to_numpy(bool))
-    table["possible"] = text.where(((score >= DOUBTFUL) & (score < COPIED)).to_numpy(bool))
+    for name in (history.COPY, history.POSSIBLE):
+        table[name] = text.where((closest["verdict"] == name).to_numpy(bool))
     rest = catalog[catalog["sha256"].isin(not_compared)]
     lacking = rest[["source", "path", "sha256"]].assign(not_compared="it has no fingerprint")
     columns = ["source", "path", "sha256", *OTHER, "copy", "possible", "not_compared"]

@@ -21,8 +21,6 @@ from osteon.quality.validate import Finding
 
 CLOSEST = 20
 """Pairs that the page shows of either kind."""
-HIGHEST = 2 * COPIED
-"""Scores from which on the histogram has one bar."""
 NOT_CHECKED = "Nobody checked whether copies of test images stand in train or val."
 UNDECIDED = ("possible_across_splits", "possible_copies")
 """Checks whose pairs a curator decides about."""
@@ -41,7 +39,8 @@ class Leakage:
 
     @property
     def numbers(self) -> dict[str, Any]:
-        best = round(float(self.closest["score"].max()), 2) if len(self.closest) else None
+        scores = self.closest["score"].dropna()
+        best = round(float(scores.max()), 2) if len(scores) else None
         told = {"tests": len(self.closest), "closest": best, "bar": COPIED}
         return {**told, "not_compared": self.not_compared, "waiting": self.waiting}
 
@@ -54,7 +53,7 @@ def read_leakage(lake: Lake, catalog: pd.DataFrame) -> Leakage | None:
     decided = decided_pairs(decisions(lake))
     closest = nearest(pairs, decided)
     known = possible_copies(catalog, history.read(lake, history.COPIES), decided)
-    across = closest[(closest["score"] >= DOUBTFUL) & (closest["score"] < COPIED)]
+    across = closest[closest["verdict"] == history.POSSIBLE]
     waiting = {frozenset(pair) for pair in zip(known["first"], known["second"], strict=True)}
     waiting |= {frozenset(pair) for pair in zip(across["test"], across["neighbour"], strict=True)}
     return Leakage(closest, len(not_compared(pairs)), len(waiting))
@@ -65,8 +64,8 @@ def leakage_line(leakage: Leakage | None) -> str:
     if leakage is None:
         return NOT_CHECKED
     found = leakage.numbers
-    told = ["No test image was compared with train or val."]
-    if found["tests"]:
+    told = [f"Of {found['tests']} test images none lies upon anything in train or val."]
+    if found["closest"] is not None:
         told = [
             f"The closest of {found['tests']} test images to anything in train or val scores {found['closest']:.1f}; "
             f"the bar for a copy is {COPIED:g}."
@@ -88,7 +87,7 @@ def closest_pairs(lake: Lake, leakage: Leakage, catalog: pd.DataFrame, max_pixel
             "picture": _picture(lake, [row.test, row.neighbour], max_pixels),
             "test": test,
             "neighbour": neighbour,
-            "score": float(row.score),
+            "score": None if pd.isna(row.score) else float(row.score),
             "view": "" if pd.isna(row.view) else row.view,
             "split": row.neighbour_split,
         }
@@ -116,16 +115,17 @@ def undecided_pairs(lake: Lake, findings: list[Finding], max_pixels: int) -> lis
 
 
 def score_chart(scores: pd.Series) -> bytes:
-    """How many test images have which best score, as a PNG; what is above HIGHEST stands there."""
+    """How many test images have which best score, as a PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.5, 2.6), layout="constrained")
     axes = figure.subplots()
-    axes.hist(np.minimum(scores.astype(float), HIGHEST), bins=np.linspace(0, HIGHEST, 49).tolist(), log=True)
+    ends = min(scores.min(), DOUBTFUL) - 1, max(scores.max(), COPIED) + 1
+    axes.hist(scores.astype(float), bins=np.linspace(*ends, 49).tolist(), log=True)
     for bar, name in ((DOUBTFUL, "possible copy"), (COPIED, "copy")):
         axes.axvline(bar, color="#b3261e", linewidth=1)
         axes.text(bar, 0.97, f" {name}", transform=axes.get_xaxis_transform(), color="#b3261e", fontsize=8, va="top")
-    axes.set(xlabel="best score with any image in train or val", ylabel="test images", xlim=(0, HIGHEST))
+    axes.set(xlabel="best score with any image in train or val", ylabel="test images", xlim=ends)
     axes.spines[["top", "right"]].set_visible(False)
     return figure_png(figure)
 

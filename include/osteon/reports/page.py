@@ -45,7 +45,9 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
             patients=patient_line(summary) if summary["split"] else "",
             leakage=leakage_line(leakage),
             closest=closest_pairs(lake, leakage, found[1], settings.max_pixels) if leakage and found else [],
-            scores=data_url(score_chart(leakage.closest["score"])) if leakage and len(leakage.closest) else None,
+            scores=data_url(score_chart(leakage.closest["score"].dropna()))
+            if leakage and leakage.numbers["closest"] is not None
+            else None,
             undecided=undecided_pairs(lake, findings, settings.max_pixels),
             findings=findings,
             lines=lines,
