@@ -126,6 +126,9 @@ def score_chart(scores: pd.Series) -> bytes:
         axes.axvline(bar, color="#b3261e", linewidth=1)
         axes.text(bar, 0.97, f" {name}", transform=axes.get_xaxis_transform(), color="#b3261e", fontsize=8, va="top")
     axes.set(xlabel="best score with any image in train or val", ylabel="test images", xlim=ends)
+    axes.set_ylim(bottom=0.7)  # or a bar of one image has no height
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.spines[["top", "right"]].set_visible(False)
     return figure_png(figure)
 
