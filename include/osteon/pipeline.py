@@ -191,7 +191,7 @@ class Pipeline:
 
         with self.run.stage("check", catalog) as numbers:
             split = self.run.stages().get("split", {})
-            moved = split["moved_from"] if split.get("catalog") == catalog else {}
+            moved = split.get("moved_from", {}) if split.get("catalog") == catalog else {}
             found = check_split(self.settings, self.lake, catalog, manifests, moved)
             place = f"alerts/{self.model_name(sources_file)}-split.json"
             leakage = read_leakage(self.lake, catalogs.read(self.lake, catalog))
