@@ -64,8 +64,8 @@ def find_pairs(lake: Lake, catalog: pd.DataFrame) -> pd.DataFrame:
     """Each test image with its candidates in train and val, registered: `COLUMNS`, one row for each pair.
 
     Where no transform was found, there is no score. An image without a fingerprint has a row of its own, whose other
-    end is null; see `not_compared`. The lake keeps
-    the result, so that it is worked out once. Copies are appended to the history first: the next `group` joins them.
+    end is null; see `not_compared`. The lake keeps the result, so that it is worked out once. Copies are appended to
+    the history first: the next `group` joins them.
     """
     key = leakage_key(catalog)
     if lake.exists(key):
