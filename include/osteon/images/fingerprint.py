@@ -20,14 +20,14 @@ FORMAT = 1
 """Of the bytes and of what they hold. With another number every image ever seen gets a new fingerprint."""
 AREA, LONGEST = 50_000, 640
 """Pixels of the working picture that features are found on, and the most of its longer side."""
-FEATURES = 220
+FEATURES = 300
 """The most features of a film."""
-DETECTED = 400
+DETECTED = 500
 """Strongest features that are found, before the spread over the picture decides."""
 MOST_BYTES = 12_000
 """Of a fingerprint. Features that do not fit are left out, the weakest first."""
-SMALL = 64
-"""Longer side in pixels of the small picture."""
+SMALL, QUALITY = 7_600, 90
+"""Pixels of the small picture, and the quality that it is kept in as a JPEG."""
 ELONGATED = 1.8
 """Ratio of sides from which a film's features are also found on the film stretched to a square, as tools stretch it."""
 CELLS = 8
@@ -36,7 +36,7 @@ PLAIN = 10
 """Grey levels within a row or column at the border up to which it shows nothing and is cut off."""
 COEFFICIENTS = 48
 """Numbers that are kept of a descriptor's 128."""
-SCALE = 96.0
+SCALE = 32.0
 """By which a descriptor's coefficients are multiplied before they are rounded to 8 bits."""
 WINDOW = 14
 """The side of the picture over the standard deviation of the window that contrast is evened out in."""
@@ -49,7 +49,7 @@ NOISE = 6.0
 FEATURE = np.dtype([("x", "<u2"), ("y", "<u2"), ("scale", "u1"), ("angle", "u1"), ("descriptor", "i1", COEFFICIENTS)])
 """Position in 1/64 pixel of the working picture; log2 of the size in 1/16; angle in 1/256 of a turn; coefficients."""
 POSITION = 64
-_HEADER = struct.Struct("<5H")
+_LENGTH, _HEADER = struct.Struct("<I"), struct.Struct("<3H")
 
 
 def _cosines(size: int) -> NDArray[np.float64]:
@@ -116,7 +116,7 @@ class Fingerprint:
     descriptors: NDArray[np.int8]
     """(n, COEFFICIENTS)."""
     picture: NDArray[np.uint8]
-    """(height, width), grey; its longer side has SMALL pixels."""
+    """(height, width), grey; some SMALL pixels."""
     size: tuple[int, int]
     """Width and height of the working picture."""
 
@@ -126,10 +126,16 @@ class Fingerprint:
         values = self.descriptors.astype(np.float32)
         return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
 
+    @cached_property
+    def grain(self) -> float:
+        """Logarithm of how much neighbours differ in the small picture, in grey levels: of its noise, mostly."""
+        picture = self.picture.astype(np.float32)
+        return float(np.log(np.median(np.abs(picture - cv2.GaussianBlur(picture, (0, 0), 1.0))) + 0.3))
+
     @property
-    def shrink(self) -> float:
-        """Pixels of the working picture for one of the small picture."""
-        return max(self.size) / max(self.picture.shape)
+    def shrink(self) -> NDArray[np.float64]:
+        """Pixels of the working picture for one of the small picture, across and down."""
+        return np.array(self.size) / self.picture.shape[::-1]
 
 
 def fingerprint(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None = None) -> bytes:
@@ -153,31 +159,33 @@ def fingerprint(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None = Non
         for axis, length in (("x", picture.shape[1]), ("y", picture.shape[0])):
             stretched[axis] = (stretched[axis] * (length / side)).astype("<u2")
         features = np.concatenate([own, stretched])
-    shrink = max(picture.shape) / SMALL
+    shrink = math.sqrt(picture.size / SMALL)
     small = _scaled(picture, max(8, round(picture.shape[1] / shrink)), max(8, round(picture.shape[0] / shrink)))
+    _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     while True:
-        header = _HEADER.pack(len(features), *picture.shape[::-1], *small.shape[::-1])
-        data = zlib.compress(header + features.tobytes() + small.tobytes(), 6)
-        if len(data) <= MOST_BYTES:
-            return data
+        header = _HEADER.pack(len(features), *picture.shape[::-1])
+        data = zlib.compress(header + features.tobytes(), 6)
+        if _LENGTH.size + len(data) + len(jpeg) <= MOST_BYTES:
+            return _LENGTH.pack(len(data)) + data + jpeg.tobytes()
         features = features[: len(features) * 9 // 10]
 
 
 def read_fingerprint(data: bytes) -> Fingerprint:
     """A fingerprint from its bytes. Raises `ValueError` where they are none."""
     try:
-        raw = zlib.decompress(data)
-        count, width, height, small_width, small_height = _HEADER.unpack_from(raw)
+        start = _LENGTH.size + _LENGTH.unpack_from(data)[0]
+        raw = zlib.decompress(data[_LENGTH.size : start])
+        count, width, height = _HEADER.unpack_from(raw)
         features = np.frombuffer(raw, FEATURE, count, _HEADER.size)
-        picture = np.frombuffer(raw, np.uint8, small_width * small_height, _HEADER.size + features.nbytes)
-    except (zlib.error, struct.error) as error:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8, offset=start), cv2.IMREAD_GRAYSCALE)
+    except (zlib.error, struct.error, cv2.error) as error:
         raise ValueError(f"these bytes are no fingerprint: {error}") from None
     return Fingerprint(
-        np.stack([features["x"], features["y"]], axis=1).astype(np.float32) / POSITION,
+        np.stack([features["x"], features["y"]], axis=1).astype(np.float32) / np.float32(POSITION),
         features["scale"],
         features["angle"],
         features["descriptor"],
-        picture.reshape(small_height, small_width),
+        np.asarray(picture, np.uint8),
         (width, height),
     )
 
@@ -185,9 +193,9 @@ def read_fingerprint(data: bytes) -> Fingerprint:
 def _within(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
     """What is there of a film, without plain borders; all of it where that leaves next to nothing."""
     if missing is not None and missing.any():
-        rows, columns = ~missing.all(axis=1), ~missing.all(axis=0)
-        if rows.any() and columns.any():
-            grey = grey[rows][:, columns]
+        whole_rows, whole_columns = ~missing.all(axis=1), ~missing.all(axis=0)
+        if whole_rows.any() and whole_columns.any():
+            grey = grey[whole_rows][:, whole_columns]
     height, width = grey.shape
     look = _scaled(grey, min(width, 256), min(height, 256)).astype(np.int16)
     rows = np.flatnonzero(np.ptp(look, axis=1) > PLAIN)
@@ -224,13 +232,13 @@ def even_contrast(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         for array in (values, values * values)
     )
     gain = 48 / (np.sqrt(np.maximum(square - mean * mean, 0)) + NOISE)
-    mean, gain = (cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR) for array in (mean, gain))
-    return np.clip((values - mean) * gain + 128, 0, 255).astype(np.uint8)
+    around, factor = (cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR) for array in (mean, gain))
+    return np.clip((values - around) * factor + 128, 0, 255).astype(np.uint8)
 
 
 def _features(picture: NDArray[np.uint8], most: int) -> NDArray[np.void]:
     """Up to `most` features as `FEATURE` has them, the strongest first."""
-    sift = cv2.SIFT_create(nfeatures=DETECTED, contrastThreshold=0.01, edgeThreshold=12)
+    sift = cv2.SIFT.create(nfeatures=DETECTED, contrastThreshold=0.01, edgeThreshold=12)
     found, raw = sift.detectAndCompute(even_contrast(picture), None)
     if not found:
         return np.zeros(0, FEATURE)

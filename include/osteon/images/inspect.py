@@ -16,7 +16,8 @@ import pandas as pd
 from osteon import catalog as catalogs
 from osteon import history
 from osteon.images.decode import OVER_LIMIT, over_limit
-from osteon.images.measure import FORMAT, Measurement, measure_batch
+from osteon.images.fingerprint import FORMAT
+from osteon.images.measure import Measurement, measure_batch
 from osteon.lake import Lake, derived_key, image_key
 from osteon.parts import of_part, parts
 from osteon.progress import Meter

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from osteon.images.decode import UndecodableError, decode
+from osteon.images.fingerprint import fingerprint
 from osteon.images.sanity import examine
 
-FORMAT = 1
-"""Of `Measurement.fingerprint`: height and width (little-endian, 32 bits each), then the thumbnail."""
 THUMB = 64
 """Side in pixels of the thumbnail that near-duplicates are verified on."""
 COARSE = 16
@@ -50,7 +51,7 @@ class Measurement:
     thumb: bytes | None = None
     """THUMB x THUMB grey levels, row by row."""
     fingerprint: bytes | None = None
-    """By what copies are found, in FORMAT; `inspect` keeps it in the history, apart from what is measured."""
+    """By what copies are found, see `osteon.images.fingerprint`. `inspect` keeps it in the history, not with these."""
     problem: str | None = None
 
 
@@ -73,13 +74,15 @@ def measure(sha256: str, data: bytes, max_pixels: int) -> Measurement:
         **vars(examine(image.grey)),
         dhash=f"{hash_thumbnails(small[None])[0]:016x}",
         thumb=small.tobytes(),
-        fingerprint=np.array([height, width], "<u4").tobytes() + small.tobytes(),
+        fingerprint=fingerprint(image.pixels, image.missing if image.truncated else None),
     )
 
 
 def measure_batch(images: list[tuple[str, bytes]], max_pixels: int) -> list[Measurement]:
-    """Measure several images, given by SHA-256 and bytes."""
-    return [measure(digest, data, max_pixels) for digest, data in images]
+    """Measure several images, given by SHA-256 and bytes, on one thread: who wants more makes more processes."""
+    cv2.setNumThreads(1)
+    with threadpool_limits(1):
+        return [measure(digest, data, max_pixels) for digest, data in images]
 
 
 def thumbnail(grey: Image.Image) -> NDArray[np.uint8]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from osteon.images.evidence import score
 from osteon.images.fingerprint import VIEWS, Fingerprint
 
 RATIO = 0.92
@@ -15,23 +17,39 @@ RATIO = 0.92
 REACH = 3.0
 """Pixels of the working picture by which an inlier may miss the common transform."""
 NARROWING = (10.0, 6.0, 4.0, REACH, REACH)
-"""The same while a transform is refined."""
-LEAST = 4
-"""Features that a transform takes."""
+"""The same while a transform is looked for."""
+FINE = (2.0, 1.5, 1.5)
+"""The same while the best transform is refined."""
+LEAST, FEWEST = 4, 6
+"""Features that a transform takes; inliers below which two films are not called alike."""
+HYPOTHESES = 60
+"""Matches of one view whose own transform is looked at: those of the strongest features."""
 TRIED = 4
-"""Matches whose own transform is refined: those that most others agree with."""
+"""How many of these are refined, of all views: those that most matches agree with."""
 TURN, OCTAVES = 0.4, 0.6
 """Radians and octaves by which an inlier's own angle and scale may differ from those of the common transform."""
-COPIED, DOUBTFUL = 12.0, 6.0
-"""Scores from which two films are copies, and possible copies."""
 STRETCH, SHRINK = 6.0, 0.12
 """The most that a transform stretches one direction against the other; the least that it may leave of a length."""
-CELL = 1.5
-"""Standard deviation, in pixels of the small picture, of the window that correlations are worked out in."""
-LEVEL = 0.3
-"""Which quantile of the local correlations counts."""
+CELLS = 8
+"""Rows and columns of a film in which inliers are counted."""
+STRONGEST = 60
+"""Features of a film that a share is worked out of by themselves: noise hardly adds to these."""
+SIZES = (1.6, 2.2, 2.8, 3.4)
+"""Logarithms (base 2) of sizes in pixels of the working pictures, from which features are counted by themselves."""
+WINDOWS = (1.2, 2.2)
+"""Standard deviations, in pixels of the small picture, of the windows that correlations are worked out in."""
+SHOWS = (3.0, 8.0)
+"""Deviations in grey levels from which a window shows something, and counts half."""
+QUANTILES = (0.2, 0.35, 0.5)
+"""Of the local correlations."""
 GREY = 2.0
 """Deviation in grey levels that is added, so that flat areas correlate with nothing."""
+PLAIN = 30
+"""Features that a film must have before it can be told from another."""
+FEW = 8
+"""Inliers below which two films are possible copies at most."""
+COPIED, DOUBTFUL = 0.0, -2.5
+"""Scores from which two films are copies, and possible copies."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, each a share (0 to 1) of the film without its plain borders."""
@@ -43,10 +61,10 @@ class Registration:
 
     inliers: int
     """Features that agree on one affine transform, in position, angle and scale."""
-    share: float
-    """Inliers over the features that either film has where both show something, whichever has fewer; 0 to 1."""
     correlation: float
-    """-1 to 1: of the aligned pictures where both show something; see `agreement`."""
+    """-1 to 1: the median of the local correlations of the aligned pictures; see `correlations`."""
+    score: float
+    """Log-odds that both are one film, see `osteon.images.evidence`."""
     view: str
     """Which of `VIEWS` of the first film the second shows."""
     covers_first: float
@@ -56,53 +74,66 @@ class Registration:
     region_second: Box
     """Where that is."""
 
-    @property
-    def score(self) -> float:
-        """How sure it is that both are one film: 0 for chance, from COPIED on a proof.
-
-        Many features that agree, few that do not, and pictures that look alike: films of one body part, and the
-        pattern of one detector, have at most two of the three.
-        """
-        return self.inliers * self.share**0.5 * max(self.correlation, 0.0) ** 2
-
 
 def verdict(found: Registration | None) -> str:
-    """`copy`, `possible` or `different`, by the score."""
-    score = found.score if found else 0.0
-    return "copy" if score >= COPIED else "possible" if score >= DOUBTFUL else "different"
+    """`copy`, `possible` or `different`, by the score and the inliers."""
+    if found is None or found.score < DOUBTFUL:
+        return "different"
+    return "copy" if found.score >= COPIED and found.inliers >= FEW else "possible"
+
+
+def is_plain(film: Fingerprint) -> bool:
+    """Whether a film has too few features to say that it is not a copy of another."""
+    return len(film.positions) < PLAIN
 
 
 def register(first: Fingerprint, second: Fingerprint) -> Registration | None:
-    """Align two films by their features with a robust affine fit; None where no transform is found.
+    """Align two films; None where no transform is found that a tool would make."""
+    found = examine(first, second)
+    return found[0] if found else None
+
+
+def examine(first: Fingerprint, second: Fingerprint) -> tuple[Registration, dict[str, float]] | None:
+    """Align two films by their features with a robust affine fit, and the evidence that `score` weighs.
 
     Every view is tried. Matches are mutual nearest neighbours that pass the ratio test. Each match of two features, as
     these have a position, an angle and a scale, gives a transform of its own; those that most matches agree with are
     refined by least squares over their inliers (locally optimised RANSAC, O. Chum et al., DAGM 2003, without the
     random draw). The fit with most inliers counts.
     """
+    tried = []
+    for view, rows in _matches(first, second).items():
+        if len(rows) >= FEWEST:
+            matched = _matched(first, second, rows, view)
+            agree = _agreement(matched)
+            votes = agree.sum(axis=1)
+            tried += [(int(votes[row]), matched, agree[row]) for row in np.argsort(-votes, kind="stable")[:TRIED]]
+    tried.sort(key=lambda one: -one[0])
     best: _Fit | None = None
-    for view, matches in sorted(_matches(first, second).items(), key=lambda item: -len(item[1])):
-        if len(matches) >= max(LEAST, best.inliers + 1 if best else 0):
-            found = _fit(first, second, matches, view)
-            if found is not None and (best is None or found.inliers > best.inliers):
-                best = found
+    for votes, matched, inside in tried[:TRIED]:
+        if votes >= FEWEST:
+            fit = _fitted(matched, inside)
+            if fit is not None and (best is None or fit.inliers > best.inliers):
+                best = fit
     if best is None:
         return None
-    likeness, shown = agreement(first, second, best.matrix, "negative" in best.view)
+    shown = _overlap(first, second, best.matrix)
     covers_first, region_first = _shown(shown)
-    inverse = cv2.invertAffineTransform(best.matrix)
-    covers_second, region_second = _shown(_overlap(second, first, inverse))
-    could = min(_inside(first, second, best.matrix), _inside(second, first, inverse))
-    return Registration(
+    covers_second, region_second = _shown(_overlap(second, first, best.inverse))
+    evidence = best.evidence(first, second, covers_first)
+    evidence |= correlations(first, second, best.matrix, shown, "negative" in best.view)
+    correlation = evidence.pop(MEDIAN)
+    found = Registration(
         best.inliers,
-        best.inliers / max(could, best.inliers),
-        likeness,
+        correlation,
+        score(evidence),
         best.view,
         covers_first,
         covers_second,
         region_first,
         region_second,
     )
+    return found, evidence
 
 
 def _matches(first: Fingerprint, second: Fingerprint) -> dict[str, NDArray[np.intp]]:
@@ -124,49 +155,154 @@ def _matches(first: Fingerprint, second: Fingerprint) -> dict[str, NDArray[np.in
 
 
 @dataclass(frozen=True)
+class _Matched:
+    """Matches of two films in one view: positions, angles and growth of scale."""
+
+    view: str
+    rows: NDArray[np.intp]
+    """(n, 2)."""
+    source: NDArray[np.float64]
+    target: NDArray[np.float64]
+    """(n, 2) each, in pixels of the working pictures."""
+    turn: NDArray[np.float64]
+    """(n,) radians that each match is turned by."""
+    direction: NDArray[np.float64]
+    """(2, n): the source's angle, as the view has it."""
+    target_angle: NDArray[np.float64]
+    growth: NDArray[np.float64]
+    """(n,) octaves."""
+
+    def missed(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) pixels by which a transform (2, 3) misses; infinite where angle or scale do not fit it."""
+        by = np.linalg.norm(self.source @ matrix[:, :2].T + matrix[:, 2] - self.target, axis=1)
+        along = matrix[:, :2] @ self.direction
+        octaves = np.log2(max(abs(np.linalg.det(matrix[:, :2])), 1e-9)) / 2
+        fits = _angle(np.arctan2(along[1], along[0]) - self.target_angle) < TURN
+        return np.where(fits & (np.abs(self.growth - octaves) < OCTAVES), by, np.inf)
+
+    def refined(self, inside: NDArray[np.bool_], reaches: tuple[float, ...]) -> NDArray[np.float64] | None:
+        """The transform of least squares over inliers that are chosen anew within each reach; None if they get few."""
+        matrix: NDArray[np.float64] | None = None
+        for reach in reaches:
+            if inside.sum() < LEAST:
+                return None
+            source = np.c_[self.source[inside], np.ones(inside.sum())]
+            matrix = np.asarray(np.linalg.lstsq(source, self.target[inside], rcond=None)[0].T, np.float64)
+            inside = self.missed(matrix) < reach
+        return matrix
+
+
+@dataclass(frozen=True)
 class _Fit:
     inliers: int
-    view: str
     matrix: NDArray[np.float64]
     """(2, 3), from the first film's working picture to the second's."""
+    matched: _Matched
+
+    @property
+    def view(self) -> str:
+        return self.matched.view
+
+    @property
+    def inverse(self) -> NDArray[np.float64]:
+        return np.asarray(cv2.invertAffineTransform(self.matrix), np.float64)
+
+    def evidence(self, first: Fingerprint, second: Fingerprint, covers: float) -> dict[str, float]:
+        """What the inliers say, and how noisy the films are; `covers` is the share of the first film that both show.
+
+        Logarithms, but for `missed`, the median distance in pixels. Shares are of the features that either film has
+        where both show something, whichever has fewer (`least`) or more (`most`): of all of them, of the strongest,
+        and of those of some size in both films.
+        """
+        missed = self.matched.missed(self.matrix)
+        ours, theirs = self.matched.rows[missed < REACH].T
+        shown = np.flatnonzero(_within(first.positions, self.matrix, second.size))
+        others = np.flatnonzero(_within(second.positions, self.inverse, first.size))
+        near, close, far, wide = ((missed < reach).sum() for reach in (1.0, 1.5, 8.0, 12.0))
+        place = (first.positions[ours] * CELLS / np.array(first.size)).astype(int)
+        cells = len(np.unique(place @ (CELLS, 1)))
+        likeness = (first.unit[ours] * VIEWS[self.view] * second.unit[theirs]).sum(axis=1)
+        strongest = [
+            _share(np.isin(some, of[:STRONGEST]).sum(), len(of[:STRONGEST]))
+            for some, of in ((ours, shown), (theirs, others))
+        ]
+        growth = np.log2(max(abs(np.linalg.det(self.matrix[:, :2])), 1e-9)) / 2
+        ours_size, theirs_size = first.scales / 16 + growth, second.scales / 16
+        found = {
+            "inliers": np.log(self.inliers),
+            "share": np.log(self.inliers / max(min(len(shown), len(others)), self.inliers)),
+            "exact": np.log((near + 0.5) / (far + 1)),
+            "close": np.log((close + 0.5) / (wide + 1)),
+            "missed": np.median(missed[missed < REACH]),
+            "likeness": _odds(np.median(likeness)),
+            "cells": np.log(cells),
+            "spread": np.log(cells / max(1.0, covers * CELLS**2) + 0.01),
+            "strongest, least": min(strongest),
+            "strongest, most": max(strongest),
+            "grain, least": min(first.grain, second.grain),
+            "grain, most": max(first.grain, second.grain),
+        }
+        for size in SIZES:
+            least = size + max(0.0, growth)
+            counts = [(ours_size[shown] >= least).sum(), (theirs_size[others] >= least).sum()]
+            large = (theirs_size[theirs] >= least).sum()
+            found[f"size {size}, least"] = _share(large, min(counts))
+            found[f"size {size}, most"] = _share(large, max(counts))
+        return {name: float(value) for name, value in found.items()}
 
 
-def _fit(first: Fingerprint, second: Fingerprint, matches: NDArray[np.intp], view: str) -> _Fit | None:
-    """The best affine transform of the matches (n, 2); None where it is none that a tool would make."""
-    ours, theirs = matches.T
-    source, target = first.positions[ours].astype(np.float64), second.positions[theirs].astype(np.float64)
-    angle, target_angle = (film.angles[rows] * (2 * np.pi / 256) for film, rows in ((first, ours), (second, theirs)))
-    growth = (second.scales[theirs].astype(np.float64) - first.scales[ours]) / 16
-    hand = -1.0 if "mirrored" in view else 1.0
-    half_turn = np.pi if "negative" in view else 0.0
-    turn = target_angle - hand * angle + half_turn
+def _share(some: np.integer | int, of: np.integer | int) -> float:
+    """Logarithm of a share that may be of few."""
+    return float(np.log((some + 0.5) / (of + 1)))
+
+
+def _odds(correlation: float | np.floating) -> float:
+    """A correlation as a number that grows without bound as it nears 1."""
+    return float(-np.log(1.02 - np.clip(correlation, -1, 1)))
+
+
+def _agreement(matched: _Matched) -> NDArray[np.bool_]:
+    """(hypotheses, n): which matches agree with the transform that each of the strongest matches gives by itself."""
+    some = slice(HYPOTHESES)
+    hand = -1.0 if "mirrored" in matched.view else 1.0
+    turn, growth = matched.turn[some, None], matched.growth[some, None]
     cosine, sine = 2.0**growth * np.cos(turn), 2.0**growth * np.sin(turn)
-    own = np.stack([np.stack([cosine, -hand * sine], -1), np.stack([sine, hand * cosine], -1)], -2)
-    shift = target - np.einsum("nij,nj->ni", own, source)
-    missed = np.linalg.norm(np.einsum("nij,mj->nmi", own, source) + shift[:, None] - target, axis=2)
-    away = np.linalg.norm(target[:, None] - target, axis=2)
-    agree = missed < LEAST + 0.15 * away  # a small error of angle or scale grows with the distance
-    agree &= (_angle(turn[:, None] - turn) < TURN) & (np.abs(growth[:, None] - growth) < OCTAVES)
-    votes = agree.sum(axis=1)
-    direction = np.stack([np.cos(angle + half_turn), np.sin(angle + half_turn)])
-    best: _Fit | None = None
-    for hypothesis in np.argsort(-votes, kind="stable")[:TRIED]:
-        inside = agree[hypothesis]
-        for reach in NARROWING:
-            if inside.sum() < LEAST:
-                break
-            matrix = np.linalg.lstsq(np.c_[source[inside], np.ones(inside.sum())], target[inside], rcond=None)[0].T
-            missed_by = np.linalg.norm(source @ matrix[:, :2].T + matrix[:, 2] - target, axis=1)
-            along = matrix[:, :2] @ direction
-            octaves = np.log2(max(abs(np.linalg.det(matrix[:, :2])), 1e-9)) / 2
-            inside = missed_by < reach
-            inside &= _angle(np.arctan2(along[1], along[0]) - target_angle) < TURN
-            inside &= np.abs(growth - octaves) < OCTAVES
-        else:
-            count = int(inside.sum())
-            if count >= max(LEAST, best.inliers + 1 if best else 0) and _plausible(matrix):
-                best = _Fit(count, view, matrix)
-    return best
+    step, moved = matched.source - matched.source[some, None], matched.target - matched.target[some, None]
+    across = cosine * step[..., 0] - hand * sine * step[..., 1] - moved[..., 0]
+    down = sine * step[..., 0] + hand * cosine * step[..., 1] - moved[..., 1]
+    # a small error of angle or scale grows with the distance
+    agree = np.hypot(across, down) < LEAST + 0.15 * np.hypot(moved[..., 0], moved[..., 1])
+    agree &= _angle(turn - matched.turn) < TURN
+    agree &= np.abs(growth - matched.growth) < OCTAVES
+    return agree
+
+
+def _fitted(matched: _Matched, inside: NDArray[np.bool_]) -> _Fit | None:
+    """The affine transform of the matches that agree; None where few do, or no tool would make it."""
+    matrix = matched.refined(inside, NARROWING)
+    if matrix is None:
+        return None
+    fine = matched.refined(matched.missed(matrix) < FINE[0], FINE)
+    matrix = matrix if fine is None else fine
+    count = int((matched.missed(matrix) < REACH).sum())
+    return _Fit(count, matrix, matched) if count >= FEWEST and _plausible(matrix) else None
+
+
+def _matched(first: Fingerprint, second: Fingerprint, rows: NDArray[np.intp], view: str) -> _Matched:
+    ours, theirs = rows.T
+    angle, target_angle = (film.angles[some] * (2 * np.pi / 256) for film, some in ((first, ours), (second, theirs)))
+    half_turn = np.pi if "negative" in view else 0.0
+    hand = -1.0 if "mirrored" in view else 1.0
+    return _Matched(
+        view,
+        rows,
+        first.positions[ours].astype(np.float64),
+        second.positions[theirs].astype(np.float64),
+        target_angle - hand * angle + half_turn,
+        np.stack([np.cos(angle + half_turn), np.sin(angle + half_turn)]),
+        target_angle,
+        (second.scales[theirs].astype(np.float64) - first.scales[ours]) / 16,
+    )
 
 
 def _angle(difference: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -179,17 +315,17 @@ def _plausible(matrix: NDArray[np.float64]) -> bool:
     return bool(shortest > SHRINK and longest < min(1 / SHRINK, STRETCH * shortest))
 
 
-def _inside(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64]) -> int:
-    """How many of the first film's features lie within the second."""
-    moved = first.positions @ matrix[:, :2].T + matrix[:, 2]
-    return int(((moved >= 0) & (moved < np.array(second.size))).all(axis=1).sum())
+def _within(positions: NDArray[np.float32], matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which positions (n, 2) a transform takes into a picture of this width and height."""
+    moved = positions @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(((moved >= 0) & (moved < np.array(size))).all(axis=1))
 
 
 def _between_pictures(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """The transform between the working pictures as one between the small pictures."""
-    half = np.full(2, 0.5)
+    half = 0.5
     result = np.empty((2, 3))
-    result[:, :2] = matrix[:, :2] * (first.shrink / second.shrink)
+    result[:, :2] = matrix[:, :2] * first.shrink / second.shrink[:, None]
     centre = matrix[:, :2] @ (half * first.shrink - half) + matrix[:, 2]
     result[:, 2] = (centre + half) / second.shrink - half
     return result
@@ -207,36 +343,55 @@ def _overlap(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64
     return np.asarray(inside > 0)
 
 
-def agreement(
-    first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64], negative: bool
-) -> tuple[float, NDArray[np.bool_]]:
-    """Correlation of the aligned small pictures, and where both show something (of the first's pixels).
+def correlations(
+    first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64], shown: NDArray[np.bool_], negative: bool
+) -> dict[str, float]:
+    """How alike the aligned small pictures are, where both are `shown` (pixels of the first's).
 
-    Around each pixel the two are correlated in a small window, which leaves out how each was exposed. The result is
-    the median over all pixels, weighted by what both show there: flat areas count nothing, and a burnt-in text or a
-    hole that one of them has spoils but its own surroundings.
+    Around each pixel the two are correlated in a small window, which leaves out how each was exposed. The results are
+    quantiles over all pixels, weighted by what both show there: flat areas count little, and a burnt-in text or a hole
+    spoils but its own surroundings. They are given as `_odds` says, but for the one named MEDIAN.
     """
+    if shown.sum() < CELLS**2 / 2:
+        nothing = {_named(*which): _odds(0.0) for which in product(WINDOWS, SHOWS, QUANTILES)}
+        return {**nothing, MEDIAN: 0.0}
     height, width = first.picture.shape
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved = cv2.warpAffine(second.picture, _between_pictures(first, second, matrix), (width, height), flags=flags)
-    shown = _overlap(first, second, matrix)
-    if shown.sum() < 30:
-        return 0.0, shown
+    moved = cv2.warpAffine(
+        second.picture,
+        _between_pictures(first, second, matrix),
+        (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     one, two, weight = first.picture.astype(np.float32), moved.astype(np.float32), shown.astype(np.float32)
+    found = {}
+    for window in WINDOWS:
 
-    def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
-        blurred = cv2.GaussianBlur(values * weight, (0, 0), CELL, borderType=cv2.BORDER_CONSTANT)
-        return np.asarray(blurred / total, np.float32)
+        def blurred(values: NDArray[np.float32], sigma: float = window) -> NDArray[np.float32]:
+            return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_CONSTANT), np.float32)
 
-    total = np.maximum(cv2.GaussianBlur(weight, (0, 0), CELL, borderType=cv2.BORDER_CONSTANT), 1e-3)
-    mean_one, mean_two = mean(one), mean(two)
-    of_one = np.maximum(mean(one * one) - mean_one**2, 0)
-    of_two = np.maximum(mean(two * two) - mean_two**2, 0)
-    local = (mean(one * two) - mean_one * mean_two) / np.sqrt((of_one + GREY**2) * (of_two + GREY**2))
-    values, weights = local[shown] * (-1 if negative else 1), np.minimum(of_one, of_two)[shown]
-    order = np.argsort(values)
-    cumulated = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(cumulated, cumulated[-1] * LEVEL)]), shown
+        total = np.maximum(blurred(weight), 1e-3)
+        mean_one, mean_two = blurred(one * weight) / total, blurred(two * weight) / total
+        of_one = np.maximum(blurred(one * one * weight) / total - mean_one**2, 0)
+        of_two = np.maximum(blurred(two * two * weight) / total - mean_two**2, 0)
+        both = blurred(one * two * weight) / total - mean_one * mean_two
+        local = (both / np.sqrt((of_one + GREY**2) * (of_two + GREY**2)))[shown] * (-1 if negative else 1)
+        order, least = np.argsort(local), np.minimum(of_one, of_two)[shown]
+        for shows in SHOWS:
+            cumulated = np.cumsum((least / (least + shows**2))[order])
+            for quantile in QUANTILES:
+                value = local[order][min(len(order) - 1, np.searchsorted(cumulated, cumulated[-1] * quantile))]
+                found[_named(window, shows, quantile)] = _odds(value)
+                if (window, shows, quantile) == (WINDOWS[0], SHOWS[1], QUANTILES[-1]):
+                    found[MEDIAN] = float(value)
+    return found
+
+
+MEDIAN = "correlation"
+
+
+def _named(window: float, shows: float, quantile: float) -> str:
+    return f"window {window}, shows {shows:.0f}, {quantile}"
 
 
 def _shown(shown: NDArray[np.bool_]) -> tuple[float, Box]:
