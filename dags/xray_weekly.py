@@ -58,7 +58,7 @@ def xray_weekly() -> None:
     def validate(catalog: str, manifests: list[str]) -> str:
         return pipeline("validate").validate(catalog, manifests, param("sources"))
 
-    @task(on_failure_callback=None)  # the alert is the mail about it
+    @task
     def quality_gate(validation: str) -> None:
         line = pipeline("validate")
         line.gate(validation, param("sources"), quality_teller(line.settings))
@@ -87,6 +87,11 @@ def xray_weekly() -> None:
     @task(trigger_rule=TriggerRule.NONE_FAILED)
     def split(catalog: str) -> str:
         return pipeline("split").split(catalog, param("seed"))
+
+    @task
+    def check(catalog: str, manifests: list[str]) -> str:
+        line = pipeline("check")
+        return line.check(catalog, manifests, param("sources"), quality_teller(line.settings))
 
     @task
     def list_ablations(main: list[str]) -> list[str]:
@@ -120,8 +125,9 @@ def xray_weekly() -> None:
     passed >> taught
     trained = training_task(reviewed, taught, stage="relabel", task_id="train_base")
     relabelled = relabel(reviewed, trained)
-    snapshot = split(answers(relabelled, ask(questions(relabelled)).output))
-    in_parts("train", "square", relabelled, "budget") >> snapshot
+    placed = split(answers(relabelled, ask(questions(relabelled)).output))
+    in_parts("train", "square", relabelled, "budget") >> placed
+    snapshot = check(placed, manifests)
     main = training_task(snapshot, [MAIN])
     helped = helping_task(snapshot)
     rivals = training_task(snapshot, list(RIVALS), task_id="train_rivals")

@@ -16,9 +16,11 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
+from osteon.curation.leakage import COLUMNS, leakage_key
 from osteon.embedded.stack import Stack
 from osteon.errors import ConfigurationError, TryAgainError
 from osteon.images.fourier import FourierRecipe
+from osteon.images.registration import COPIED
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import network
@@ -38,6 +40,7 @@ from osteon.registry import (
     register_base,
     rollback,
 )
+from osteon.reports.leakage import NOT_CHECKED
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate
@@ -255,6 +258,7 @@ def test_registering_serving_and_promoting(
         and "| part spine | 30 | 30 | 15 |" in card
         and "| s | CC0-1.0 | Ann | 0 | 0 | 60 |" in card
         and "Split by film: patients are unknown for s." in card
+        and NOT_CHECKED in card
     )
 
     run = client.get_run(client.get_model_version(registry.model_name, "2").run_id)
@@ -274,6 +278,29 @@ def test_registering_serving_and_promoting(
     assert np.isnan(mixed_table["fracture_probability"]).tolist() == [True, False, True]
     np.testing.assert_allclose(mixed_table[list(CLASSES.names)].to_numpy()[1], offline[0], atol=1e-5)
     assert table["fracture_probability"].between(0, 1).all()
+
+
+def test_the_model_card_says_what_the_check_of_the_split_found(
+    registry: Settings, lake: Lake, snapshot: tuple[str, pd.DataFrame, dict[str, bytes]]
+) -> None:
+    import mlflow
+
+    key, images, data = snapshot
+    checked = images.assign(split=["test", "train"] * (len(images) // 2))
+    catalogs.write(lake, key, checked)
+    rows = [(*pair, 3.25, 5, 0.5, "as it is", "different", "train") for pair in zip(*(
+        checked.loc[checked["split"] == split, "sha256"] for split in ("test", "train")
+    ), strict=True)]  # fmt: skip
+    rows[0] = (*rows[0][:2], 7.5, 9, 0.5, "as it is", "possible", "train")
+    lake.put_table(leakage_key(checked), pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS))
+    leave_training(lake, "models/a", key, images, data, epochs=0).to_lake(lake, "models/a")
+    register(registry, lake, "models/a", registry.model_name, rows=[])
+    card = mlflow.MlflowClient(registry.mlflow_url).get_model_version(registry.model_name, "1").description
+    assert (
+        "The closest of 30 test images to anything in train or val scores 7.5; "
+        f"the bar for a copy is {COPIED:g}. "
+        "Possible copies that wait for a curator: 1. Split by film" in card
+    )
 
 
 def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(

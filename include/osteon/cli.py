@@ -240,6 +240,13 @@ def split(catalog: Catalog, seed: Seed = 0, run: Run = "command-line") -> None:
 
 
 @app.command()
+def check(catalog: Catalog, manifests: Manifests, sources: Sources = None, run: Run = "command-line") -> None:
+    """Look for copies across the splits, and whether counts add up; fails on a critical finding."""
+    path = str(sources or load_settings().sources_file)
+    _stage(run, "check", catalog, manifests, path, lambda alert: "the command line sends no mail")
+
+
+@app.command()
 def train(
     model: Annotated[str, typer.Option()],
     snapshot: Annotated[str, typer.Option(help="key of the split catalog; for a base model of the reviewed one")],

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from osteon.curation.relabel import RelabelRules
     from osteon.quality.alert import Alert, Tell
+    from osteon.quality.validate import Validation
 
 log = logging.getLogger(__name__)
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
@@ -35,6 +36,7 @@ STAGES = (
     "validate",
     "relabel",
     "split",
+    "check",
     "train",
     "compare",
     "register",
@@ -171,36 +173,57 @@ class Pipeline:
         Nothing is told when all is as it was told last, unless OSTEON_MAIL_WHEN asks for it. `tell` returns `sent`
         or why the mail was not sent; the run's record keeps that, and what was not sent does not count as told.
         """
+        from osteon.quality.validate import read_validation
+
+        found = read_validation(self.lake, validation)
+        with self.run.stage("gate", validation) as numbers:
+            numbers["mail"] = self._alert(found, f"alerts/{self.model_name(sources_file)}.json", tell)
+        _stop(found)
+
+    def check(self, catalog: str, manifests: list[str], sources_file: str, tell: Callable[[Alert], str]) -> str:
+        """Check a catalog that was split, tell what is found as `gate` does, and return the catalog's key.
+
+        Raises `QualityError` on a critical finding, and `CatalogError` where counts do not add up.
+        """
+        from osteon import catalog as catalogs
+        from osteon.quality.split_check import check_split
+        from osteon.reports.leakage import read_leakage
+
+        with self.run.stage("check", catalog) as numbers:
+            split = self.run.stages().get("split", {})
+            moved = split.get("moved_from", {}) if split.get("catalog") == catalog else {}
+            found = check_split(self.settings, self.lake, catalog, manifests, moved)
+            place = f"alerts/{self.model_name(sources_file)}-split.json"
+            leakage = read_leakage(self.lake, catalogs.read(self.lake, catalog))
+            numbers |= {"check": found.key, "stops": found.stops, **(leakage.numbers if leakage else {})}
+            numbers["mail"] = self._alert(found, place, tell)
+        _stop(found)
+        return catalog
+
+    def _alert(self, found: Validation, place: str, tell: Callable[[Alert], str]) -> str:
+        """Tell people about findings through `tell`; returns what came of it. `place` remembers what was told last."""
         from dataclasses import asdict, replace
 
         from osteon.quality.alert import Alert, Told, told
         from osteon.quality.pictures import Picture, before_and_after, class_chart, thumbnails
-        from osteon.quality.validate import read_validation
 
-        found = read_validation(self.lake, validation)
         for finding in found.findings:
             log.log(LEVELS[finding.severity], "%s: %s %s", finding.check, finding.message, finding.remedy)
-        place = f"alerts/{self.model_name(sources_file)}.json"
         before = self._before(place, "told")
         earlier = None if before is None else {check: Told(**values) for check, values in before.items()}
         alert = Alert(found, earlier, {}, None)
-        with self.run.stage("gate", validation) as numbers:
-            numbers["mail"] = "nothing new to tell"
-            wanted = {"news": alert.news, "findings": alert.news or bool(alert.findings), "always": True}[
-                self.settings.mail_when
-            ]
-            if wanted:
-                small = thumbnails(self.lake, alert.findings, self.settings.max_pixels)
-                chart = class_chart(found.classes) if found.classes else None
-                picture = Picture("classes", chart, "Images by class and source") if chart else None
-                repairs = before_and_after(self.lake, found, self.settings.max_pixels)
-                numbers["mail"] = tell(replace(alert, thumbnails=small, chart=picture, repairs=repairs))
-        if not wanted or numbers["mail"] == "sent":
+        mail = "nothing new to tell"
+        wanted = {"news": alert.news, "findings": alert.news or bool(alert.findings), "always": True}
+        if wanted[self.settings.mail_when]:
+            small = thumbnails(self.lake, alert.findings, self.settings.max_pixels)
+            chart = class_chart(found.classes) if found.classes else None
+            picture = Picture("classes", chart, "Images by class and source") if chart else None
+            repairs = before_and_after(self.lake, found, self.settings.max_pixels)
+            mail = tell(replace(alert, thumbnails=small, chart=picture, repairs=repairs))
+        if mail in ("sent", "nothing new to tell"):
             now = {check: asdict(values) for check, values in told(alert.findings).items()}
             self.lake.put_json(place, {"run": self.run.run_id, "told": now, "before": before})
-        if found.stops:
-            critical = [finding.message for finding in found.findings if finding.severity == "critical"]
-            raise QualityError(f"stopped before training: {' '.join(critical)}")
+        return mail
 
     def base_models(self, catalog: str, seed: int) -> list[str]:
         """Names of the base models that are worth training and can be; the run's record says why others are not."""
@@ -458,3 +481,10 @@ class Pipeline:
         from osteon.reports.page import write_report
 
         return write_report(self.settings, self.lake, self.run)
+
+
+def _stop(found: Validation) -> None:
+    """Raise `QualityError` where a finding is critical."""
+    if found.stops:
+        critical = [finding.message for finding in found.findings if finding.severity == "critical"]
+        raise QualityError(f"stopped before training: {' '.join(critical)}")

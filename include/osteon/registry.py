@@ -17,6 +17,7 @@ from osteon.errors import ConfigurationError, LakeError, LakeUnreachableError, O
 from osteon.features import load_features
 from osteon.labels import load_labels
 from osteon.lake import Lake
+from osteon.reports.leakage import read_leakage
 from osteon.reports.model_card import model_card
 from osteon.settings import Settings
 from osteon.training.compare import beaten_by
@@ -320,7 +321,8 @@ def _log(
     snapshot = result["snapshot"]
     mlflow.set_experiment(settings.mlflow_experiment)
     kept = ["sha256", "source", "patient", "licence", "attribution", "body_part", "split"]
-    images = catalogs.read(lake, result["snapshot_key"])[kept]
+    split = catalogs.read(lake, result["snapshot_key"])
+    images = split[kept]
     columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "body_part")]
     columns += [ColSpec(DataType.double, "fracture_probability"), ColSpec(DataType.string, "problem")]
     columns += [ColSpec(DataType.double, name) for name in result["classes"]]
@@ -339,7 +341,7 @@ def _log(
         mlflow.log_dict(load_labels(settings.labels_file).model_dump(mode="json"), "label_map.json")
         if rows is not None:
             recipe = json.loads((place / RECIPE).read_text())["recipe"]
-            card = model_card(name, result, recipe, images, rows)
+            card = model_card(name, result, recipe, images, rows, read_leakage(lake, split))
             mlflow.log_text(card, "model_card.md")
             mlflow.log_dict({"rows": rows}, "comparison.json")
         used = images[images["split"].notna()].drop(columns="patient").astype(object)

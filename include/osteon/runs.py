@@ -26,6 +26,7 @@ ORDER = (
     "register_base",
     "answers",
     "split",
+    "check",
     "compare",
     "register",
 )

@@ -13,6 +13,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+from osteon.errors import QualityError
 from osteon.quality.alert import Alert, Mail, Tell, notice_mail, quality_mail
 from osteon.quality.pictures import Picture
 from osteon.settings import Settings, load_settings
@@ -51,8 +52,9 @@ def quality_teller(settings: Settings) -> Callable[[Alert], str]:
 
     def tell(alert: Alert) -> str:
         run_id, links = _current_run(settings)
-        docs = page_url(settings, f"{alert.validation.docs}/index.html")
-        return _try_to_send(settings, quality_mail(alert, run_id, {**links, "Data Docs": docs}))
+        if alert.validation.docs:
+            links["Data Docs"] = page_url(settings, f"{alert.validation.docs}/index.html")
+        return _try_to_send(settings, quality_mail(alert, run_id, links))
 
     return tell
 
@@ -82,9 +84,11 @@ def _try_to_send(settings: Settings, mail: Mail) -> str:
 
 
 class FailureMail(BaseNotifier):
-    """Mails that a task failed, with its error and a link to the run."""
+    """Mails that a task failed, with its error and a link to the run; of a `QualityError` the alert has told."""
 
     def notify(self, context: Mapping[str, Any]) -> None:  # type: ignore[override]
+        if isinstance(context.get("exception"), QualityError):
+            return
         settings, instance = load_settings(), context["ti"]
         links = {"DAG run": run_url(settings, instance.dag_id, instance.run_id)}
         error = str(context.get("exception") or "The task gave no error; see its log.")

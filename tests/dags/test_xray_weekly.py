@@ -86,6 +86,7 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
         "ask",
         "answers",
         "split",
+        "check",
         "train",
         "list_ablations",
         "train_ablations",
@@ -103,8 +104,9 @@ def test_the_dag_is_wired_as_designed(dag: Any) -> None:
         assert part.upstream_task_ids == {before, f"list_{work}_parts"} and part.downstream_task_ids == {after}
         assert part.max_active_tis_per_dagrun == load_settings().parallel_parts
     helpers = dag.get_task("help_search")
-    assert helpers.upstream_task_ids == {"split", "list_helpers"} and helpers.downstream_task_ids == {"report"}
+    assert helpers.upstream_task_ids == {"check", "list_helpers"} and helpers.downstream_task_ids == {"report"}
     assert dag.max_active_runs == 1 and not dag.catchup
+    assert "collect" in dag.get_task("check").upstream_task_ids, "counts are added up from the manifests"
     form = "sources budget stop_after force_retrain ask require_approval workers seed"
     assert set(dag.params) == set(form.split())
     assert len((ROOT / "dags" / "xray_weekly.py").read_text().splitlines()) < 150

@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
+from osteon import history
+from osteon.curation.decisions import Decision, decide
 from osteon.errors import ConfigurationError
 from osteon.images.inspect import MEASUREMENTS
 from osteon.images.measure import Measurement
@@ -20,8 +22,11 @@ from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.quality.alert import Alert, Told, quality_mail, told
 from osteon.quality.checks import load_thresholds
+from osteon.quality.pictures import thumbnails
 from osteon.quality.validate import Validation, read_validation, validate
+from osteon.reports.leakage import undecided_pairs
 from osteon.settings import Settings
+from tests.pictures import encode, film
 
 THUMB = (np.arange(64 * 64) // 64).astype(np.uint8).tobytes()
 MEASURED = {
@@ -127,6 +132,39 @@ def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
     for check in ("near_copies", "leaking_split", "conflicting_labels"):
         assert {item["name"] for item in by_name[check].offenders} == pair, check
     assert by_name["leaking_split"].offenders[0]["detail"] == "test and train"
+
+
+def test_pairs_for_a_curator_mosaics_and_large_groups_are_told(found, lake: Lake) -> None:
+    rows = good()
+    for row in rows[:2]:
+        row["sha256"] = lake.put_image(encode(film(int(row["path"][0]))))[0]  # type: ignore[call-overload]
+        row["group"] = row["sha256"]
+    rows[2] |= {"reason": "mosaic of several films: s:0.jpg, s:1.jpg"}
+    for row in rows[100:130]:
+        row["group"] = rows[100]["sha256"]
+    pair, other = sorted(str(row["sha256"]) for row in rows[:2]), f"{9999:064x}"
+    facts = [(*pair, "possible", 7.25), (str(rows[3]["sha256"]), other, "different", 0.1)]
+    history.append(lake, history.COPIES, pd.DataFrame(facts, columns=["first", "second", "verdict", "score"]))
+    named = pd.DataFrame({"sha256": [rows[3]["sha256"], other], "source": "s", "path": "3.jpg"})
+    history.append(lake, history.NAMES, named)
+    result = found(rows, large_group={"maximum": 29}, dominant_group={"maximum": 0.03})
+    by_name = {finding.check: finding for finding in result.findings}
+    (possible,), (path,) = by_name["possible_copies"].offenders, by_name["contradicting_paths"].offenders
+    assert {possible["name"], possible["other"]} == {"s:0.jpg", "s:1.jpg"} and "score 7.2 (copies" in possible["detail"]
+    assert (path["name"], path["other"], path["other_sha256"]) == ("s:3.jpg", "s:3.jpg", other)
+    assert by_name["mosaics"].offenders[0]["detail"] == "mosaic of several films: s:0.jpg, s:1.jpg"
+    assert by_name["mosaics"].by_source == {"s": (1, 800)}
+    assert "of s:100.jpg" in by_name["large_group"].message and by_name["dominant_group"].count == 1
+    shown = thumbnails(lake, [by_name["possible_copies"]], 10**7)
+    mail = quality_mail(Alert(result, None, shown, None), "run", {})
+    assert "s:0.jpg and s:1.jpg score 7.2" in mail.text or "s:1.jpg and s:0.jpg score 7.2" in mail.text
+    (picture,) = mail.pictures
+    assert picture.width == 2 * 128 + 4 and f'width="{picture.width}"' in mail.html
+    commands = undecided_pairs(lake, result.findings, 10**7)[0]["commands"]
+    assert [command.split()[3] for command in commands] == ["--copies", "--no-copies"]
+    decision = Decision(target=pair[0], other=pair[1], action="no copies", who="ann", why="seen")
+    decide(lake, load_labels(Settings().labels_file), decision)
+    assert "possible_copies" not in {finding.check for finding in found(rows).findings}
 
 
 def test_a_rule_that_fits_some_files_only_and_images_that_teach_nothing_are_told(found) -> None:

@@ -20,6 +20,8 @@ OVERLAP = 0.15
 SMALL, MANY = 0.35, 3
 """Two films are enough for a mosaic if each fills no more than this share of it; so many are enough of any size."""
 MOST_NAMED = 3
+MOSAIC = "mosaic of several films"
+"""How the reason of a mosaic starts."""
 Region = tuple[float, float, float, float]
 """x0, y0, x1, y1, from 0 to 1."""
 
@@ -107,7 +109,7 @@ def mosaic_reason(shown: Sequence[str], names: pd.DataFrame) -> str:
     known = (held["source"] + ":" + held["path"]).groupby(held["sha256"]).min()
     told = [str(known.get(digest, digest[:12])) for digest in shown]
     more = f" and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
-    return f"mosaic of several films: {', '.join(told[:MOST_NAMED])}{more}"
+    return f"{MOSAIC}: {', '.join(told[:MOST_NAMED])}{more}"
 
 
 def within(digests: pd.Series, names: pd.Series) -> pd.Series:

@@ -21,6 +21,14 @@ VERSION = 4
 STICKIEST_FIRST = ("test", "val", "train")
 """Where clusters merge that stood in different splits, the whole cluster goes to the first of these."""
 
+AGAIN = "run again from `group`, which says what belongs together"
+APART = {
+    "group": AGAIN,
+    "cluster": AGAIN,
+    "patient": f"a mosaic that a curator keeps may be why, then drop it; else {AGAIN}",
+}
+"""Columns of a catalog of which no name may stand in two splits, and what to do where one does."""
+
 
 def place(clusters: pd.DataFrame, placed: dict[str, str], shares: dict[str, float], seed: int) -> dict[str, str]:
     """Split of each cluster. `clusters` has `cluster, stratum, size`; `placed` are clusters that have a split.
@@ -74,7 +82,7 @@ def split(
 
     The placements of earlier weeks hold: the output's key contains them, so the same data after the same history give
     the same key. `moved` are images that stood in another split before: their cluster was joined with one in a split
-    that comes first in STICKIEST_FIRST.
+    that comes first in STICKIEST_FIRST; `moved_from` is the split of each before, by `sha256`.
     """
     catalog, clusters = catalogs.read(lake, catalog_key), recall(lake).cluster
     recorded = recorded_placements(lake)
@@ -98,16 +106,36 @@ def split(
     kept = int(catalog.loc[taking_part, "sha256"].isin(before.keys()).sum())
     log.info("%d of %d images were placed before and stay there, whatever the seed", kept, int(taking_part.sum()))
     earlier = catalog["sha256"].map(recorded)
-    moved = int((earlier.notna() & taking_part & (earlier != catalog["split"])).sum())
-    if moved:
-        log.warning("%d images stood in another split before: their clusters were joined", moved)
+    moved = catalog.loc[earlier.notna() & taking_part & (earlier != catalog["split"]), "sha256"]
+    if len(moved):
+        log.warning("%d images stood in another split before: their clusters were joined", len(moved))
     sizes = catalog["split"].value_counts()
     return key, {
         "snapshot": catalogs.snapshot_id(catalog, labels),
         "left_out": int(catalog["reason"].notna().sum() - (~catalogs.usable(catalog)).sum()),
-        "moved": moved,
+        "moved": len(moved),
+        "moved_from": {digest: recorded[digest] for digest in moved},
         **{name: int(sizes.get(name, 0)) for name in catalogs.SPLITS},
     }
+
+
+def split_accounts(catalog: pd.DataFrame, images: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Images of a catalog that was split, by why they are left out, and by split: together `images`.
+
+    Raises `CatalogError` where they are not, or where a group, a cluster or a patient stands in two splits.
+    """
+    usable = catalog[catalogs.usable(catalog)]
+    reasons = usable.loc[usable["split"].isna(), "reason"].fillna("no reason given").str.split(":").str[0]
+    left = {str(name): int(count) for name, count in reasons.value_counts().items()}
+    sizes = usable["split"].value_counts()
+    placed = {name: int(sizes.get(name, 0)) for name in catalogs.SPLITS}
+    if (accounted := sum(placed.values()) + sum(left.values())) != images:
+        raise catalogs.CatalogError(f"{images} images, but {accounted} in splits or left out: run again from `split`")
+    for column, remedy in APART.items():
+        splits = catalog.dropna(subset=["split", column]).groupby(column)["split"].unique()
+        for name, several in splits[splits.map(len) > 1].items():
+            raise catalogs.CatalogError(f"{column} {name} stands in {' and '.join(sorted(several))}: {remedy}")
+    return left, placed
 
 
 def place_images(images: pd.DataFrame, before: dict[str, str], settings: Settings, seed: int) -> pd.Series:

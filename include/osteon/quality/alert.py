@@ -10,7 +10,7 @@ from typing import Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from osteon.quality.pictures import Picture
+from osteon.quality.pictures import Picture, both_names
 from osteon.quality.validate import Finding, Validation
 
 MOST_NAMED = 8
@@ -44,7 +44,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Line:
-    """One line about offenders: an image, a class or a source, or all members of one group."""
+    """One line about offenders: an image, a pair, a class or a source, or all members of one group."""
 
     name: str
     detail: str
@@ -55,11 +55,11 @@ def lines(finding: Finding) -> tuple[list[Line], int]:
     """The first lines about a finding's offenders, and how many offenders they leave out."""
     groups: dict[str, list[dict[str, str]]] = {}
     for item in finding.offenders:
-        groups.setdefault(item.get("group", item["name"]), []).append(item)
+        groups.setdefault(item.get("group", both_names(item)), []).append(item)
     told = []
     for members in list(groups.values())[:MOST_NAMED]:
         more = f" = {len(members) - MOST_IN_LINE} more" if len(members) > MOST_IN_LINE else ""
-        names = " = ".join(item["name"] for item in members[:MOST_IN_LINE])
+        names = " = ".join(both_names(item) for item in members[:MOST_IN_LINE])
         told.append(Line(names + more, members[0]["detail"], len(members)))
     return told, finding.count - sum(line.count for line in told)
 

@@ -13,6 +13,11 @@ from osteon.errors import ConfigurationError
 from osteon.strict_yaml import read_yaml
 
 Severity = Literal["info", "warning", "critical"]
+Table = Literal[
+    "images", "taking_part", "coverage", "classes", "shift", "label_map", "sources", "groups", "pairs",
+    "neighbours", "placements",
+]  # fmt: skip
+"""What the checks look at: the first nine after `review`, the last two after `split`."""
 
 
 class Threshold(BaseModel):
@@ -42,7 +47,7 @@ class Check:
     """
 
     name: str
-    table: Literal["images", "taking_part", "coverage", "classes", "shift", "label_map", "sources"]
+    table: Table
     column: str | None
     expectation: str
     arguments: tuple[tuple[str, Any], ...]
@@ -79,6 +84,7 @@ def _check(
 
 NULL, NOT_NULL, BETWEEN = "ExpectColumnValuesToBeNull", "ExpectColumnValuesToNotBeNull", "ExpectColumnValuesToBeBetween"
 
+DECIDE = "osteon review A --copies B --who NAME --why REASON, or --no-copies B"
 CHECKS = (
     _check("label_map", "label_map", "problem", NULL, "Every body part and fracture state has one code, without gaps, and no word means two things.", "problem",
            "Gaps and contradictions in the label map: {count}.",
@@ -118,6 +124,20 @@ CHECKS = (
     _check("leaking_split", "images", "leaking_split", NULL, "No picture stands in several of its publisher's splits.", "leaking_split",
            "Images that stand, as copies, in several of their publisher's splits: {count} ({share}).",
            "Do not trust figures measured on the publisher's split; Osteon makes its own.", order="group"),
+    _check("possible_copies", "pairs", "possible", NULL, "Every two images are copies, or clearly are not.", "possible",
+           "Pairs of images that may show one film: {count}.", f"Each pair stands in one split until you decide: {DECIDE}."),
+    _check("contradicting_paths", "pairs", "contradiction", NULL, "A source publishes one film under one path.", "contradiction",
+           "Pairs of different films that one source published under one path: {count}.",
+           f"Ask the publisher. They count as two films; if they are one: {DECIDE}."),
+    _check("mosaics", "images", "mosaic", NULL, "No image shows several films side by side.", "mosaic",
+           "Images that several films were put together in, which are left out: {count} ({share}).",
+           "Nothing to do. If one is a single film: osteon review IMAGE --keep --who NAME --why REASON."),
+    _check("large_group", "groups", "images", BETWEEN, "No film has very many copies.", "images",
+           "Groups of very many copies of one film: {count}.", f"Look whether they are one film; decide about pairs: {DECIDE}.",
+           unit="images", max_value="maximum"),
+    _check("dominant_group", "groups", "part", BETWEEN, "Copies of one film are a small part of all images.", "part",
+           "Groups of copies that are a large part of all images: {count}.", f"Look whether they are one film; decide about pairs: {DECIDE}.",
+           unit="of all images", max_value="maximum"),
     _check("dark_bands", "images", "dark_band", BETWEEN, "No image has a wide flat black band at an edge.", "band_where",
            "Images with a wide black band at an edge, as if cut and padded before they were published: {count} ({share}).",
            "Look at them: what is missing cannot be mended. Ask the publisher for the originals.", max_value="maximum"),
@@ -153,6 +173,18 @@ CHECKS = (
     _check("class_shift", "shift", "psi", BETWEEN, "The classes' shares are those that the champion learnt.", "moved",
            "The classes' shares have shifted since the champion learnt them.",
            "See which source changed; figures of the champion may not hold on such data.", max_value="maximum"),
+    _check("copy_across_splits", "neighbours", "copy", NULL, "No test image has a copy in train or val.", "copy",
+           "Test images with a copy in train or val: {count} ({share}).",
+           "The lake knows these copies now: run again, and each pair stands in one split. "
+           "If two are different films: osteon review A --no-copies B --who NAME --why REASON."),
+    _check("possible_across_splits", "neighbours", "possible", NULL, "No test image has a possible copy in train or val.", "possible",
+           "Test images with a possible copy in train or val: {count} ({share}).", f"Look at each pair and decide: {DECIDE}."),
+    _check("not_compared", "neighbours", "not_compared", NULL, "Every image of the split has a fingerprint.", "not_compared",
+           "Images of the split without a fingerprint, which were compared with nothing: {count}.",
+           "Run again from `inspect`, which makes what is missing. What cannot be decoded any more, leave out."),
+    _check("moved_placements", "placements", "moved", NULL, "Every image stays in its split.", "moved",
+           "Images that stood in another split before: {count}.",
+           "Their clusters were joined. Figures of earlier models on them are no longer of unseen images."),
 )  # fmt: skip
 
 

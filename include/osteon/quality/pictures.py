@@ -23,6 +23,8 @@ MOST_THUMBNAILS = 12
 MOST_REPAIRS_SHOWN = 3
 SIDE = 128
 """Pixels of a thumbnail."""
+GAP = 4
+"""Pixels between two thumbnails of a pair."""
 MISSING = (200, 60, 50)
 """Red, green and blue of rows that a stream lacks."""
 
@@ -34,6 +36,8 @@ class Picture:
     name: str
     png: bytes
     caption: str = ""
+    width: int = SIDE
+    """Pixels that it is shown at."""
 
 
 def scaled(lake: Lake, sha256: str, max_pixels: int, side: int = SIDE) -> NDArray[np.uint8]:
@@ -46,7 +50,7 @@ def thumbnails(
 ) -> dict[str, list[Picture]]:
     """By check, thumbnails of offending images, at most `most` in all and as many of each check as of the others.
 
-    What cannot be decoded has none.
+    A pair is one picture, side by side. What cannot be decoded has none.
     """
     queues = {finding.check: [item for item in finding.offenders if "sha256" in item] for finding in findings}
     shown: dict[str, list[Picture]] = {name: [] for name in queues}
@@ -54,13 +58,27 @@ def thumbnails(
     while left and any(queues.values()):
         for name in [name for name, queue in queues.items() if queue][:left]:
             item = queues[name].pop(0)
+            digests = [item[column] for column in ("sha256", "other_sha256") if column in item]
             try:
-                pixels = scaled(lake, item["sha256"], max_pixels)
+                pixels = side_by_side(lake, digests, max_pixels)
             except UndecodableError:
                 continue
-            shown[name].append(Picture(f"{name}-{len(shown[name])}", png(pixels), item["name"]))
+            place = f"{name}-{len(shown[name])}"
+            shown[name].append(Picture(place, png(pixels), both_names(item), pixels.shape[1]))
             left -= 1
     return shown
+
+
+def side_by_side(lake: Lake, digests: list[str], max_pixels: int) -> NDArray[np.uint8]:
+    """Thumbnails of images in one row (SIDE, width), with a white gap between. Raises `UndecodableError`."""
+    gap = np.full((SIDE, GAP), 255, np.uint8)
+    shown = [part for digest in digests for part in (gap, scaled(lake, digest, max_pixels))]
+    return np.concatenate(shown[1:], axis=1)
+
+
+def both_names(offender: dict[str, str]) -> str:
+    """Name of an offender; of a pair the names of both images."""
+    return f"{offender['name']} and {offender['other']}" if "other" in offender else offender["name"]
 
 
 def before_and_after(

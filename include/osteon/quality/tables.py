@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from osteon import catalog as catalogs
 from osteon.curation.conflicts import conflicts
+from osteon.curation.groups import MOSAIC
 from osteon.curation.review import HUMAN
 from osteon.images.measure import THUMB, coarse_thumbnails
 from osteon.ingest import dropped
@@ -141,8 +142,10 @@ def image_table(
     """One row per distinct image, and one per file that ingest refused.
 
     A check's column is empty where all is well, or holds a measurement (`measured`, by `sha256`) that the check bounds.
-    What a curator dropped is not looked at, and a label that a curator set is none of the publisher's.
+    What a curator dropped is not looked at, a label that a curator set is none of the publisher's, and of mosaics it is
+    only said that they are some.
     """
+    mosaics = catalog[catalog["reason"].fillna("").str.startswith(MOSAIC)]
     catalog = catalog[catalog["reason"].isna() | ~catalogs.usable(catalog)]
     human = catalog["label_origin"].fillna("") == HUMAN
     rows = catalog[["source", "path", "sha256", "raw_label", "group"]].astype("object")
@@ -186,8 +189,10 @@ def image_table(
     refused = manifests[manifests["claims_image"] & manifests["sha256"].isna()]
     extra = refused[["source", "path", "raw_label"]].astype("object").assign(unusable=refused["reason"])
     # a refused file is one finding, not two: its label is not judged
+    several = mosaics[["source", "path", "sha256", "raw_label"]].astype("object").assign(mosaic=mosaics["reason"])
+    extra = pd.concat([extra, several])
     extra["raw_label"] = extra["raw_label"].fillna("not judged")
-    table = pd.concat([rows, extra], ignore_index=True)
+    table = pd.concat([rows.assign(mosaic=None), extra], ignore_index=True)
     return table.astype({name: "Float64" if name in NUMBERS else "string" for name in table.columns})
 
 

@@ -13,12 +13,15 @@ from typing import Any
 import pandas as pd
 
 from osteon import catalog as catalogs
+from osteon import history
 from osteon.curation.catalogue import read_manifests
+from osteon.curation.decisions import decided_pairs, decisions
 from osteon.curation.split import left_out
 from osteon.images.inspect import read_measurements
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.quality.checks import BETWEEN, CHECKS, NOT_NULL, NULL, Check, Severity, Threshold, load_thresholds
+from osteon.quality.copies import OTHER, group_table, pair_table
 from osteon.quality.data_docs import make_offline
 from osteon.quality.tables import (
     class_table,
@@ -31,7 +34,7 @@ from osteon.quality.tables import (
 )
 from osteon.settings import Settings
 
-VERSION = 7
+VERSION = 8
 MOST_OFFENDERS = 500
 """Offenders that a finding lists; its `count` is always complete."""
 MOST_REPAIRS = 12
@@ -51,7 +54,7 @@ class Finding:
     """Failing rows over the rows that were looked at, 0 to 1."""
     offenders: list[dict[str, str]]
     """Up to MOST_OFFENDERS rows, each `name` (source:path or class) and `detail`; an image's `sha256`, and the `group`
-    where members of one are listed together, as well. The worst come first."""
+    where members of one are listed together, as well; of a pair `other` and `other_sha256`. The worst come first."""
     remedy: str
     by_source: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Failing rows and all rows of each source that has failing ones, for checks of images."""
@@ -63,7 +66,7 @@ class Validation:
 
     key: str
     docs: str
-    """Prefix of the Data Docs in the lake; `index.html` is below."""
+    """Prefix of the Data Docs in the lake; `index.html` is below. Empty where there are none."""
     findings: list[Finding]
     classes: dict[str, dict[str, int]]
     """Images by class and source."""
@@ -95,13 +98,24 @@ def validate(
     thresholds = load_thresholds(settings.quality_file)
     rules = {name: threshold.model_dump() for name, threshold in thresholds.items()}
     pulled = source_table(lake, sources)
+    catalog, manifests = catalogs.read(lake, catalog_key), read_manifests(lake, manifest_keys)
+    names, copies = history.read(lake, history.NAMES), history.read(lake, history.COPIES)
+    pairs = pair_table(catalog, names, copies, decided_pairs(decisions(lake)))
     marginal = settings.unknown_fracture == "marginal"
-    inputs = [catalog_key, manifest_keys, rules, labels.model_dump(), pulled.to_json(), learnt, marginal]
+    inputs = [
+        catalog_key,
+        manifest_keys,
+        rules,
+        labels.model_dump(),
+        pulled.to_json(),
+        pairs.to_json(),
+        learnt,
+        marginal,
+    ]
     key = derived_key("quality", VERSION, *inputs, suffix="/result.json")
     docs = key.replace("/result.json", "/docs")
     if lake.exists(key) and lake.exists(f"{docs}/index.html"):
         return read_validation(lake, key)
-    catalog, manifests = catalogs.read(lake, catalog_key), read_manifests(lake, manifest_keys)
     measured = read_measurements(lake, settings.max_pixels).set_index("sha256")
     taking_part = catalog[left_out(catalog, labels, marginal).isna()]
     classes = class_table(taking_part, labels)
@@ -113,18 +127,14 @@ def validate(
         "shift": shift_table(learnt, classes),
         "label_map": label_map_table(labels),
         "sources": pulled,
+        "groups": group_table(catalog),
+        "pairs": pairs,
     }
     with tempfile.TemporaryDirectory(prefix="osteon-gx-") as folder:
-        results = run_suite(tables, thresholds, Path(folder))
+        findings = find(tables, thresholds, Path(folder))
         site = Path(folder) / "gx" / "uncommitted" / "data_docs" / "local_site"
         make_offline(site)
         lake.put_folder(docs, site)
-    findings = [
-        finding
-        for check in CHECKS
-        if (finding := _finding(check, thresholds[check.name], results[check.name], tables[check.table]))
-    ]
-    findings.sort(key=lambda finding: ORDER.index(finding.severity))
     repaired = catalog[catalog["repaired_sha256"].notna()]
     repairs = [
         {"name": f"{row.source}:{row.path}", "sha256": row.sha256, "repaired": row.repaired_sha256}
@@ -145,6 +155,18 @@ def read_validation(lake: Lake, key: str) -> Validation:
         for finding in stored["findings"]
     ]
     return Validation(**{**stored, "findings": findings})
+
+
+def find(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold], folder: Path) -> list[Finding]:
+    """What the checks of some tables find, the worst first; `folder` is as `run_suite` has it."""
+    results = run_suite(tables, thresholds, folder)
+    findings = [
+        finding
+        for check in CHECKS
+        if check.table in tables
+        and (finding := _finding(check, thresholds[check.name], results[check.name], tables[check.table]))
+    ]
+    return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
 
 
 def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold], folder: Path) -> dict[str, Any]:
@@ -216,6 +238,7 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
             offender["sha256"] = row["sha256"]
         if check.order == "group":
             offender["group"] = row["group"]
+        offender |= {name: row[name] for name in OTHER if isinstance(row.get(name), str)}
         offenders.append(offender)
     message = check.message.format(count=count, share=f"{share:.1%}")
     finding = Finding(check.name, severity, message, count, round(share, 4), offenders, check.remedy)
@@ -228,7 +251,7 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
         )
     if check.table == "shift":
         finding = replace(finding, message=f"{message[:-1]}: {offenders[0]['detail']}.")
-    elif check.table != "images":
+    elif check.table != "images" and "path" not in table:
         finding = replace(finding, message=f"{message[:-1]} ({', '.join(item['name'] for item in offenders)}).")
     return finding
 

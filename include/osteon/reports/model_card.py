@@ -8,16 +8,22 @@ import pandas as pd
 
 from osteon.catalog import SPLITS
 from osteon.quality.alert import environment
+from osteon.reports.leakage import Leakage, leakage_line
 from osteon.reports.patients import count_patients, patient_line
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import MEASURES
 
 
 def model_card(
-    name: str, result: dict[str, Any], recipe: dict[str, Any], images: pd.DataFrame, rows: list[dict[str, Any]]
+    name: str,
+    result: dict[str, Any],
+    recipe: dict[str, Any],
+    images: pd.DataFrame,
+    rows: list[dict[str, Any]],
+    leakage: Leakage | None,
 ) -> str:
     """Markdown. `recipe` are the input recipe's fields, `images` is the snapshot (`source, patient, licence,
-    attribution, split`), `rows` a comparison (`training.compare`)."""
+    attribution, split`), `rows` a comparison (`training.compare`), `leakage` what the check of the snapshot found."""
     used = images[images["split"].notna()]
     sources = []
     terms = [used["licence"].fillna("not stated"), used["attribution"].fillna("")]
@@ -29,7 +35,7 @@ def model_card(
     silent = ClassList(tuple(result["classes"])).silent
     return environment(autoescape=False).get_template("model_card.md").render(
         name=name, r=result, recipe=recipe, sources=sources, silent=silent, rows=rows, measures=MEASURES,
-        patients=patients,
+        patients=patients, leakage=leakage_line(leakage),
         number=number, interval=interval,
     )  # fmt: skip
 

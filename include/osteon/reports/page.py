@@ -13,10 +13,11 @@ from osteon.quality.pictures import before_and_after, class_chart, data_url, thu
 from osteon.quality.validate import read_validation
 from osteon.reports.evaluation import write_evaluation
 from osteon.reports.inventory import head_count, published_files, sankey
+from osteon.reports.leakage import closest_pairs, leakage_line, read_leakage, score_chart, undecided_pairs
 from osteon.reports.model_card import interval, number
 from osteon.reports.patients import patient_line
 from osteon.reports.relabel import write_relabel_report
-from osteon.reports.summary import summarise, tables
+from osteon.reports.summary import all_findings, summarise, tables
 from osteon.runs import Run
 from osteon.settings import Settings
 from osteon.training.evaluate import MEASURES
@@ -34,13 +35,20 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
     folder = key.removesuffix("index.html")
     stages = run.stages()
     validation = read_validation(lake, stages["validate"]["validation"]) if "validate" in stages else None
-    findings = validation.findings if validation else []
+    findings = all_findings(lake, stages)
+    leakage = read_leakage(lake, found[1]) if found is not None and "check" in stages else None
     page = (
         environment()
         .get_template("report.html")
         .render(
             s=summary,
             patients=patient_line(summary) if summary["split"] else "",
+            leakage=leakage_line(leakage),
+            closest=closest_pairs(lake, leakage, found[1], settings.max_pixels) if leakage and found else [],
+            scores=data_url(score_chart(leakage.closest["score"].dropna()))
+            if leakage and leakage.numbers["closest"] is not None
+            else None,
+            undecided=undecided_pairs(lake, findings, settings.max_pixels),
             findings=findings,
             lines=lines,
             by_source=by_source,

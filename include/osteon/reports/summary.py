@@ -8,9 +8,10 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon.curation.catalogue import accounts, read_manifests
+from osteon.curation.split import split_accounts
 from osteon.lake import Lake
 from osteon.quality.tables import classes_by_source
-from osteon.quality.validate import read_validation
+from osteon.quality.validate import ORDER, Finding, read_validation
 from osteon.reports.patients import count_patients
 from osteon.runs import Run
 
@@ -52,6 +53,7 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
         "classes": {},
         "left_out": {},
         "split": {},
+        "leakage": None,
         "relabel": None,
         "models": {},
         "comparison": [],
@@ -69,11 +71,13 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
     if found is not None:
         summary |= _counts(*found, split="split" in stages)
     if "validate" in stages:
-        findings = read_validation(lake, stages["validate"]["validation"]).findings
         summary["alerts"] = [
             {name: getattr(finding, name) for name in ("check", "severity", "message", "count", "remedy")}
-            for finding in findings
+            for finding in all_findings(lake, stages)
         ]
+    if "check" in stages:
+        names = ("tests", "closest", "bar", "not_compared", "waiting")
+        summary["leakage"] = {name: stages["check"][name] for name in names}
     if "relabel" in stages:
         numbers = stages["relabel"]
         models = [lake.get_json(f"{training}/result.json") for training in numbers["trainings"]]
@@ -93,6 +97,13 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
     return summary
 
 
+def all_findings(lake: Lake, stages: dict[str, dict[str, Any]]) -> list[Finding]:
+    """What the checks after `review` and those after `split` found, the worst first."""
+    keys = [stages[name][output] for name, output in (("validate", "validation"), ("check", "check")) if name in stages]
+    findings = [finding for key in keys for finding in read_validation(lake, key).findings]
+    return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
+
+
 def _counts(manifests: pd.DataFrame, catalog: pd.DataFrame, split: bool) -> dict[str, Any]:
     table = accounts(manifests, catalog)
     copies = catalog["published"].map(len)
@@ -109,16 +120,5 @@ def _counts(manifests: pd.DataFrame, catalog: pd.DataFrame, split: bool) -> dict
         **count_patients(usable[usable["split"].notna()] if split else usable, list(table.index)),
     }
     if split:
-        reasons = (
-            usable.loc[usable["split"].isna(), "reason"].fillna("no reason given").str.split(":").str[0].value_counts()
-        )
-        sizes = usable["split"].value_counts()
-        counts["left_out"] = {str(name): int(value) for name, value in reasons.items()}
-        counts["split"] = {name: int(sizes.get(name, 0)) for name in catalogs.SPLITS}
-        accounted = sum(counts["split"].values()) + sum(counts["left_out"].values())
-        crossing = catalog.dropna(subset=["split"]).groupby("cluster")["split"].nunique()
-        if accounted != counts["images"]:
-            raise catalogs.CatalogError(f"{counts['images']} images, but {accounted} in splits or left out")
-        if (crossing > 1).any():
-            raise catalogs.CatalogError(f"cluster {crossing[crossing > 1].index[0]} stands in two splits")
+        counts["left_out"], counts["split"] = split_accounts(catalog, counts["images"])
     return counts

@@ -1,0 +1,48 @@
+"""The check of a split, before anything is trained on it: it adds up, and no copy crosses it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from osteon import catalog as catalogs
+from osteon import history
+from osteon.curation.catalogue import accounts, read_manifests
+from osteon.curation.decisions import decided_pairs, decisions
+from osteon.curation.leakage import find_pairs, nearest, not_compared
+from osteon.curation.split import split_accounts
+from osteon.lake import Lake, derived_key
+from osteon.quality.checks import load_thresholds
+from osteon.quality.copies import neighbour_table, placement_table
+from osteon.quality.validate import Validation, find
+from osteon.settings import Settings
+
+VERSION = 1
+
+
+def check_split(
+    settings: Settings, lake: Lake, catalog_key: str, manifest_keys: list[str], moved: dict[str, str]
+) -> Validation:
+    """Check a catalog that was split. `moved` is the split before of each image that the split moved, by digest.
+
+    The result is kept in the lake, beside the pairs that `leakage` finds. A critical finding does not raise: whoever
+    calls decides to stop. Raises `CatalogError` where counts do not add up from files to splits, or where a group, a
+    cluster or a patient stands in two splits.
+    """
+    thresholds = load_thresholds(settings.quality_file)
+    catalog = catalogs.read(lake, catalog_key)
+    split_accounts(catalog, int(accounts(read_manifests(lake, manifest_keys), catalog)["images"].sum()))
+    pairs, decided = find_pairs(lake, catalog), decided_pairs(decisions(lake))
+    names = history.read(lake, history.NAMES)
+    tables = {
+        "neighbours": neighbour_table(catalog, names, nearest(pairs, decided), not_compared(pairs)),
+        "placements": placement_table(catalog, moved),
+    }
+    rules = {name: threshold.model_dump() for name, threshold in thresholds.items()}
+    inputs = [catalog_key, rules, moved, tables["neighbours"].to_json()]
+    key = derived_key("checks", VERSION, *inputs, suffix="/result.json")
+    with tempfile.TemporaryDirectory(prefix="osteon-gx-") as folder:
+        result = Validation(key, "", find(tables, thresholds, Path(folder)), {}, 0, [])
+    lake.put_json(key, asdict(result))
+    return result

@@ -1,0 +1,145 @@
+"""What reports say of copies: the closest pairs across the split, and pairs that wait for a curator."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from osteon import history
+from osteon.curation.decisions import decided_pairs, decisions
+from osteon.curation.doubts import image_names, possible_copies
+from osteon.curation.leakage import nearest, not_compared, stored_pairs
+from osteon.images.decode import UndecodableError
+from osteon.images.registration import COPIED, DOUBTFUL
+from osteon.lake import Lake
+from osteon.quality.pictures import figure_png, png, side_by_side
+from osteon.quality.validate import Finding
+
+CLOSEST = 20
+"""Pairs that the page shows of either kind."""
+NOT_CHECKED = "Nobody checked whether copies of test images stand in train or val."
+UNDECIDED = ("possible_across_splits", "possible_copies")
+"""Checks whose pairs a curator decides about."""
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """What the check of a split found."""
+
+    closest: pd.DataFrame
+    """Of each test image the pair that scores best, the best first; columns as `curation.leakage.COLUMNS`."""
+    not_compared: int
+    """Images without a fingerprint."""
+    waiting: int
+    """Possible copies that wait for a curator."""
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        scores = self.closest["score"].dropna()
+        best = round(float(scores.max()), 2) if len(scores) else None
+        told = {"tests": len(self.closest), "closest": best, "bar": COPIED}
+        return {**told, "not_compared": self.not_compared, "waiting": self.waiting}
+
+
+def read_leakage(lake: Lake, catalog: pd.DataFrame) -> Leakage | None:
+    """What the check found of a catalog that was split, with what curators decided until now; None without a check."""
+    pairs = stored_pairs(lake, catalog)
+    if pairs is None:
+        return None
+    decided = decided_pairs(decisions(lake))
+    closest = nearest(pairs, decided)
+    known = possible_copies(catalog, history.read(lake, history.COPIES), decided)
+    across = closest[closest["verdict"] == history.POSSIBLE]
+    waiting = {frozenset(pair) for pair in zip(known["first"], known["second"], strict=True)}
+    waiting |= {frozenset(pair) for pair in zip(across["test"], across["neighbour"], strict=True)}
+    return Leakage(closest, len(not_compared(pairs)), len(waiting))
+
+
+def leakage_line(leakage: Leakage | None) -> str:
+    """What the check found, in a few sentences."""
+    if leakage is None:
+        return NOT_CHECKED
+    found = leakage.numbers
+    told = [f"Of {found['tests']} test images none lies upon anything in train or val."]
+    if found["closest"] is not None:
+        told = [
+            f"The closest of {found['tests']} test images to anything in train or val scores {found['closest']:.1f}; "
+            f"the bar for a copy is {COPIED:g}."
+        ]
+    if leakage.not_compared:
+        told.append(f"Images without a fingerprint, compared with nothing: {leakage.not_compared}.")
+    told.append(f"Possible copies that wait for a curator: {leakage.waiting}.")
+    return " ".join(told)
+
+
+def closest_pairs(lake: Lake, leakage: Leakage, catalog: pd.DataFrame, max_pixels: int) -> list[dict[str, Any]]:
+    """The CLOSEST pairs: `picture` (PNG; None where one cannot be decoded), `test`, `neighbour`, `score`, `view`,
+    `split`."""
+    names = history.read(lake, history.NAMES)
+    some = leakage.closest.head(CLOSEST)
+    ends = (image_names(some[column], catalog, names) for column in ("test", "neighbour"))
+    return [
+        {
+            "picture": _picture(lake, [row.test, row.neighbour], max_pixels),
+            "test": test,
+            "neighbour": neighbour,
+            "score": None if pd.isna(row.score) else float(row.score),
+            "view": "" if pd.isna(row.view) else row.view,
+            "split": row.neighbour_split,
+        }
+        for row, test, neighbour in zip(some.itertuples(), *ends, strict=True)
+    ]
+
+
+def undecided_pairs(lake: Lake, findings: list[Finding], max_pixels: int) -> list[dict[str, Any]]:
+    """Up to CLOSEST pairs of UNDECIDED findings: `picture`, `name`, `other`, `detail`, and two `commands`."""
+    pairs: dict[tuple[str, str], dict[str, str]] = {}
+    for check in UNDECIDED:
+        for item in (item for finding in findings if finding.check == check for item in finding.offenders):
+            first, second = sorted([item["sha256"], item["other_sha256"]])
+            pairs.setdefault((first, second), item)
+    return [
+        {
+            "picture": _picture(lake, [item["sha256"], item["other_sha256"]], max_pixels),
+            "name": item["name"],
+            "other": item["other"],
+            "detail": item["detail"],
+            "commands": [_command(item, option) for option in ("--copies", "--no-copies")],
+        }
+        for item in list(pairs.values())[:CLOSEST]
+    ]
+
+
+def score_chart(scores: pd.Series) -> bytes:
+    """How many test images have which best score, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8.5, 2.6), layout="constrained")
+    axes = figure.subplots()
+    ends = min(scores.min(), DOUBTFUL) - 1, max(scores.max(), COPIED) + 1
+    axes.hist(scores.astype(float), bins=np.linspace(*ends, 49).tolist(), log=True)
+    for bar, name in ((DOUBTFUL, "possible copy"), (COPIED, "copy")):
+        axes.axvline(bar, color="#b3261e", linewidth=1)
+        axes.text(bar, 0.97, f" {name}", transform=axes.get_xaxis_transform(), color="#b3261e", fontsize=8, va="top")
+    axes.set(xlabel="best score with any image in train or val", ylabel="test images", xlim=ends)
+    axes.set_ylim(bottom=0.7)  # or a bar of one image has no height
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure_png(figure)
+
+
+def _command(pair: dict[str, str], option: str) -> str:
+    one, other = shlex.quote(pair["name"]), shlex.quote(pair["other"])
+    return f"osteon review {one} {option} {other} --who NAME --why REASON"
+
+
+def _picture(lake: Lake, digests: list[str], max_pixels: int) -> bytes | None:
+    try:
+        return png(side_by_side(lake, digests, max_pixels))
+    except UndecodableError:
+        return None
