@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all test-kubernetes up down compose lint bench bench-quality bench-inspection bench-models bench-proxy bench-scaling bench-workers bench-cost lock
+.PHONY: help setup setup-dev demo test test-all test-kubernetes up down compose lint bench bench-quality bench-inspection bench-copies bench-models bench-proxy bench-scaling bench-workers bench-cost lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -65,6 +65,9 @@ bench-quality: setup-dev  ## precision and recall of the checks on injected defe
 
 bench-inspection: setup-dev  ## inspection against cleanvision, where the real archives are
 	@$(BIN)/python bench/inspection.py
+
+bench-copies: setup-dev  ## recall of altered copies, joins of the real archives and growth, into the folder OUT
+	@$(BIN)/python bench/copies.py --out $(or $(OUT),/tmp/osteon-copies)
 
 bench-models: setup-dev  ## the main model, its rivals, its ablations and the old model on FracAtlas (hours on 2 cores)
 	@$(BIN)/python bench/models.py

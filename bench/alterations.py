@@ -36,7 +36,7 @@ def rotated(degrees: float | None, border: str) -> Alter:
     def alter(film: Film, rng: np.random.Generator) -> Film:
         height, width = film.shape
         by = rng.uniform(0, 360) if degrees is None else degrees * rng.choice([-1, 1])
-        matrix = cv2.getRotationMatrix2D((width / 2, height / 2), float(by), 1.0)
+        matrix = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), float(by), 1.0), np.float64)
         if rng.random() < 0.5:
             return _warped(film, matrix, border)
         cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
