@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import io
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from osteon.features import Recipe
 from osteon.images.decode import decode
-from osteon.images.radiograph import draw
+from osteon.images.radiograph import PARTS, draw
 
 
 def radiograph(
     seed: int, part: str = "forearm", fractured: bool = False, size: tuple[int, int] = (120, 140)
 ) -> np.ndarray:
     return draw(part, fractured, size, np.random.default_rng(seed))
+
+
+def film(seed: int, part: str | None = None, longer: int = 360) -> np.ndarray:
+    """A radiograph with structure on every scale, as real films have: what local features hold on to.
+
+    Of a part that the seed chooses, unless it is given.
+    """
+    rng = np.random.default_rng(seed)
+    part = part or sorted(PARTS)[seed % len(PARTS)]
+    size = (longer, int(longer * rng.uniform(0.75, 0.95)))[:: 1 if rng.random() < 0.3 else -1]
+    plain = draw(part, False, size, rng).astype(np.float32)
+    texture = np.zeros_like(plain)
+    for cell in (3, 6, 12, 24, 48):
+        grains = rng.normal(0, 1, (plain.shape[0] // cell + 2, plain.shape[1] // cell + 2)).astype(np.float32)
+        texture += cv2.resize(grains, plain.shape[::-1], interpolation=cv2.INTER_CUBIC) * cell**0.4
+    body = cv2.GaussianBlur(plain, (0, 0), 2)
+    return np.clip(body + texture * (2 + body / 25), 0, 255).astype(np.uint8)
 
 
 def encode(image: np.ndarray | Image.Image, kind: str = "JPEG", **options: object) -> bytes:
