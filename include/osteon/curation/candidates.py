@@ -52,11 +52,13 @@ def build_index(films: Iterable[Fingerprint]) -> Index:
     parts = [
         (signatures(film.descriptors[:FEATURES]), film.angles[:FEATURES], film.scales[:FEATURES]) for film in films
     ]
-    if not parts:
-        return Index(*(np.zeros(0, kind) for kind in (np.uint64, np.int32, np.uint8, np.uint8)))
-    signs, angles, scales = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     numbers = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part[0]) for part in parts])
-    return Index(signs, numbers, angles, scales)
+    return Index(
+        np.concatenate([part[0] for part in parts] or [np.zeros(0, np.uint64)]),
+        numbers,
+        np.concatenate([part[1] for part in parts] or [np.zeros(0, np.uint8)]),
+        np.concatenate([part[2] for part in parts] or [np.zeros(0, np.uint8)]),
+    )
 
 
 def signatures(descriptors: NDArray[np.int8]) -> NDArray[np.uint64]:

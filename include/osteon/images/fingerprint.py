@@ -175,7 +175,7 @@ def read_fingerprint(data: bytes) -> Fingerprint:
     except (zlib.error, struct.error, cv2.error) as error:
         raise ValueError(f"these bytes are no fingerprint: {error}") from None
     return Fingerprint(
-        np.stack([features["x"], features["y"]], axis=1).astype(np.float32) / POSITION,
+        np.stack([features["x"], features["y"]], axis=1).astype(np.float32) / np.float32(POSITION),
         features["scale"],
         features["angle"],
         features["descriptor"],
@@ -187,9 +187,9 @@ def read_fingerprint(data: bytes) -> Fingerprint:
 def _within(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
     """What is there of a film, without plain borders; all of it where that leaves next to nothing."""
     if missing is not None and missing.any():
-        rows, columns = ~missing.all(axis=1), ~missing.all(axis=0)
-        if rows.any() and columns.any():
-            grey = grey[rows][:, columns]
+        whole_rows, whole_columns = ~missing.all(axis=1), ~missing.all(axis=0)
+        if whole_rows.any() and whole_columns.any():
+            grey = grey[whole_rows][:, whole_columns]
     height, width = grey.shape
     look = _scaled(grey, min(width, 256), min(height, 256)).astype(np.int16)
     rows = np.flatnonzero(np.ptp(look, axis=1) > PLAIN)
@@ -226,13 +226,13 @@ def even_contrast(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         for array in (values, values * values)
     )
     gain = 48 / (np.sqrt(np.maximum(square - mean * mean, 0)) + NOISE)
-    mean, gain = (cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR) for array in (mean, gain))
-    return np.clip((values - mean) * gain + 128, 0, 255).astype(np.uint8)
+    around, factor = (cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR) for array in (mean, gain))
+    return np.clip((values - around) * factor + 128, 0, 255).astype(np.uint8)
 
 
 def _features(picture: NDArray[np.uint8], most: int) -> NDArray[np.void]:
     """Up to `most` features as `FEATURE` has them, the strongest first."""
-    sift = cv2.SIFT_create(nfeatures=DETECTED, contrastThreshold=0.01, edgeThreshold=12)
+    sift = cv2.SIFT.create(nfeatures=DETECTED, contrastThreshold=0.01, edgeThreshold=12)
     found, raw = sift.detectAndCompute(even_contrast(picture), None)
     if not found:
         return np.zeros(0, FEATURE)

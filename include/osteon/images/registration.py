@@ -82,7 +82,13 @@ def is_plain(film: Fingerprint) -> bool:
 
 
 def register(first: Fingerprint, second: Fingerprint) -> Registration | None:
-    """Align two films by their features with a robust affine fit; None where no transform is found.
+    """Align two films; None where no transform is found that a tool would make."""
+    found = examine(first, second)
+    return found[0] if found else None
+
+
+def examine(first: Fingerprint, second: Fingerprint) -> tuple[Registration, dict[str, float]] | None:
+    """Align two films by their features with a robust affine fit, and the evidence that `score` weighs.
 
     Every view is tried. Matches are mutual nearest neighbours that pass the ratio test. Each match of two features, as
     these have a position, an angle and a scale, gives a transform of its own; those that most matches agree with are
@@ -90,24 +96,25 @@ def register(first: Fingerprint, second: Fingerprint) -> Registration | None:
     random draw). The fit with most inliers counts.
     """
     best: _Fit | None = None
-    for view, matches in sorted(_matches(first, second).items(), key=lambda item: -len(item[1])):
+    for name, matches in sorted(_matches(first, second).items(), key=lambda item: -len(item[1])):
         if len(matches) >= max(LEAST, best.inliers + 1 if best else 0):
-            found = _fit(first, second, matches, view)
-            if found is not None and (best is None or found.inliers > best.inliers):
-                best = found
+            fit = _fit(first, second, matches, name)
+            if fit is not None and (best is None or fit.inliers > best.inliers):
+                best = fit
     if best is None:
         return None
     matrix, view = best.matrix, best.view
-    inverse = cv2.invertAffineTransform(matrix)
+    inverse = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
     shown = _overlap(first, second, matrix)
     alike = correlations(first, second, matrix, shown, "negative" in view)
     covers_first, region_first = _shown(shown)
     covers_second, region_second = _shown(_overlap(second, first, inverse))
     could = min(_inside(first, second, matrix), _inside(second, first, inverse))
     evidence = {**best.evidence(first, second, could, covers_first), **alike}
-    return Registration(
+    correlation = evidence.pop(MEDIAN)
+    found = Registration(
         best.inliers,
-        alike[MEDIAN],
+        correlation,
         score(evidence),
         view,
         covers_first,
@@ -115,6 +122,7 @@ def register(first: Fingerprint, second: Fingerprint) -> Registration | None:
         region_first,
         region_second,
     )
+    return found, evidence
 
 
 def _matches(first: Fingerprint, second: Fingerprint) -> dict[str, NDArray[np.intp]]:
@@ -163,12 +171,12 @@ class _Matched:
 
     def refined(self, inside: NDArray[np.bool_], reaches: tuple[float, ...]) -> NDArray[np.float64] | None:
         """The transform of least squares over inliers that are chosen anew within each reach; None if they get few."""
-        matrix = None
+        matrix: NDArray[np.float64] | None = None
         for reach in reaches:
             if inside.sum() < LEAST:
                 return None
             source = np.c_[self.source[inside], np.ones(inside.sum())]
-            matrix = np.linalg.lstsq(source, self.target[inside], rcond=None)[0].T
+            matrix = np.asarray(np.linalg.lstsq(source, self.target[inside], rcond=None)[0].T, np.float64)
             inside = self.missed(matrix) < reach
         return matrix
 
