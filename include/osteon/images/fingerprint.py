@@ -26,8 +26,8 @@ DETECTED = 500
 """Strongest features that are found, before the spread over the picture decides."""
 MOST_BYTES = 12_000
 """Of a fingerprint. Features that do not fit are left out, the weakest first."""
-SMALL, QUALITY = 96, 90
-"""Longer side in pixels of the small picture, and the quality that it is kept in as a JPEG."""
+SMALL, QUALITY = 7_600, 90
+"""Pixels of the small picture, and the quality that it is kept in as a JPEG."""
 ELONGATED = 1.8
 """Ratio of sides from which a film's features are also found on the film stretched to a square, as tools stretch it."""
 CELLS = 8
@@ -116,7 +116,7 @@ class Fingerprint:
     descriptors: NDArray[np.int8]
     """(n, COEFFICIENTS)."""
     picture: NDArray[np.uint8]
-    """(height, width), grey; its longer side has SMALL pixels."""
+    """(height, width), grey; some SMALL pixels."""
     size: tuple[int, int]
     """Width and height of the working picture."""
 
@@ -126,10 +126,16 @@ class Fingerprint:
         values = self.descriptors.astype(np.float32)
         return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
 
+    @cached_property
+    def grain(self) -> float:
+        """Logarithm of how much neighbours differ in the small picture, in grey levels: of its noise, mostly."""
+        picture = self.picture.astype(np.float32)
+        return float(np.log(np.median(np.abs(picture - cv2.GaussianBlur(picture, (0, 0), 1.0))) + 0.3))
+
     @property
-    def shrink(self) -> float:
-        """Pixels of the working picture for one of the small picture."""
-        return max(self.size) / max(self.picture.shape)
+    def shrink(self) -> NDArray[np.float64]:
+        """Pixels of the working picture for one of the small picture, across and down."""
+        return np.array(self.size) / self.picture.shape[::-1]
 
 
 def fingerprint(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None = None) -> bytes:
@@ -153,7 +159,7 @@ def fingerprint(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None = Non
         for axis, length in (("x", picture.shape[1]), ("y", picture.shape[0])):
             stretched[axis] = (stretched[axis] * (length / side)).astype("<u2")
         features = np.concatenate([own, stretched])
-    shrink = max(picture.shape) / SMALL
+    shrink = math.sqrt(picture.size / SMALL)
     small = _scaled(picture, max(8, round(picture.shape[1] / shrink)), max(8, round(picture.shape[0] / shrink)))
     _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     while True:

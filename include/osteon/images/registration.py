@@ -20,16 +20,22 @@ NARROWING = (10.0, 6.0, 4.0, REACH, REACH)
 """The same while a transform is looked for."""
 FINE = (2.0, 1.5, 1.5)
 """The same while the best transform is refined."""
-LEAST = 4
-"""Features that a transform takes."""
+LEAST, FEWEST = 4, 6
+"""Features that a transform takes; inliers below which two films are not called alike."""
+HYPOTHESES = 60
+"""Matches of one view whose own transform is looked at: those of the strongest features."""
 TRIED = 4
-"""Matches whose own transform is tried: those that most others agree with."""
+"""How many of these are refined, of all views: those that most matches agree with."""
 TURN, OCTAVES = 0.4, 0.6
 """Radians and octaves by which an inlier's own angle and scale may differ from those of the common transform."""
 STRETCH, SHRINK = 6.0, 0.12
 """The most that a transform stretches one direction against the other; the least that it may leave of a length."""
 CELLS = 8
 """Rows and columns of a film in which inliers are counted."""
+STRONGEST = 60
+"""Features of a film that a share is worked out of by themselves: noise hardly adds to these."""
+SIZES = (1.6, 2.2, 2.8, 3.4)
+"""Logarithms (base 2) of sizes in pixels of the working pictures, from which features are counted by themselves."""
 WINDOWS = (1.2, 2.2)
 """Standard deviations, in pixels of the small picture, of the windows that correlations are worked out in."""
 SHOWS = (3.0, 8.0)
@@ -42,7 +48,7 @@ PLAIN = 30
 """Features that a film must have before it can be told from another."""
 FEW = 8
 """Inliers below which two films are possible copies at most."""
-COPIED, DOUBTFUL = 0.0, -3.0
+COPIED, DOUBTFUL = 0.0, -2.5
 """Scores from which two films are copies, and possible copies."""
 
 Box = tuple[float, float, float, float]
@@ -95,28 +101,33 @@ def examine(first: Fingerprint, second: Fingerprint) -> tuple[Registration, dict
     refined by least squares over their inliers (locally optimised RANSAC, O. Chum et al., DAGM 2003, without the
     random draw). The fit with most inliers counts.
     """
+    tried = []
+    for view, rows in _matches(first, second).items():
+        if len(rows) >= FEWEST:
+            matched = _matched(first, second, rows, view)
+            agree = _agreement(matched)
+            votes = agree.sum(axis=1)
+            tried += [(int(votes[row]), matched, agree[row]) for row in np.argsort(-votes, kind="stable")[:TRIED]]
+    tried.sort(key=lambda one: -one[0])
     best: _Fit | None = None
-    for name, matches in sorted(_matches(first, second).items(), key=lambda item: -len(item[1])):
-        if len(matches) >= max(LEAST, best.inliers + 1 if best else 0):
-            fit = _fit(first, second, matches, name)
+    for votes, matched, inside in tried[:TRIED]:
+        if votes >= FEWEST:
+            fit = _fitted(matched, inside)
             if fit is not None and (best is None or fit.inliers > best.inliers):
                 best = fit
     if best is None:
         return None
-    matrix, view = best.matrix, best.view
-    inverse = np.asarray(cv2.invertAffineTransform(matrix), np.float64)
-    shown = _overlap(first, second, matrix)
-    alike = correlations(first, second, matrix, shown, "negative" in view)
+    shown = _overlap(first, second, best.matrix)
     covers_first, region_first = _shown(shown)
-    covers_second, region_second = _shown(_overlap(second, first, inverse))
-    could = min(_inside(first, second, matrix), _inside(second, first, inverse))
-    evidence = {**best.evidence(first, second, could, covers_first), **alike}
+    covers_second, region_second = _shown(_overlap(second, first, best.inverse))
+    evidence = best.evidence(first, second, covers_first)
+    evidence |= correlations(first, second, best.matrix, shown, "negative" in best.view)
     correlation = evidence.pop(MEDIAN)
     found = Registration(
         best.inliers,
         correlation,
         score(evidence),
-        view,
+        best.view,
         covers_first,
         covers_second,
         region_first,
@@ -192,52 +203,89 @@ class _Fit:
     def view(self) -> str:
         return self.matched.view
 
-    def evidence(self, first: Fingerprint, second: Fingerprint, could: int, covers: float) -> dict[str, float]:
-        """What the inliers say; `could` features might have been some, `covers` is the share of the first film."""
+    @property
+    def inverse(self) -> NDArray[np.float64]:
+        return np.asarray(cv2.invertAffineTransform(self.matrix), np.float64)
+
+    def evidence(self, first: Fingerprint, second: Fingerprint, covers: float) -> dict[str, float]:
+        """What the inliers say, and how noisy the films are; `covers` is the share of the first film that both show.
+
+        Logarithms, but for `missed`, the median distance in pixels. Shares are of the features that either film has
+        where both show something, whichever has fewer (`least`) or more (`most`): of all of them, of the strongest,
+        and of those of some size in both films.
+        """
         missed = self.matched.missed(self.matrix)
-        inside = missed < REACH
-        ours, theirs = self.matched.rows[inside].T
-        likeness = (first.unit[ours] * VIEWS[self.view] * second.unit[theirs]).sum(axis=1)
+        ours, theirs = self.matched.rows[missed < REACH].T
+        shown = np.flatnonzero(_within(first.positions, self.matrix, second.size))
+        others = np.flatnonzero(_within(second.positions, self.inverse, first.size))
+        near, close, far, wide = ((missed < reach).sum() for reach in (1.0, 1.5, 8.0, 12.0))
         place = (first.positions[ours] * CELLS / np.array(first.size)).astype(int)
         cells = len(np.unique(place @ (CELLS, 1)))
-        near, far = ((missed < reach).sum() for reach in (1.0, 8.0))
-        close, wide = ((missed < reach).sum() for reach in (1.5, 12.0))
-        return {
-            "inliers": float(np.log(self.inliers)),
-            "share": float(np.log(self.inliers / max(could, self.inliers))),
-            "exact": float(np.log((near + 0.5) / (far + 1))),
-            "close": float(np.log((close + 0.5) / (wide + 1))),
-            "missed": float(np.median(missed[inside])),
-            "likeness": float(-np.log(1.02 - np.clip(np.median(likeness), -1, 1))),
-            "cells": float(np.log(cells)),
-            "spread": float(np.log(cells / max(1.0, covers * CELLS**2) + 0.01)),
+        likeness = (first.unit[ours] * VIEWS[self.view] * second.unit[theirs]).sum(axis=1)
+        strongest = [
+            _share(np.isin(some, of[:STRONGEST]).sum(), len(of[:STRONGEST]))
+            for some, of in ((ours, shown), (theirs, others))
+        ]
+        growth = np.log2(max(abs(np.linalg.det(self.matrix[:, :2])), 1e-9)) / 2
+        ours_size, theirs_size = first.scales / 16 + growth, second.scales / 16
+        found = {
+            "inliers": np.log(self.inliers),
+            "share": np.log(self.inliers / max(min(len(shown), len(others)), self.inliers)),
+            "exact": np.log((near + 0.5) / (far + 1)),
+            "close": np.log((close + 0.5) / (wide + 1)),
+            "missed": np.median(missed[missed < REACH]),
+            "likeness": _odds(np.median(likeness)),
+            "cells": np.log(cells),
+            "spread": np.log(cells / max(1.0, covers * CELLS**2) + 0.01),
+            "strongest, least": min(strongest),
+            "strongest, most": max(strongest),
+            "grain, least": min(first.grain, second.grain),
+            "grain, most": max(first.grain, second.grain),
         }
+        for size in SIZES:
+            least = size + max(0.0, growth)
+            counts = [(ours_size[shown] >= least).sum(), (theirs_size[others] >= least).sum()]
+            large = (theirs_size[theirs] >= least).sum()
+            found[f"size {size}, least"] = _share(large, min(counts))
+            found[f"size {size}, most"] = _share(large, max(counts))
+        return {name: float(value) for name, value in found.items()}
 
 
-def _fit(first: Fingerprint, second: Fingerprint, rows: NDArray[np.intp], view: str) -> _Fit | None:
-    """The best affine transform of matches (n, 2); None where it is none that a tool would make."""
-    matched = _matched(first, second, rows, view)
-    hand = -1.0 if "mirrored" in view else 1.0
-    cosine, sine = 2.0**matched.growth * np.cos(matched.turn), 2.0**matched.growth * np.sin(matched.turn)
-    own = np.stack([np.stack([cosine, -hand * sine], -1), np.stack([sine, hand * cosine], -1)], -2)
-    shift = matched.target - np.einsum("nij,nj->ni", own, matched.source)
-    moved = np.einsum("nij,mj->nmi", own, matched.source) + shift[:, None]
-    away = np.linalg.norm(matched.target[:, None] - matched.target, axis=2)
+def _share(some: np.integer | int, of: np.integer | int) -> float:
+    """Logarithm of a share that may be of few."""
+    return float(np.log((some + 0.5) / (of + 1)))
+
+
+def _odds(correlation: float | np.floating) -> float:
+    """A correlation as a number that grows without bound as it nears 1."""
+    return float(-np.log(1.02 - np.clip(correlation, -1, 1)))
+
+
+def _agreement(matched: _Matched) -> NDArray[np.bool_]:
+    """(hypotheses, n): which matches agree with the transform that each of the strongest matches gives by itself."""
+    some = slice(HYPOTHESES)
+    hand = -1.0 if "mirrored" in matched.view else 1.0
+    turn, growth = matched.turn[some, None], matched.growth[some, None]
+    cosine, sine = 2.0**growth * np.cos(turn), 2.0**growth * np.sin(turn)
+    step, moved = matched.source - matched.source[some, None], matched.target - matched.target[some, None]
+    across = cosine * step[..., 0] - hand * sine * step[..., 1] - moved[..., 0]
+    down = sine * step[..., 0] + hand * cosine * step[..., 1] - moved[..., 1]
     # a small error of angle or scale grows with the distance
-    agree = np.linalg.norm(moved - matched.target, axis=2) < LEAST + 0.15 * away
-    agree &= _angle(matched.turn[:, None] - matched.turn) < TURN
-    agree &= np.abs(matched.growth[:, None] - matched.growth) < OCTAVES
-    best: _Fit | None = None
-    for hypothesis in np.argsort(-agree.sum(axis=1), kind="stable")[:TRIED]:
-        matrix = matched.refined(agree[hypothesis], NARROWING)
-        if matrix is None:
-            continue
-        fine = matched.refined(matched.missed(matrix) < FINE[0], FINE)
-        matrix = matrix if fine is None else fine
-        count = int((matched.missed(matrix) < REACH).sum())
-        if count >= max(LEAST, best.inliers + 1 if best else 0) and _plausible(matrix):
-            best = _Fit(count, matrix, matched)
-    return best
+    agree = np.hypot(across, down) < LEAST + 0.15 * np.hypot(moved[..., 0], moved[..., 1])
+    agree &= _angle(turn - matched.turn) < TURN
+    agree &= np.abs(growth - matched.growth) < OCTAVES
+    return agree
+
+
+def _fitted(matched: _Matched, inside: NDArray[np.bool_]) -> _Fit | None:
+    """The affine transform of the matches that agree; None where few do, or no tool would make it."""
+    matrix = matched.refined(inside, NARROWING)
+    if matrix is None:
+        return None
+    fine = matched.refined(matched.missed(matrix) < FINE[0], FINE)
+    matrix = matrix if fine is None else fine
+    count = int((matched.missed(matrix) < REACH).sum())
+    return _Fit(count, matrix, matched) if count >= FEWEST and _plausible(matrix) else None
 
 
 def _matched(first: Fingerprint, second: Fingerprint, rows: NDArray[np.intp], view: str) -> _Matched:
@@ -267,17 +315,17 @@ def _plausible(matrix: NDArray[np.float64]) -> bool:
     return bool(shortest > SHRINK and longest < min(1 / SHRINK, STRETCH * shortest))
 
 
-def _inside(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64]) -> int:
-    """How many of the first film's features lie within the second."""
-    moved = first.positions @ matrix[:, :2].T + matrix[:, 2]
-    return int(((moved >= 0) & (moved < np.array(second.size))).all(axis=1).sum())
+def _within(positions: NDArray[np.float32], matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which positions (n, 2) a transform takes into a picture of this width and height."""
+    moved = positions @ matrix[:, :2].T + matrix[:, 2]
+    return np.asarray(((moved >= 0) & (moved < np.array(size))).all(axis=1))
 
 
 def _between_pictures(first: Fingerprint, second: Fingerprint, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """The transform between the working pictures as one between the small pictures."""
-    half = np.full(2, 0.5)
+    half = 0.5
     result = np.empty((2, 3))
-    result[:, :2] = matrix[:, :2] * (first.shrink / second.shrink)
+    result[:, :2] = matrix[:, :2] * first.shrink / second.shrink[:, None]
     centre = matrix[:, :2] @ (half * first.shrink - half) + matrix[:, 2]
     result[:, 2] = (centre + half) / second.shrink - half
     return result
@@ -302,10 +350,10 @@ def correlations(
 
     Around each pixel the two are correlated in a small window, which leaves out how each was exposed. The results are
     quantiles over all pixels, weighted by what both show there: flat areas count little, and a burnt-in text or a hole
-    spoils but its own surroundings. They are given as -log(1.02 - correlation), but for the one named MEDIAN.
+    spoils but its own surroundings. They are given as `_odds` says, but for the one named MEDIAN.
     """
     if shown.sum() < CELLS**2 / 2:
-        nothing = {_named(*which): -float(np.log(1.02)) for which in product(WINDOWS, SHOWS, QUANTILES)}
+        nothing = {_named(*which): _odds(0.0) for which in product(WINDOWS, SHOWS, QUANTILES)}
         return {**nothing, MEDIAN: 0.0}
     height, width = first.picture.shape
     moved = cv2.warpAffine(
@@ -333,7 +381,7 @@ def correlations(
             cumulated = np.cumsum((least / (least + shows**2))[order])
             for quantile in QUANTILES:
                 value = local[order][min(len(order) - 1, np.searchsorted(cumulated, cumulated[-1] * quantile))]
-                found[_named(window, shows, quantile)] = -float(np.log(1.02 - np.clip(value, -1, 1)))
+                found[_named(window, shows, quantile)] = _odds(value)
                 if (window, shows, quantile) == (WINDOWS[0], SHOWS[1], QUANTILES[-1]):
                     found[MEDIAN] = float(value)
     return found
