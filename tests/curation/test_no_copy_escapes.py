@@ -46,7 +46,7 @@ STRANGERS = 0.9
 def real_films(archive: Path) -> Films:
     """Films from all over FracAtlas, but for those that are truncated."""
     with zipfile.ZipFile(archive) as file:
-        names = [name for name in file.namelist() if name.endswith(".jpg") and not "IMG0004" <= Path(name).stem]
+        names = [name for name in file.namelist() if name.endswith(".jpg") and Path(name).stem < "IMG0004"]
         chosen = sorted(np.random.default_rng(0).choice(names, REAL, replace=False).tolist())
         data = [np.frombuffer(file.read(name), np.uint8) for name in chosen]
     grey = (cv2.imdecode(one, cv2.IMREAD_GRAYSCALE) for one in data)
