@@ -10,7 +10,7 @@ from PIL import Image
 
 from osteon.features import Recipe
 from osteon.images.decode import decode
-from osteon.images.radiograph import draw
+from osteon.images.radiograph import PARTS, draw
 
 
 def radiograph(
@@ -19,13 +19,21 @@ def radiograph(
     return draw(part, fractured, size, np.random.default_rng(seed))
 
 
-def film(seed: int, size: tuple[int, int] = (240, 280)) -> np.ndarray:
-    """A radiograph with a texture of its own, so that no two films of one part are taken for copies."""
-    chance, texture = np.random.default_rng(seed), np.zeros(size[::-1], np.float32)
-    for cells, weight in ((6, 18), (16, 13), (40, 7)):
-        noise = chance.normal(size=(cells, cells)).astype(np.float32)
-        texture += weight * cv2.resize(noise, size, interpolation=cv2.INTER_CUBIC)
-    return np.clip(radiograph(seed, size=size) + texture, 0, 255).astype(np.uint8)
+def film(seed: int, part: str | None = None, longer: int = 360) -> np.ndarray:
+    """A radiograph with structure on every scale, as real films have: what local features hold on to.
+
+    Of a part that the seed chooses, unless it is given.
+    """
+    rng = np.random.default_rng(seed)
+    part = part or sorted(PARTS)[seed % len(PARTS)]
+    size = (longer, int(longer * rng.uniform(0.75, 0.95)))[:: 1 if rng.random() < 0.3 else -1]
+    plain = draw(part, False, size, rng).astype(np.float32)
+    texture = np.zeros_like(plain)
+    for cell in (3, 6, 12, 24, 48):
+        grains = rng.normal(0, 1, (plain.shape[0] // cell + 2, plain.shape[1] // cell + 2)).astype(np.float32)
+        texture += cv2.resize(grains, plain.shape[::-1], interpolation=cv2.INTER_CUBIC) * cell**0.4
+    body = cv2.GaussianBlur(plain, (0, 0), 2)
+    return np.clip(body + texture * (2 + body / 25), 0, 255).astype(np.uint8)
 
 
 def rotated(picture: np.ndarray, degrees: float) -> np.ndarray:
