@@ -137,7 +137,8 @@ def test_what_a_curator_says_is_no_copy_stops_nothing(
         decide(lake, labels, Decision(**pair, action="no copies", who="ann", why="seen"))
     assert check() == []
     found = read_leakage(lake, planted[0])
-    assert found is not None and found.numbers["tests"] == TESTS and found.numbers["closest"] < COPIED
+    assert found is not None and found.numbers["tests"] == TESTS
+    assert found.numbers["closest"] is None or found.numbers["closest"] < COPIED
 
 
 def test_the_report_shows_the_closest_pairs_and_pairs_for_a_curator(lake: Lake, check: Any, settings: Settings) -> None:

@@ -48,7 +48,7 @@ PLAIN = 30
 """Features that a film must have before it can be told from another."""
 FEW = 8
 """Inliers below which two films are possible copies at most."""
-COPIED, DOUBTFUL = 1.2, -2.0
+COPIED, DOUBTFUL = 0.3, -3.0
 """Scores from which two films are copies, and possible copies."""
 
 Box = tuple[float, float, float, float]
