@@ -50,6 +50,10 @@ FEW = 8
 """Inliers below which two films are possible copies at most."""
 COPIED, DOUBTFUL = 0.3, -3.0
 """Scores from which two films are copies, and possible copies."""
+ENTIRE, ALIKE, CERTAIN = 0.97, 0.987, 5.0
+"""Two films that show so much of each other, and whose whole pictures correlate so well, are one, whatever their
+evidence: then their score is CERTAIN at least. Films that are plain have no other proof. Of films of one patient in
+one position that show so much of each other, the most alike pair of FracAtlas has 0.984."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, each a share (0 to 1) of the film without its plain borders."""
@@ -64,7 +68,7 @@ class Registration:
     correlation: float
     """-1 to 1: the median of the local correlations of the aligned pictures; see `correlations`."""
     score: float
-    """Log-odds that both are one film, see `osteon.images.evidence`."""
+    """Log-odds that both are one film, see `osteon.images.evidence`; CERTAIN at least where both are alike as a whole."""
     view: str
     """Which of `VIEWS` of the first film the second shows."""
     covers_first: float
@@ -122,11 +126,12 @@ def examine(first: Fingerprint, second: Fingerprint) -> tuple[Registration, dict
     covers_second, region_second = _shown(_overlap(second, first, best.inverse))
     evidence = best.evidence(first, second, covers_first)
     evidence |= correlations(first, second, best.matrix, shown, "negative" in best.view)
-    correlation = evidence.pop(MEDIAN)
+    correlation, whole = evidence.pop(MEDIAN), evidence.pop(WHOLE)
+    certain = min(covers_first, covers_second) >= ENTIRE and whole >= ALIKE and best.inliers >= FEW
     found = Registration(
         best.inliers,
         correlation,
-        score(evidence),
+        max(score(evidence), CERTAIN) if certain else score(evidence),
         best.view,
         covers_first,
         covers_second,
@@ -350,11 +355,12 @@ def correlations(
 
     Around each pixel the two are correlated in a small window, which leaves out how each was exposed. The results are
     quantiles over all pixels, weighted by what both show there: flat areas count little, and a burnt-in text or a hole
-    spoils but its own surroundings. They are given as `_odds` says, but for the one named MEDIAN.
+    spoils but its own surroundings. They are given as `_odds` says, but for MEDIAN, and WHOLE, which is of
+    all pixels at once.
     """
     if shown.sum() < CELLS**2 / 2:
         nothing = {_named(*which): _odds(0.0) for which in product(WINDOWS, SHOWS, QUANTILES)}
-        return {**nothing, MEDIAN: 0.0}
+        return {**nothing, MEDIAN: 0.0, WHOLE: 0.0}
     height, width = first.picture.shape
     moved = cv2.warpAffine(
         second.picture,
@@ -364,7 +370,8 @@ def correlations(
         borderMode=cv2.BORDER_REPLICATE,
     )
     one, two, weight = first.picture.astype(np.float32), moved.astype(np.float32), shown.astype(np.float32)
-    found = {}
+    sign = -1 if negative else 1
+    found = {WHOLE: sign * _correlation(one[shown], two[shown])}
     for window in WINDOWS:
 
         def blurred(values: NDArray[np.float32], sigma: float = window) -> NDArray[np.float32]:
@@ -375,7 +382,7 @@ def correlations(
         of_one = np.maximum(blurred(one * one * weight) / total - mean_one**2, 0)
         of_two = np.maximum(blurred(two * two * weight) / total - mean_two**2, 0)
         both = blurred(one * two * weight) / total - mean_one * mean_two
-        local = (both / np.sqrt((of_one + GREY**2) * (of_two + GREY**2)))[shown] * (-1 if negative else 1)
+        local = (both / np.sqrt((of_one + GREY**2) * (of_two + GREY**2)))[shown] * sign
         order, least = np.argsort(local), np.minimum(of_one, of_two)[shown]
         for shows in SHOWS:
             cumulated = np.cumsum((least / (least + shows**2))[order])
@@ -387,7 +394,13 @@ def correlations(
     return found
 
 
-MEDIAN = "correlation"
+def _correlation(one: NDArray[np.float32], two: NDArray[np.float32]) -> float:
+    """0 where one is constant."""
+    one, two = one - one.mean(), two - two.mean()
+    return float((one * two).sum() / max(1e-6, np.sqrt((one**2).sum() * (two**2).sum())))
+
+
+MEDIAN, WHOLE = "correlation", "correlation of the whole"
 
 
 def _named(window: float, shows: float, quantile: float) -> str:
