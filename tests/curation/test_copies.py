@@ -182,6 +182,10 @@ def test_what_is_new_is_compared_with_what_is_known_and_finds_the_same() -> None
     assert len(pairs([], digests)) == FILMS and pairs(digests, []) == set()
 
 
+def test_a_film_that_is_like_no_other_is_in_no_pair() -> None:
+    assert found(originals()[["000"]]).empty and found(originals()).empty and found(originals()[[]]).empty
+
+
 def test_what_is_proved_already_is_not_compared_again() -> None:
     prints = pd.concat([originals()[["000"]], prints_of([film(0), film(0)[5:]], "copy-")])
     rows = found(prints)

@@ -30,7 +30,7 @@ from osteon.settings import Settings
 from osteon.takeover import MARKER, take_over
 from osteon.training.gate import comparable
 from tests.curation.facts import copies, groups, names
-from tests.pictures import encode, radiograph
+from tests.pictures import encode, film
 
 VERSIONED = (
     "curation.catalogue", "curation.copies", "curation.grouping", "curation.repair", "curation.review",
@@ -46,10 +46,10 @@ print(json.dumps([key, line.run.stages()["split"]["moved"]]))
 """
 
 
-def films(folder: Path, first: int, count: int, quality: int = 90, size: tuple[int, int] = (72, 80)) -> None:
+def films(folder: Path, first: int, count: int, quality: int = 90, longer: int = 128) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(first, first + count):
-        (folder / f"{number}.jpg").write_bytes(encode(radiograph(number, size=size), quality=quality))
+        (folder / f"{number}.jpg").write_bytes(encode(film(number, longer=longer), quality=quality))
 
 
 def sources_file(folder: Path, name: str) -> Path:
@@ -119,7 +119,7 @@ def test_a_lower_limit_of_pixels_forgets_no_film(
     environment: dict[str, str], lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The large films are kept out now; their small copies stay where those stood."""
-    films(tmp_path / "a", 0, 8, size=(192, 192))
+    films(tmp_path / "a", 0, 8, longer=192)
     sources = sources_file(tmp_path / "a", "s")
     first = snapshot(to_split("first", sources))
     monkeypatch.setenv("OSTEON_MAX_PIXELS", "20000")

@@ -164,7 +164,7 @@ def test_two_runs_at_once_move_nothing_out_of_test_and_no_copy_escapes_the_week_
     environment: dict[str, str], films: Films, tmp_path: Path, lake: Lake
 ) -> None:
     """Two publishers that share half of their films, each pulled by a process of its own."""
-    names = list(films)
+    names = list(films)[:80]  # each of the four pulls looks at them, two at once
     at = {"a": {name: films[name] for name in names[: len(names) * 2 // 3]}}
     at["b"] = renamed(altered({name: films[name] for name in names[len(names) // 3 :]}, ALTERED["crop 5 %"]), "b")
     for source in "ab":
@@ -181,4 +181,4 @@ def test_two_runs_at_once_move_nothing_out_of_test_and_no_copy_escapes_the_week_
     after = later.set_index("path")["split"].rename(lambda path: path.removeprefix("again-"))
     assert moved_out_of_test(before, after) == []
     assert escaped(later, lambda path: path.removeprefix("again-").removeprefix("b-")) == []
-    assert_strangers_stay_apart(later, len(films))
+    assert_strangers_stay_apart(later, len(names))
