@@ -321,8 +321,8 @@ def _log(
     snapshot = result["snapshot"]
     mlflow.set_experiment(settings.mlflow_experiment)
     kept = ["sha256", "source", "patient", "licence", "attribution", "body_part", "split"]
-    split = catalogs.read(lake, result["snapshot_key"])
-    images = split[kept]
+    split = lake.get_table(result["snapshot_key"])  # a base model's has a column more than catalogs
+    images = split.reindex(columns=kept)
     columns: list[ColSpec | TensorSpec] = [ColSpec(DataType.string, "body_part")]
     columns += [ColSpec(DataType.double, "fracture_probability"), ColSpec(DataType.string, "problem")]
     columns += [ColSpec(DataType.double, name) for name in result["classes"]]

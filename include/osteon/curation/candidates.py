@@ -79,10 +79,9 @@ def candidate_pairs(
     found = [
         _count(index, films, *pairs) for order in range(orders) for pairs in _neighbours(index, fresh, order, window)
     ]
-    keys, counts = (np.concatenate(column) for column in zip(*found, strict=True))
-    keys, votes = _summed(keys, counts)
-    if not len(keys):
+    if not any(len(keys) for keys, _ in found):
         return np.zeros((0, 3), np.int64)
+    keys, votes = _summed(*(np.concatenate(column) for column in zip(*found, strict=True)))
     pairs = keys >> (TURN_BITS + SCALE_BITS + 3)
     first = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]])
     best = np.maximum.reduceat(votes, first)

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -20,6 +21,8 @@ Field = NDArray[np.float32]
 
 CORTEX, MARROW, TISSUE = 11.0, 2.5, 1.3
 """Attenuation over a way as long as the image's shorter side."""
+STRUCTURE = 0.1
+"""Deviation of what absorbs, within bone and tissue, as a share of it."""
 MARROW_SHARE = 0.62
 """Of a bone's radius."""
 
@@ -60,12 +63,23 @@ def draw(part: str, fractured: bool, size: tuple[int, int], rng: np.random.Gener
         box, (way, inside) = _through(bone, size)
         attenuation[box] += CORTEX * (way - inside) + MARROW * inside
     attenuation += TISSUE * flesh
+    attenuation *= 1 + STRUCTURE * _structure(size, rng)
     contrast = rng.uniform(0.8, 1.2)
     heel = 1 + rng.uniform(-0.1, 0.1) * np.linspace(-1, 1, height)[:, None]  # the tube's two sides do not shine alike
     signal = (1 - np.exp(-contrast * attenuation)) * rng.uniform(0.8, 1.05) * heel
     signal = signal + rng.normal(0, 0.025, signal.shape) * np.sqrt(signal + 0.15)
     grey = (240 * signal.clip(0, 1) + 8).clip(0, 255).astype(np.uint8)
     return _burn_in(grey, rng)
+
+
+def _structure(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Trabeculae and the unevenness of tissue, which no two films share: (height, width), deviation 1 about 0, at most 3."""
+    width, height = size
+    result = np.zeros((height, width), np.float32)
+    for cells in (24, 48):
+        coarse = rng.normal(size=(cells, cells)).astype(np.float32)
+        result += cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+    return np.asarray((result / max(float(result.std()), 1e-6)).clip(-3, 3), np.float32)
 
 
 def _pose(rng: np.random.Generator) -> Callable[[Point], Point]:

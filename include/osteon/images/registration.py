@@ -68,7 +68,7 @@ class Registration:
     correlation: float
     """-1 to 1: the median of the local correlations of the aligned pictures; see `correlations`."""
     score: float
-    """Log-odds that both are one film, see `osteon.images.evidence`; CERTAIN at least where both are alike as a whole."""
+    """Log-odds that both are one film, see `osteon.images.evidence`; at least CERTAIN if both are alike as a whole."""
     view: str
     """Which of `VIEWS` of the first film the second shows."""
     covers_first: float

@@ -18,7 +18,7 @@ from osteon.images.radiograph import PARTS, draw
 from osteon.settings import Settings
 from osteon.sources.base import PublishedFile, SourceConfig
 
-GENERATOR = 3
+GENERATOR = 4
 """Raise it when the same configuration gives other images."""
 SPLITS = ("train", "train", "train", "valid", "test")
 
