@@ -73,7 +73,7 @@ def draw(part: str, fractured: bool, size: tuple[int, int], rng: np.random.Gener
 
 
 def _structure(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Trabeculae and the unevenness of tissue, which no two films share: (height, width), deviation 1 about 0, at most 3."""
+    """Trabeculae and the unevenness of tissue, which no two films share: (height, width), deviation 1, at most 3."""
     width, height = size
     result = np.zeros((height, width), np.float32)
     for cells in (24, 48):
