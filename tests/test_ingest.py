@@ -68,7 +68,8 @@ def test_a_killed_ingest_goes_on_and_ends_with_the_same_snapshot(
         lake.get_image(key.rsplit("/", 1)[1])
 
     killed = run_to_split("killed", sources).run.stages()
-    assert killed["ingest.s"]["uploaded"] == 300 - len(left)
+    finished = 300 - len(left) - killed["ingest.s"]["uploaded"]
+    assert finished in (0, 1), "the store may have finished the one upload that was under way"
     monkeypatch.setenv("OSTEON_S3_BUCKET", f"{lake.bucket}-b")
     whole = run_to_split("whole", sources).run.stages()
     assert whole["ingest.s"]["uploaded"] == 300
