@@ -23,7 +23,7 @@ from osteon.training.classes import ClassList
 from osteon.training.predictor import Predictor
 from tests.pictures import radiograph
 
-TINY = replace(space.BASE_BUDGETS["smoke"], search_images=60, side=32)
+TINY = replace(space.BASE_BUDGETS["smoke"], search_images=120, side=48)
 
 
 def test_planes_are_standardised_and_fourier_magnitudes_forget_where_things_are() -> None:
