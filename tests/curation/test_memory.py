@@ -30,20 +30,13 @@ from osteon.settings import Settings
 from osteon.takeover import MARKER, take_over
 from osteon.training.gate import comparable
 from tests.curation.facts import copies, groups, names
+from tests.curation.weeks import RUN
 from tests.pictures import encode, film
 
 VERSIONED = (
     "curation.catalogue", "curation.copies", "curation.grouping", "curation.repair", "curation.review",
     "curation.split", "images.inspect", "ingest",
 )  # fmt: skip
-RUN = """
-import json, sys
-from osteon.pipeline import Pipeline
-line = Pipeline(sys.argv[2])
-keys = [line.ingest(sys.argv[1], name) for name in line.source_names(sys.argv[1])]
-key = line.split(line.group(line.repair(line.inspect(line.catalogue(keys)))), 0)
-print(json.dumps([key, line.run.stages()["split"]["moved"]]))
-"""
 
 
 def films(folder: Path, first: int, count: int, quality: int = 90, longer: int = 128) -> None:

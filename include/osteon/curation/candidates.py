@@ -72,8 +72,8 @@ def candidate_pairs(
     """Candidates (n, 3): two films, the smaller number first, and their votes; the pairs with most votes first.
 
     `fresh` (films,) are films of which pairs are looked for, with each other and with all others; `orders` and `window`
-    are as ORDERS and WINDOW. The cost goes with
-    the number of features of the index, for sorting, and of fresh films, for comparing.
+    are as ORDERS and WINDOW. The cost goes with the number of features of the index, for sorting, and of fresh films,
+    for comparing.
     """
     films = len(fresh)
     found = [
@@ -101,9 +101,8 @@ def _neighbours(
     rows = np.argsort(keys, kind="stable").astype(np.int32)
     keys = keys[rows]
     asked = np.flatnonzero(fresh[index.films[rows]])
-    for view, signs in enumerate(VIEWS.values()):
-        mask = signatures(np.where(signs < 0, 0, -1).astype(np.int8)[None])[0]
-        mask = _permuted(np.array([mask]), table)[0]
+    for view in range(len(VIEWS)):
+        mask = _permuted(np.array([_mask(view)]), table)[0]
         for start in range(0, len(asked), BLOCK):
             some = asked[start : start + BLOCK]
             wanted = keys[some] ^ mask
@@ -129,8 +128,7 @@ def _neighbours(
 
 def _met_before(difference: NDArray[np.uint64], view: int, order: int) -> NDArray[np.bool_]:
     """Whether two signatures agree in the prefix of an earlier order, where they were neighbours already."""
-    signs = list(VIEWS.values())[view]
-    difference = difference ^ signatures(np.where(signs < 0, 0, -1).astype(np.int8)[None])[0]
+    difference = difference ^ _mask(view)
     before = np.zeros(len(difference), bool)
     for earlier in range(order):
         before |= difference & _prefix(earlier) == 0
@@ -171,6 +169,13 @@ def _summed(keys: NDArray[np.int64], counts: NDArray[np.int64] | None) -> tuple[
     keys, counts = keys[order], counts[order]
     first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
     return keys[first], np.add.reduceat(counts, first)
+
+
+@cache
+def _mask(view: int) -> np.uint64:
+    """The bits of a signature that differ from those of the film as it is, in a view."""
+    signs = list(VIEWS.values())[view]
+    return np.uint64(signatures(np.where(signs < 0, 0, -1).astype(np.int8)[None])[0])
 
 
 @cache
