@@ -255,10 +255,16 @@ KINDS: dict[str, list[Alter]] = {
 """One thing that a tool does, in its strengths. Films cut off or put beside others need more than the film."""
 
 
-def several(count: int, rng: np.random.Generator) -> Alter:
-    """So many of KINDS, one after the other."""
-    chosen = [KINDS[str(name)] for name in rng.choice(list(KINDS), count, replace=False)]
-    steps = [kind[int(rng.integers(len(kind)))] for kind in chosen]
+BEYOND = ("gamma 2", "window 40 to 200")
+"""Kinds that change grey levels more than tools do unless they are asked to."""
+
+
+def several(count: int, rng: np.random.Generator, beyond: bool = False) -> Alter:
+    """So many of KINDS, one after the other; with `beyond` one of BEYOND is among them, and else none."""
+    names = rng.choice([name for name in KINDS if name not in BEYOND], count, replace=False).tolist()
+    if beyond:
+        names[int(rng.integers(count))] = str(rng.choice(BEYOND))
+    steps = [KINDS[name][int(rng.integers(len(KINDS[name])))] for name in names]
 
     def alter(film: Film, rng: np.random.Generator) -> Film:
         for step in steps:

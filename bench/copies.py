@@ -3,9 +3,8 @@
 `bench/copies.py recall`: which share of altered copies is found, kind by kind, beside other methods.
 `bench/copies.py joins`: what is found among all films of the archives as they are, with sheets to look at.
 `bench/copies.py growth`: what a fingerprint costs, and what a comparison does as the number of images grows.
-`bench/copies.py fit`: the weights of `osteon.images.evidence`, worked out anew.
 
-Without one of these words, the first three are done. What is printed lies in the output folder as well.
+Without one of these words, all three are done. What is printed lies in the output folder as well.
 """
 
 from __future__ import annotations
@@ -43,33 +42,26 @@ from films import (
     TRUNCATED,
     Altered,
     Film,
-    Seen,
     alter_film,
     in_processes,
-    look,
     pixels_of,
     read_films,
 )
 from numpy.typing import NDArray
 from peers import PEERS, Hashes, Peer, components, nearest_different
-from rich.console import Console
+from report import Report, groups_of, look_at, of, step
 from rich.table import Table
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from osteon import history
 from osteon.curation import copies
 from osteon.curation.candidates import build_index, candidate_pairs
 from osteon.curation.groups import find_mosaics
-from osteon.images import evidence, fingerprint
-from osteon.images.registration import FEW, examine
+from osteon.images import fingerprint
 
 NO_PATHS = pd.DataFrame(columns=["first", "second"])
 NOTHING = pd.DataFrame(columns=list(history.COPIES.columns))
-ALL_KINDS = [*KINDS, TRUNCATED, BOTH_TRUNCATED, *SEVERAL.values(), BESIDE, MOSAIC]
+ALL_KINDS = [*KINDS, TRUNCATED, BOTH_TRUNCATED, *SEVERAL, BESIDE, MOSAIC]
 OF_ONE_FILM = 22
 """Images of one film where growth is measured: the film and its altered copies."""
 LATER = 20
@@ -78,41 +70,6 @@ TIMED = 200
 """Films of FracAtlas whose fingerprints are timed."""
 CELL, ACROSS, DOWN = 190, 3, 5
 """Side in pixels of a film on a sheet; pairs in a row and in a column of it."""
-NEIGHBOURS = 3
-"""FracAtlas numbers that differ by no more are often films of one patient."""
-SURE_INLIERS, SURE_SCORE = 100, 8.0
-"""Two films of an archive with so many inliers, or with such a score in a first fit, are taken for copies, and are no
-negatives. Their names are printed."""
-LEAST_INLIERS = 7
-"""Of a pair of different films that is worth fitting on."""
-HARD_INLIERS, HARD = 15, 8.0
-"""Different films with so many inliers count so many times: most are of one patient, and most like copies."""
-REGULARISATION = 3.0
-"""Of the regression: scikit-learn's C."""
-
-
-class Report:
-    """Prints, and keeps what was printed in the output folder."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.path = folder, folder / f"{name}.txt"
-        folder.mkdir(parents=True, exist_ok=True)
-        self.console = Console(width=None if sys.stdout.isatty() else 220, record=True)
-
-    def __call__(self, what: Any) -> None:
-        self.console.print(what, markup=False, highlight=False)
-        self.path.write_text(self.console.export_text(clear=False))
-
-
-def step(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
-
-
-def look_at(films: Sequence[Film], hashed: bool, slow: frozenset[str] = frozenset()) -> dict[str, Seen]:
-    """Fingerprints and hashes of films by name."""
-    step(f"fingerprints of {len(films)} films")
-    seen = in_processes(look, ((film, hashed, film.name in slow) for film in films))
-    return dict(zip((film.name for film in films), seen, strict=True))
 
 
 @dataclass
@@ -167,18 +124,6 @@ def cpu_seconds() -> float:
     """Of this process and of those that it started, which have ended."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime
-
-
-def of(rows: pd.DataFrame, verdict: str) -> pd.DataFrame:
-    return rows[rows["verdict"] == verdict]
-
-
-def groups_of(names: Sequence[str], rows: pd.DataFrame) -> pd.Series:
-    """Number of the set that copies make, by name."""
-    index, found = pd.Index(names), of(rows, history.COPY)
-    ends = index.get_indexer(found["first"]), index.get_indexer(found["second"])
-    graph = coo_array((np.ones(len(found), bool), ends), shape=(len(index),) * 2)
-    return pd.Series(connected_components(graph, directed=False)[1], index=index)
 
 
 # recall
@@ -594,168 +539,7 @@ def measure(options: argparse.Namespace) -> None:
     print(json.dumps(told))
 
 
-# fit
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two films, or a film and its altered copy, and what their registration says."""
-
-    what: str
-    names: tuple[str, str]
-    inliers: int
-    evidence: dict[str, float]
-    """Empty where no transform was found."""
-
-
-def examined(what: str, names: tuple[str, str], first: bytes, second: bytes) -> Pair:
-    """In the order in which a lake would have them: that of digests, which know nothing of which is the copy."""
-    first, second = sorted((first, second), key=lambda data: sha256(data).digest())
-    found = examine(fingerprint.read_fingerprint(first), fingerprint.read_fingerprint(second))
-    return Pair(what, names, 0, {}) if found is None else Pair(what, names, found[0].inliers, found[1])
-
-
-def examined_all(tasks: list[tuple[str, tuple[str, str], bytes, bytes]]) -> list[Pair]:
-    return [examined(*task) for task in tasks]
-
-
-def examine_pairs(tasks: list[tuple[str, tuple[str, str], bytes, bytes]]) -> list[Pair]:
-    """In batches, as each pair is quick."""
-    batches = ((tasks[start : start + 256],) for start in range(0, len(tasks), 256))
-    return [pair for batch in in_processes(examined_all, batches) for pair in batch]
-
-
-class Fitted:
-    """A logistic regression on standardised evidence, its weights on the raw scale."""
-
-    def __init__(self, names: list[str], positives: list[Pair], negatives: list[Pair]) -> None:
-        pairs = [*positives, *negatives]
-        copied = np.array([True] * len(positives) + [False] * len(negatives))
-        hard = ~copied & (np.array([pair.inliers for pair in pairs]) >= HARD_INLIERS)
-        values = np.array([[pair.evidence[name] for name in names] for pair in pairs])
-        scaler = StandardScaler().fit(values)
-        model = LogisticRegression(C=REGULARISATION, max_iter=10_000)
-        model.fit(scaler.transform(values), copied, sample_weight=np.where(hard, HARD, 1.0))
-        raw = model.coef_[0] / scaler.scale_
-        self.weights = dict(zip(names, raw.tolist(), strict=True))
-        self.intercept = float(model.intercept_[0] - (raw * scaler.mean_).sum())
-
-    def score(self, pair: Pair) -> float:
-        """Log-odds; minus infinity for what is too little to be a copy at all."""
-        if not pair.evidence or pair.inliers < FEW:
-            return -math.inf
-        return self.intercept + sum(weight * pair.evidence[name] for name, weight in self.weights.items())
-
-
-def fit(options: argparse.Namespace) -> None:
-    """Weights of the evidence: altered copies of one half of the films against pairs of different films.
-
-    Different are: random pairs; films of FracAtlas whose numbers are near, often of one patient; and candidates of the
-    index, which are what the comparison aligns. Of these only pairs count that have inliers enough, and not so many
-    that they are copies themselves. Both halves give different films, as there are few that are hard to tell.
-    """
-    told = Report(options.out, "fit")
-    films = read_films(options.subset)
-    rng = np.random.default_rng(options.seed)
-    seen = look_at(films, False)
-    data = {name: one.data for name, one in seen.items()}
-    shuffled = [films[place] for place in rng.permutation(len(films)) if not seen[films[place].name].truncated]
-    halves = {fitted: [film for film in shuffled if film.fitted is fitted][: options.films] for fitted in (True, False)}
-    step("altered copies")
-    drawn = [*halves[True], *halves[False]]
-
-    def tasks() -> Iterator[tuple[Any, ...]]:
-        for film in drawn:
-            others = [other for other in halves[film.fitted] if other is not film]
-            yield film, [others[place] for place in rng.permutation(len(others))[:3]], options.seed, False, False
-
-    altered = [one for made in in_processes(alter_film, tasks()) for one in made if one.kind != MOSAIC]
-    step(f"registration of {len(altered)} altered copies")
-    cut = {one.films[0]: one.data for one in altered if one.kind == BOTH_TRUNCATED and one.strength == f"at {MORE:.0%}"}
-    found = examine_pairs(
-        [
-            (one.kind, (one.films[0], one.key), (cut if one.kind == BOTH_TRUNCATED else data)[one.films[0]], one.data)
-            for one in altered
-            if one.kind != BOTH_TRUNCATED or one.strength != f"at {MORE:.0%}"
-        ]
-    )
-    in_half = {film.name: film.fitted for film in films}
-    positives = {half: [pair for pair in found if in_half[pair.names[0]] is half] for half in (True, False)}
-    wanted = different(films, data, options.pairs, rng)
-    step(f"registration of {len(wanted)} pairs of different films")
-    pairs = [pair for pair in examine_pairs(wanted) if pair.inliers >= LEAST_INLIERS]
-    sure = [pair for pair in pairs if pair.inliers >= SURE_INLIERS]
-    negatives = [pair for pair in pairs if pair.inliers < SURE_INLIERS]
-    names = list(evidence.WEIGHTS) if evidence.WEIGHTS and not options.all_evidence else list(found[0].evidence)
-    fitted_on = [pair for pair in positives[True] if pair.evidence and pair.inliers >= LEAST_INLIERS]
-    step("fit")
-    model = Fitted(names, fitted_on, negatives)
-    sure += [pair for pair in negatives if model.score(pair) >= SURE_SCORE]
-    negatives = [pair for pair in negatives if model.score(pair) < SURE_SCORE]
-    model = Fitted(names, fitted_on, negatives)
-    told(f"fitted on {len(fitted_on)} copies of {len(halves[True])} films and {len(negatives)} pairs of different ones")
-    told(f"kinds of these pairs: {dict(Counter(pair.what for pair in negatives))}")
-    told(f"left out as copies: {len(sure)}")
-    for pair in sorted(sure, key=model.score):
-        told(f"  {model.score(pair):7.2f}, {pair.inliers} inliers: {_short(pair)}")
-    told(f"INTERCEPT = {model.intercept:.4g}")
-    told("WEIGHTS = {")
-    for name, weight in model.weights.items():
-        told(f'    "{name}": {weight:.4g},')
-    told("}")
-    highest = sorted(negatives, key=model.score, reverse=True)[: options.bars]
-    table = Table("score", "inliers", "of", "names", title="the highest pairs of different films")
-    for pair in highest:
-        table.add_row(f"{model.score(pair):.2f}", str(pair.inliers), pair.what, _short(pair))
-    told(table)
-    bars = sorted({model.score(pair) for pair in highest if model.score(pair) > -math.inf} | {0.0}, reverse=True)
-    told(recall_table(model, positives[False], bars, len(halves[False])))
-    weak = Counter(pair.what for pair in positives[False] if model.score(pair) <= bars[0])
-    told(f"copies below the first bar: {dict(weak.most_common(12))}")
-    told("To have no pair above 0, take the highest score from the intercept.")
-
-
-def _short(pair: Pair) -> str:
-    return ", ".join(Path(name).name for name in pair.names)
-
-
-def different(
-    films: list[Film], data: dict[str, bytes], count: int, rng: np.random.Generator
-) -> list[tuple[str, tuple[str, str], bytes, bytes]]:
-    """Pairs of films, most of them different: candidates of the index, neighbours in FracAtlas, and random ones."""
-    names = [film.name for film in films]
-    step("candidates of the index")
-    index = build_index(map(fingerprint.read_fingerprint, data.values()))
-    kinds: dict[tuple[str, str], str] = {}
-    for one, two, _ in candidate_pairs(index, np.ones(len(films), bool))[: 2 * count].tolist():
-        kinds[names[one], names[two]] = "candidates"
-    numbers = {film.number: film.name for film in films if film.number is not None}
-    for number, name in numbers.items():
-        for away in range(1, NEIGHBOURS + 1):
-            if (other := numbers.get(number + away)) is not None:
-                kinds[min(name, other), max(name, other)] = "neighbours"
-    for one, two in rng.integers(0, len(names), (count, 2)).tolist():
-        if one != two:
-            kinds.setdefault((min(names[one], names[two]), max(names[one], names[two])), "random")
-    pairs = ((what, pair, data[pair[0]], data[pair[1]]) for pair, what in kinds.items())
-    return [pair for pair in pairs if pair[2] != pair[3]]  # byte-identical films have one fingerprint
-
-
-def recall_table(model: Fitted, copies_: list[Pair], bars: list[float], films: int) -> Table:
-    """Share of the other half's copies above each bar."""
-    table = Table("bar", "one alteration %", *(f"{kind} %" for kind in SEVERAL.values()), "truncated %",
-                  title=f"recall on {films} films that the weights were not fitted on")  # fmt: skip
-    kinds = [set(KINDS), *({kind} for kind in SEVERAL.values()), {TRUNCATED, BOTH_TRUNCATED}]
-    for bar in bars:
-        shares = []
-        for some in kinds:
-            scores = [model.score(pair) > bar for pair in copies_ if pair.what in some]
-            shares.append(f"{100 * float(np.mean(scores)):.2f}" if scores else "-")
-        table.add_row(f"{bar:.2f}", *shares)
-    return table
-
-
-WHAT = ("all", "recall", "joins", "growth", "fit", "measure")
+WHAT = ("all", "recall", "joins", "growth", "measure")
 
 
 def arguments() -> argparse.Namespace:
@@ -764,22 +548,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("bench-copies"), help="folder of tables and sheets")
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--subset", type=int, help="the first so many films of each archive, to try things out")
-    parser.add_argument("--films", type=int, default=300, help="originals that are altered; of each half, for fit")
+    parser.add_argument("--films", type=int, default=300, help="originals that are altered")
     parser.add_argument("--half", choices=("other", "fitted", "all"), default="other", help="films that are altered")
     parser.add_argument("--slow", type=int, default=30, help="films that crop-resistant hashes are measured on")
     parser.add_argument("--strangers", type=int, default=300, help="films that these are compared with, too")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--cache", type=Path, help="file that the fingerprints of growth are kept in")
-    parser.add_argument("--pairs", type=int, default=20_000, help="random pairs of different films, for fit")
-    parser.add_argument("--bars", type=int, default=12, help="highest pairs of different films that fit shows")
-    parser.add_argument("--all-evidence", action="store_true", help="fit all evidence, not what has a weight today")
     parser.add_argument("--size", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
     options = arguments()
-    stages = {"recall": recall, "joins": joins, "growth": growth, "fit": fit, "measure": measure}
+    stages = {"recall": recall, "joins": joins, "growth": growth, "measure": measure}
     for name in ("recall", "joins", "growth") if options.what == "all" else (options.what,):
         stages[name](options)
 

@@ -26,6 +26,8 @@ from osteon.settings import ROOT
 
 DATA = ROOT.parent / "shared" / "data"
 ARCHIVES = ("fracatlas.zip", "spine-region.v1.yolov5pytorch.zip")
+NEIGHBOURS = 20
+"""Films of FracAtlas whose numbers follow on each other, and are in one half."""
 MAX_PIXELS = 10**8
 PROCESSES = 2
 KEPT = (0.3, 0.5, 0.75, 0.9)
@@ -38,7 +40,10 @@ BESIDE, TRUNCATED, BOTH_TRUNCATED, MOSAIC = (
     f"truncated at {LESS:.0%} against {MORE:.0%}",
     "mosaic of four films",
 )
-SEVERAL = {2: "two at once", 3: "three at once"}
+SEVERAL = {"two at once": (2, False), "three at once": (3, False), "three at once, one beyond": (3, True)}
+"""How many of the kinds, and whether one is of `alterations.BEYOND`."""
+REPEATED = 2
+"""Copies of a film that are altered in several ways, of each."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,13 @@ class Film:
 
     @property
     def fitted(self) -> bool:
-        """Whether the film is of the half that weights are fitted on. What Roboflow made of one film is in one half."""
-        return zlib.crc32(self.short.partition(".rf.")[0].encode()) % 2 == 0
+        """Whether the film is of the half that weights are fitted on.
+
+        What Roboflow made of one film is in one half; so are films of near numbers, which are often of one patient.
+        """
+        number = self.number
+        name = self.short.partition(".rf.")[0] if number is None else str(number // NEIGHBOURS)
+        return zlib.crc32(name.encode()) % 2 == 0
 
 
 @dataclass(frozen=True)
@@ -168,9 +178,10 @@ def alter_film(film: Film, others: list[Film], seed: int, hashed: bool, slow: bo
         add(TRUNCATED, f"at {kept:.0%}", *cut_off(original, kept))
     for kept in (LESS, MORE):
         add(BOTH_TRUNCATED, f"at {kept:.0%}", *cut_off(original, kept))
-    for count, kind in SEVERAL.items():
-        rng = random(kind)
-        add(kind, "", several(count, rng)(original, rng))
+    for kind, (count, beyond) in SEVERAL.items():
+        for number in range(REPEATED):
+            rng = random(kind, str(number))
+            add(kind, f"draw {number + 1}", several(count, rng, beyond)(original, rng))
     pictures = [pixels_of(other) for other in others]
     add(BESIDE, "", beside(pictures[0])(original, random(BESIDE)), shows=(others[0].name,))
     add(MOSAIC, "", mosaic([original, *pictures]), shows=tuple(other.name for other in others))

@@ -31,6 +31,14 @@ def test_one_path_of_one_source_is_one_film_unless_pixels_or_a_curator_say_other
     assert groups(named=named, said=[("a", "b", False)]).group["b"] == "b"
 
 
+def test_pairs_of_one_path_grow_as_its_versions_do_and_another_film_among_them_parts_no_others() -> None:
+    versions = [f"{number:02d}" for number in range(50)]
+    assert len(same_paths(names(*((digest, "1.jpg") for digest in versions)))) == 49 + 48
+    named = names(*((digest, "1.jpg") for digest in "abcd"))
+    apart = copies(("a", "c", "different"), ("b", "c", "different"), ("c", "d", "different"))
+    assert groups(named=named, found=apart).group.to_dict() == {"a": "a", "b": "a", "c": "c", "d": "a"}
+
+
 def test_a_curator_joins_and_separates_pairs() -> None:
     found = copies(("a", "b", "copy"), ("b", "c", "possible"), ("c", "d", "different"))
     assert groups(found=found).cluster.to_dict() == {"a": "a", "b": "a", "c": "a", "d": "d"}

@@ -100,11 +100,11 @@ def test_a_fingerprint_of_another_format_is_made_of_images_of_earlier_weeks_too(
     films(tmp_path / "a", 0, 3)
     sources = sources_file(tmp_path / "a", "s")
     to_split("first", sources)
-    monkeypatch.setattr(inspect, "FORMAT", 2)
+    monkeypatch.setattr(inspect, "FORMAT", inspect.FORMAT + 1)
     for number in (0, 1):
         (tmp_path / "a" / f"{number}.jpg").unlink()
     assert to_split("second", sources).run.stages()["inspect"]["decoded"] == 1
-    assert history.read(lake, history.FINGERPRINTS, ["sha256"])["format"].tolist() == [2, 2, 2]
+    assert history.read(lake, history.FINGERPRINTS, ["sha256"])["format"].tolist() == [inspect.FORMAT] * 3
     assert to_split("third", sources).run.stages()["inspect"]["decoded"] == 0
 
 

@@ -21,9 +21,9 @@ def line(rows: list[tuple[str, str | None, str | None]]) -> str:
     ("rows", "told"),
     [
         (UNKNOWN, "Split by film: patients are unknown for fracatlas."),
-        (KNOWN, "Films of one patient stand in one split (2 patients)."),
+        (KNOWN, "Split by patient: each of 2 patients stands in one split."),
         ([*KNOWN, ("mura", None, "val")], "Split by film: patients are unknown for mura (1 of its images). "
-         "Films of one patient stand in one split (2 patients)."),
+         "Split by patient: each of 2 patients stands in one split."),
         ([*KNOWN, ("mura", "p2", "val")], "Films of 1 of 2 patients stand in more than one split."),
         ([], ""),
     ],

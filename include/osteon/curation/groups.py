@@ -73,12 +73,17 @@ def find_groups(digests: Iterable[str], names: pd.DataFrame, copies: pd.DataFram
 
 
 def same_paths(names: pd.DataFrame) -> pd.DataFrame:
-    """Pairs (`first, second`) of images that one source published under one path, in one version and another."""
-    held = names.dropna(subset=["source", "path"])[["sha256", "source", "path"]].drop_duplicates()
-    held = held[held.duplicated(["source", "path"], keep=False)]
-    both = held.merge(held, on=["source", "path"])
-    pairs = both.loc[both["sha256_x"] < both["sha256_y"], ["sha256_x", "sha256_y"]]
-    return pairs.set_axis(PAIR, axis=1).drop_duplicates().sort_values(PAIR, ignore_index=True)
+    """Pairs (`first, second`) of images that one source published under one path, in one version and another.
+
+    Of the images of a path, in order of their digests, each stands with the one before it and with the first of all.
+    So pairs grow as versions do, and one image that is another film does not part the others.
+    """
+    path = ["source", "path"]
+    held = names.dropna(subset=path)[["sha256", *path]].drop_duplicates().sort_values([*path, "sha256"])
+    of_path = held.groupby(path)["sha256"]
+    before = [of_path.shift(), of_path.transform("first")]
+    pairs = pd.concat([pd.DataFrame({"first": one, "second": held["sha256"]}) for one in before]).dropna()
+    return pairs[pairs["first"] != pairs["second"]].drop_duplicates().sort_values(PAIR, ignore_index=True)
 
 
 def find_mosaics(every: pd.Index, found: pd.DataFrame, others: pd.DataFrame) -> dict[str, tuple[str, ...]]:

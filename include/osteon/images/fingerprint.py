@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 """Of the bytes and of what they hold. With another number every image ever seen gets a new fingerprint."""
 AREA, LONGEST = 50_000, 640
 """Pixels of the working picture that features are found on, and the most of its longer side."""
@@ -24,12 +24,18 @@ FEATURES = 300
 """The most features of a film."""
 DETECTED = 500
 """Strongest features that are found, before the spread over the picture decides."""
+BLUR, CONTRAST, EDGE = 2.0, 0.006, 12.0
+"""SIFT's first blur in pixels (with its default of 1.6, noise makes more features), and its thresholds."""
 MOST_BYTES = 12_000
 """Of a fingerprint. Features that do not fit are left out, the weakest first."""
 SMALL, QUALITY = 7_600, 90
 """Pixels of the small picture, and the quality that it is kept in as a JPEG."""
 ELONGATED = 1.8
-"""Ratio of sides from which a film's features are also found on the film stretched to a square, as tools stretch it."""
+"""Ratio of sides from which features are also found on the film stretched to a square, as tools stretch it."""
+SQUARE = round(math.sqrt(AREA))
+"""Side of the working picture that is stretched to a square."""
+OWN = 0.6
+"""Share of FEATURES that an elongated film has on itself; the others are of the square."""
 CELLS = 8
 """The picture is divided into so many rows and columns, so that features spread over it."""
 PLAIN = 10
@@ -43,13 +49,15 @@ WINDOW = 14
 EQUALISED = 0.25
 """Weight of the histogram-equalised picture in what features are found on: so that equalised copies are like it, and
 noise in dark areas stays small."""
+AROUND = 3.0
+"""Pixels of the small picture: the deviation of the window that its contrast is evened out in."""
 NOISE = 6.0
 """Grey levels that are added to the local deviation, so that noise in flat areas stays small."""
 
 FEATURE = np.dtype([("x", "<u2"), ("y", "<u2"), ("scale", "u1"), ("angle", "u1"), ("descriptor", "i1", COEFFICIENTS)])
-"""Position in 1/64 pixel of the working picture; log2 of the size in 1/16; angle in 1/256 of a turn; coefficients."""
+"""Position in 1/64 pixel of its picture; log2 of the size in 1/16; angle in 1/256 of a turn; coefficients."""
 POSITION = 64
-_LENGTH, _HEADER = struct.Struct("<I"), struct.Struct("<3H")
+_LENGTH, _HEADER = struct.Struct("<I"), struct.Struct("<4H")
 
 
 def _cosines(size: int) -> NDArray[np.float64]:
@@ -109,7 +117,7 @@ class Fingerprint:
     """A film's features, in the coordinates of its working picture, and its small picture."""
 
     positions: NDArray[np.float32]
-    """(n, 2): x and y, in pixels of the working picture; 0 is the centre of the first."""
+    """(n, 2): x and y, in pixels of the picture that each was found on; 0 is the centre of the first."""
     scales: NDArray[np.uint8]
     angles: NDArray[np.uint8]
     """(n,) each, as `FEATURE` has them."""
@@ -119,6 +127,21 @@ class Fingerprint:
     """(height, width), grey; some SMALL pixels."""
     size: tuple[int, int]
     """Width and height of the working picture."""
+    own: int
+    """Features that were found on it, the first of all. The others are of a square that it was stretched to."""
+
+    @cached_property
+    def frames(self) -> tuple[Fingerprint, ...]:
+        """The film with the features that were found on it and, if it is elongated, as a square with those of that."""
+        if self.own == len(self.positions):
+            return (self,)
+        return self._part(slice(self.own), self.size), self._part(slice(self.own, None), (SQUARE, SQUARE))
+
+    def _part(self, some: slice, size: tuple[int, int]) -> Fingerprint:
+        positions, descriptors = self.positions[some], self.descriptors[some]
+        return Fingerprint(
+            positions, self.scales[some], self.angles[some], descriptors, self.picture, size, len(positions)
+        )
 
     @cached_property
     def unit(self) -> NDArray[np.float32]:
@@ -131,6 +154,14 @@ class Fingerprint:
         """Logarithm of how much neighbours differ in the small picture, in grey levels: of its noise, mostly."""
         picture = self.picture.astype(np.float32)
         return float(np.log(np.median(np.abs(picture - cv2.GaussianBlur(picture, (0, 0), 1.0))) + 0.3))
+
+    @cached_property
+    def evened(self) -> NDArray[np.float32]:
+        """The small picture with its contrast evened out: each pixel less the mean around it, over the deviation."""
+        picture = self.picture.astype(np.float32)
+        mean = cv2.GaussianBlur(picture, (0, 0), AROUND)
+        square = cv2.GaussianBlur(picture * picture, (0, 0), AROUND)
+        return np.asarray((picture - mean) / (np.sqrt(np.maximum(square - mean * mean, 0)) + NOISE / 2), np.float32)
 
     @property
     def shrink(self) -> NDArray[np.float64]:
@@ -152,18 +183,16 @@ def fingerprint(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None = Non
     picture = _scaled(shown, max(16, round(width * scale)), max(16, round(height * scale)))
     if max(height, width) < ELONGATED * min(height, width):
         features = _features(picture, FEATURES)
+        own = len(features)
     else:
-        side = round(math.sqrt(AREA))
-        own = _features(picture, FEATURES * 6 // 10)
-        stretched = _features(_scaled(shown, side, side), FEATURES - len(own))
-        for axis, length in (("x", picture.shape[1]), ("y", picture.shape[0])):
-            stretched[axis] = (stretched[axis] * (length / side)).astype("<u2")
-        features = np.concatenate([own, stretched])
+        features = _features(picture, round(OWN * FEATURES))
+        own = len(features)
+        features = np.concatenate([features, _features(_scaled(shown, SQUARE, SQUARE), FEATURES - own)])
     shrink = math.sqrt(picture.size / SMALL)
     small = _scaled(picture, max(8, round(picture.shape[1] / shrink)), max(8, round(picture.shape[0] / shrink)))
     _, jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     while True:
-        header = _HEADER.pack(len(features), *picture.shape[::-1])
+        header = _HEADER.pack(len(features), min(own, len(features)), *picture.shape[::-1])
         data = zlib.compress(header + features.tobytes(), 6)
         if _LENGTH.size + len(data) + len(jpeg) <= MOST_BYTES:
             return _LENGTH.pack(len(data)) + data + jpeg.tobytes()
@@ -175,7 +204,7 @@ def read_fingerprint(data: bytes) -> Fingerprint:
     try:
         start = _LENGTH.size + _LENGTH.unpack_from(data)[0]
         raw = zlib.decompress(data[_LENGTH.size : start])
-        count, width, height = _HEADER.unpack_from(raw)
+        count, own, width, height = _HEADER.unpack_from(raw)
         features = np.frombuffer(raw, FEATURE, count, _HEADER.size)
         picture = cv2.imdecode(np.frombuffer(data, np.uint8, offset=start), cv2.IMREAD_GRAYSCALE)
     except (zlib.error, struct.error, cv2.error) as error:
@@ -187,6 +216,7 @@ def read_fingerprint(data: bytes) -> Fingerprint:
         features["descriptor"],
         np.asarray(picture, np.uint8),
         (width, height),
+        own,
     )
 
 
@@ -237,13 +267,16 @@ def even_contrast(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _features(picture: NDArray[np.uint8], most: int) -> NDArray[np.void]:
-    """Up to `most` features as `FEATURE` has them, the strongest first."""
-    sift = cv2.SIFT.create(nfeatures=DETECTED, contrastThreshold=0.01, edgeThreshold=12)
+    """Up to `most` features as `FEATURE` has them, the strongest first.
+
+    A feature is as strong as its contrast times its size: large ones outlast noise and blur.
+    """
+    sift = cv2.SIFT.create(nfeatures=DETECTED, contrastThreshold=CONTRAST, edgeThreshold=EDGE, sigma=BLUR)
     found, raw = sift.detectAndCompute(even_contrast(picture), None)
     if not found:
         return np.zeros(0, FEATURE)
     values = np.array([(*point.pt, point.size, point.angle, point.response) for point in found], np.float32)
-    chosen = _spread(values[:, :2], values[:, 4], picture.shape, most)
+    chosen = _spread(values[:, :2], values[:, 4] * values[:, 2], picture.shape, most)
     values, raw = values[chosen], raw[chosen]
     roots = np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1))
     features = np.zeros(len(chosen), FEATURE)

@@ -51,7 +51,11 @@ def neighbour_table(
     `closest` are pairs as `leakage.nearest` gives them, `not_compared` digests. `copy` and `possible` say what a
     pair is.
     """
-    told = [f"{score_text(row.score)}, {row.view}; in {row.neighbour_split}" for row in closest.itertuples()]
+    told = [
+        f"{', '.join(filter(None, [score_text(row.score), view_text(row.view)]))}; "
+        f"the first is in test, the second in {row.neighbour_split}"
+        for row in closest.itertuples()
+    ]
     table = _both_images(closest, "test", "neighbour", catalog, names)
     text = pd.Series(told, index=table.index, dtype="string")
     for name in (history.COPY, history.POSSIBLE):
@@ -73,6 +77,11 @@ def placement_table(catalog: pd.DataFrame, moved: dict[str, str]) -> pd.DataFram
 def score_text(score: float) -> str:
     """A score beside the bar, as people are told it."""
     return "score unknown" if pd.isna(score) else f"score {score:.1f} (copies have {COPIED:g} or more)"
+
+
+def view_text(view: str) -> str:
+    """What has to be done to one image of a pair before it fits the other; empty for nothing."""
+    return "" if pd.isna(view) or view in ("", "as it is") else f"if one of the two is {view}"
 
 
 def _both_images(

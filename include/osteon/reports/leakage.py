@@ -16,14 +16,17 @@ from osteon.curation.leakage import nearest, not_compared, stored_pairs
 from osteon.images.decode import UndecodableError
 from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.lake import Lake
-from osteon.quality.pictures import figure_png, png, side_by_side
+from osteon.quality.pictures import GAP, figure_png, png, scaled
 from osteon.quality.validate import Finding
 
 CLOSEST = 20
 """Pairs that the page shows of either kind."""
+SMALL, LARGE = 208, 320
+"""Pixels of a side of the closest films, two pairs in a row, and of films that a curator decides about."""
 NOT_CHECKED = "Nobody checked whether copies of test images stand in train or val."
 UNDECIDED = ("possible_across_splits", "possible_copies")
-"""Checks whose pairs a curator decides about."""
+"""Checks whose pairs a curator decides about; what stands across splits comes first."""
+KINDS = {history.COPY: "copy", history.POSSIBLE: "possible copy", history.DIFFERENT: "different films"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Leakage:
     """Images without a fingerprint."""
     waiting: int
     """Possible copies that wait for a curator."""
+
+    @property
+    def copies(self) -> int:
+        """Test images with a copy in train or val."""
+        return int((self.closest["verdict"] == history.COPY).sum())
 
     @property
     def numbers(self) -> dict[str, Any]:
@@ -70,6 +78,8 @@ def leakage_line(leakage: Leakage | None) -> str:
             f"The closest of {found['tests']} test images to anything in train or val scores {found['closest']:.1f}; "
             f"the bar for a copy is {COPIED:g}."
         ]
+    if leakage.copies:
+        told.append(f"Test images with a copy there: {leakage.copies}.")
     if leakage.not_compared:
         told.append(f"Images without a fingerprint, compared with nothing: {leakage.not_compared}.")
     told.append(f"Possible copies that wait for a curator: {leakage.waiting}.")
@@ -77,17 +87,18 @@ def leakage_line(leakage: Leakage | None) -> str:
 
 
 def closest_pairs(lake: Lake, leakage: Leakage, catalog: pd.DataFrame, max_pixels: int) -> list[dict[str, Any]]:
-    """The CLOSEST pairs: `picture` (PNG; None where one cannot be decoded), `test`, `neighbour`, `score`, `view`,
-    `split`."""
+    """The CLOSEST pairs: `picture` (PNG; None where one cannot be decoded), `test`, `neighbour`, `score`, `kind`,
+    `view`, `split`."""
     names = history.read(lake, history.NAMES)
     some = leakage.closest.head(CLOSEST)
     ends = (image_names(some[column], catalog, names) for column in ("test", "neighbour"))
     return [
         {
-            "picture": _picture(lake, [row.test, row.neighbour], max_pixels),
+            "picture": _picture(lake, [row.test, row.neighbour], max_pixels, SMALL),
             "test": test,
             "neighbour": neighbour,
             "score": None if pd.isna(row.score) else float(row.score),
+            "kind": KINDS[row.verdict],
             "view": "" if pd.isna(row.view) else row.view,
             "split": row.neighbour_split,
         }
@@ -104,7 +115,7 @@ def undecided_pairs(lake: Lake, findings: list[Finding], max_pixels: int) -> lis
             pairs.setdefault((first, second), item)
     return [
         {
-            "picture": _picture(lake, [item["sha256"], item["other_sha256"]], max_pixels),
+            "picture": _picture(lake, [item["sha256"], item["other_sha256"]], max_pixels, LARGE),
             "name": item["name"],
             "other": item["other"],
             "detail": item["detail"],
@@ -117,18 +128,24 @@ def undecided_pairs(lake: Lake, findings: list[Finding], max_pixels: int) -> lis
 def score_chart(scores: pd.Series) -> bytes:
     """How many test images have which best score, as a PNG."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     figure = Figure(figsize=(8.5, 2.6), layout="constrained")
     axes = figure.subplots()
-    ends = min(scores.min(), DOUBTFUL) - 1, max(scores.max(), COPIED) + 1
-    axes.hist(scores.astype(float), bins=np.linspace(*ends, 49).tolist(), log=True)
-    for bar, name in ((DOUBTFUL, "possible copy"), (COPIED, "copy")):
+    low, high = min(scores.min(), DOUBTFUL) - 1, max(scores.max(), COPIED) + 1
+    ends = low, high + 0.15 * (high - low)  # with room for the words at the last bar
+    counts, *_ = axes.hist(scores.astype(float), bins=np.linspace(*ends, 49).tolist(), log=True)
+    for bar, name, side in (
+        (DOUBTFUL, f"possible copies from {DOUBTFUL:g} ", "right"),
+        (COPIED, f" copies from {COPIED:g}", "left"),
+    ):
         axes.axvline(bar, color="#b3261e", linewidth=1)
-        axes.text(bar, 0.97, f" {name}", transform=axes.get_xaxis_transform(), color="#b3261e", fontsize=8, va="top")
+        axes.text(bar, 1.02, name, transform=axes.get_xaxis_transform(), color="#b3261e", fontsize=8, ha=side)
     axes.set(xlabel="best score with any image in train or val", ylabel="test images", xlim=ends)
-    axes.set_ylim(bottom=0.7)  # or a bar of one image has no height
+    axes.set_ylim(0.7, max(5.5, 1.5 * float(np.max(counts))))  # or a bar of one image has no height
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("")
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.spines[["top", "right"]].set_visible(False)
     return figure_png(figure)
 
@@ -138,8 +155,10 @@ def _command(pair: dict[str, str], option: str) -> str:
     return f"osteon review {one} {option} {other} --who NAME --why REASON"
 
 
-def _picture(lake: Lake, digests: list[str], max_pixels: int) -> bytes | None:
+def _picture(lake: Lake, digests: list[str], max_pixels: int, side: int) -> bytes | None:
+    """Two images side by side, each letterboxed to a square of `side` pixels."""
     try:
-        return png(side_by_side(lake, digests, max_pixels))
+        first, second = (scaled(lake, digest, max_pixels, side) for digest in digests)
     except UndecodableError:
         return None
+    return png(np.concatenate([first, np.full((side, GAP), 255, np.uint8), second], axis=1))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
+from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.lake import Lake
 from osteon.quality.alert import by_source, environment, lines
-from osteon.quality.pictures import before_and_after, class_chart, data_url, thumbnails
-from osteon.quality.validate import read_validation
+from osteon.quality.copies import view_text
+from osteon.quality.pictures import Picture, before_and_after, both_names, class_chart, data_url, thumbnails
+from osteon.quality.validate import Finding, read_validation
 from osteon.reports.evaluation import write_evaluation
 from osteon.reports.inventory import head_count, published_files, sankey
-from osteon.reports.leakage import closest_pairs, leakage_line, read_leakage, score_chart, undecided_pairs
+from osteon.reports.leakage import UNDECIDED, closest_pairs, leakage_line, read_leakage, score_chart, undecided_pairs
 from osteon.reports.model_card import interval, number
 from osteon.reports.patients import patient_line
 from osteon.reports.relabel import write_relabel_report
@@ -44,13 +47,18 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
             s=summary,
             patients=patient_line(summary) if summary["split"] else "",
             leakage=leakage_line(leakage),
+            view_text=view_text,
             closest=closest_pairs(lake, leakage, found[1], settings.max_pixels) if leakage and found else [],
             scores=data_url(score_chart(leakage.closest["score"].dropna()))
             if leakage and leakage.numbers["closest"] is not None
             else None,
+            copied=COPIED,
+            doubtful=DOUBTFUL,
+            waiting=sum(finding.count for finding in findings if finding.check in UNDECIDED),
             undecided=undecided_pairs(lake, findings, settings.max_pixels),
             findings=findings,
             lines=lines,
+            rows=rows,
             by_source=by_source,
             thumbnails=thumbnails(lake, findings, settings.max_pixels, most=THUMBNAILS_EACH * len(findings)),
             repairs=before_and_after(lake, validation, settings.max_pixels, THUMBNAILS_EACH) if validation else [],
@@ -71,6 +79,12 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
         write_evaluation(lake, run.run_id, result, folder)
     lake.put_json(f"{run.prefix}/summary.json", summary)
     return key
+
+
+def rows(finding: Finding, pictures: list[Picture]) -> list[list[Picture]]:
+    """Pictures of a finding's offenders in rows: one of each group where it lists groups, else one of all."""
+    group = {both_names(item): item.get("group") for item in finding.offenders}
+    return [list(members) for _, members in groupby(pictures, lambda picture: group[picture.caption])]
 
 
 def _write_inventory(lake: Lake, run: Run, files: pd.DataFrame, folder: str) -> None:

@@ -36,5 +36,5 @@ def patient_line(counts: dict[str, Any]) -> str:
     if patients and across:
         told.append(f"Films of {across} of {patients} patients stand in more than one split.")
     elif patients:
-        told.append(f"Films of one patient stand in one split ({patients} patients).")
+        told.append(f"Split by patient: each of {patients} patients stands in one split.")
     return " ".join(told)

@@ -1,0 +1,347 @@
+"""The weights of `osteon.images.weights`, worked out anew, with the recall of copies of films that they never saw.
+
+Copies are altered films of one half of the archives' films. Different films are of both halves, as few are hard to
+tell: candidates of the index, which are what the comparison aligns; films of FracAtlas whose numbers are near, often of
+one patient; random pairs; altered copies and other films; phantoms; and films with the same words burnt in. What
+today's weights call copies among the archives' own films counts as neither: `bench/copies.py joins` shows these pairs,
+to be looked at.
+
+`--write` replaces `weights.json`. A row of the table is the recall of the other half's copies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from alterations import BEYOND, KINDS
+from films import (
+    BOTH_TRUNCATED,
+    LESS,
+    MORE,
+    MOSAIC,
+    SEVERAL,
+    TRUNCATED,
+    Altered,
+    Film,
+    alter_film,
+    in_processes,
+    read_films,
+)
+from numpy.typing import NDArray
+from report import Report, groups_of, look_at, step
+from rich.table import Table
+from sklearn.linear_model import LogisticRegression
+
+from osteon.curation.candidates import build_index, candidate_pairs
+from osteon.curation.copies import compare
+from osteon.images.fingerprint import fingerprint, read_fingerprint
+from osteon.images.radiograph import PARTS, draw
+from osteon.images.registration import COPIED, examine
+from osteon.images.weights import CLIPPED, FILE, Model, Weights
+
+OF_FEATURES = (
+    "inliers", "share", "exact", "close", "missed", "likeness", "cells", "spread", "strongest, least",
+    "strongest, most", "grain, least", "grain, most", "bent", "smooth", "start",
+)  # fmt: skip
+"""What is known before pictures are compared."""
+MULTIPLIED = (
+    "inliers", "share", "close", "likeness", "cells", "strongest, least", "grain, most", "start", "moved",
+    "window 1.2, shows 8, 0.2", "window 1.2, shows 8, 0.5", "window 2.2, shows 20, 0.2", "window 2.2, shows 20, 0.5",
+    "drift 0.5", "drift 0.75", "gain all",
+)  # fmt: skip
+"""Of these, products of two count as well."""
+REGULARISATION = 3.0
+"""Scikit-learn's C."""
+HARD_INLIERS, HARD = 15, 4.0
+"""Different films with so many inliers count so many times."""
+ALTERED_OFTEN = 6.0
+"""Copies that were altered in several ways count so many times."""
+ROUNDS, NEAR, BOOST = 3, -1.0, 4.0
+"""So many times, different films whose score is above NEAR count BOOST times as much: a false join is worse than a
+copy that is missed."""
+FAR_OFF = -5.0
+"""Pairs whose score is on the wrong side of this, or of its opposite, are examined in the other order as well."""
+RULED_OUT = 0.001
+"""Share of copies that features alone may rule out."""
+NEIGHBOURS = 3
+"""FracAtlas numbers that differ by no more are often films of one patient."""
+REFUSED = 12
+"""Candidates of one film that count; a comparison stops at `copies.MOST_REFUSED`."""
+PHANTOMS, SIZES = 60, ((180, 220), (160, 200), (120, 140))
+"""Of each part, and their height and width."""
+Task = tuple[str, str, tuple[str, str], bytes, bytes]
+"""Kind, strength, names, and fingerprints of a pair."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two films, or a film and its altered copy, and what their registration says."""
+
+    kind: str
+    strength: str
+    names: tuple[str, str]
+    inliers: int
+    evidence: dict[str, float]
+    """Empty where no transform was found."""
+
+
+def examined(tasks: list[Task], turned: bool) -> list[Pair]:
+    """In the order in which a lake would have the two: that of digests, which know nothing of which is the copy.
+
+    The other way round if `turned`.
+    """
+    pairs = []
+    for kind, strength, names, one, other in tasks:
+        first, second = sorted((one, other), key=lambda data: sha256(data).digest(), reverse=turned)
+        found = examine(read_fingerprint(first), read_fingerprint(second))
+        pairs.append(Pair(kind, strength, names, 0, {}) if found is None
+                     else Pair(kind, strength, names, found[0].inliers, found[1]))  # fmt: skip
+    return pairs
+
+
+def examine_pairs(tasks: Sequence[Task], turned: bool = False) -> list[Pair]:
+    """In batches, as each pair is quick."""
+    step(f"registration of {len(tasks)} pairs")
+    batches = ((list(tasks[start : start + 256]), turned) for start in range(0, len(tasks), 256))
+    return [pair for batch in in_processes(examined, batches) for pair in batch]
+
+
+def copies_of(altered: list[Altered], data: dict[str, bytes]) -> list[Task]:
+    """Each altered film with its own, and what is left of a truncated one with less of it."""
+    more = {
+        one.films[0]: one.data for one in altered if one.kind == BOTH_TRUNCATED and one.strength == f"at {MORE:.0%}"
+    }
+    tasks = []
+    for one in altered:
+        name = one.films[0]
+        if one.kind == BOTH_TRUNCATED:
+            if one.strength == f"at {LESS:.0%}":
+                tasks.append((one.kind, one.strength, (name, one.key), more[name], one.data))
+        elif one.kind != MOSAIC:
+            tasks.append((one.kind, one.strength, (name, one.key), data[name], one.data))
+    return tasks
+
+
+def different_films(
+    films: Sequence[Film], data: dict[str, bytes], groups: pd.Series, count: int, rng: np.random.Generator
+) -> list[Task]:
+    """Pairs of the archives' own films; `groups` are their sets of copies by name."""
+    tasks = unlike("candidates", data, groups)
+    numbers = {film.number: film.name for film in films if film.number is not None}
+    near = [
+        (name, numbers[number + away])
+        for number, name in numbers.items()
+        for away in range(1, NEIGHBOURS + 1)
+        if number + away in numbers
+    ]
+    names = [film.name for film in films]
+    apart = ((names[one], names[other]) for one, other in rng.integers(0, len(names), (count, 2)).tolist())
+    met = {names for _, _, names, _, _ in tasks}
+    for kind, pairs in (("neighbours", near), ("random", apart)):
+        for one, other in pairs:
+            if groups[one] != groups[other] and not met & {(one, other), (other, one)}:
+                met.add((one, other))
+                tasks.append((kind, "", (one, other), data[one], data[other]))
+    return tasks
+
+
+def phantoms() -> dict[str, bytes]:
+    """Fingerprints of generated radiographs, by part and number."""
+    return {
+        f"{part}-{number}": fingerprint(
+            draw(part, number % 2 == 0, SIZES[number % 3], np.random.default_rng([place, number]))
+        )
+        for place, part in enumerate(sorted(PARTS))
+        for number in range(PHANTOMS)
+    }
+
+
+def unlike(kind: str, data: dict[str, bytes], groups: pd.Series, fresh: Collection[str] | None = None) -> list[Task]:
+    """Candidates of the index that are not of one group, up to REFUSED of each film: what a comparison would refuse.
+
+    With `fresh`, one of the two is among these names.
+    """
+    names = list(data)
+    index = build_index(map(read_fingerprint, data.values()))
+    asked = np.array([fresh is None or name in fresh for name in names])
+    refused, tasks = Counter[str](), []
+    for first, second, _ in candidate_pairs(index, asked).tolist():
+        one, other = names[first], names[second]
+        if groups[one] == groups[other] or data[one] == data[other] or max(refused[one], refused[other]) >= REFUSED:
+            continue
+        refused.update((one, other))
+        tasks.append((kind, "", (one, other), data[one], data[other]))
+    return tasks
+
+
+def standardised(pairs: Sequence[Pair], names: Sequence[str]) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
+    """Evidence of pairs in standard deviations, and its means and deviations."""
+    table = pd.DataFrame([pair.evidence for pair in pairs])[list(names)]
+    means, deviations = table.mean(), table.std()
+    return ((table - means) / deviations).clip(-CLIPPED, CLIPPED), means, deviations
+
+
+def fitted(copied: Sequence[Pair], different: Sequence[Pair], names: Sequence[str], products: bool) -> Weights:
+    """A regression on pairs that have evidence."""
+    table, means, deviations = standardised([*copied, *different], names)
+    multiplied = list(itertools.combinations(MULTIPLIED, 2)) if products else []
+    values = np.column_stack([table.to_numpy(), *(table[a] * table[b] for a, b in multiplied)])
+    centre, scale = values.mean(axis=0), values.std(axis=0)
+    values = (values - centre) / scale
+    copy = np.arange(len(values)) < len(copied)
+    inliers = np.array([pair.inliers for pair in (*copied, *different)])
+    often = np.array([pair.kind in SEVERAL for pair in (*copied, *different)])
+    counts = np.where(~copy & (inliers >= HARD_INLIERS), HARD, np.where(often, ALTERED_OFTEN, 1.0))
+    for _ in range(ROUNDS + 1):
+        model = LogisticRegression(C=REGULARISATION, solver="newton-cholesky")
+        model.fit(values, copy, sample_weight=counts)
+        counts = np.where(~copy & (model.decision_function(values) > NEAR), BOOST * counts, counts)
+    raw = model.coef_[0] / scale
+    return Weights(
+        round(float(model.intercept_[0] - (raw * centre).sum()), 4),
+        {name: round(float(value), 5) for name, value in means.items()},
+        {name: round(float(value), 5) for name, value in deviations.items()},
+        {name: round(float(weight), 4) for name, weight in zip(names, raw, strict=False)},
+        [(a, b, round(float(weight), 4)) for (a, b), weight in zip(multiplied, raw[len(names) :], strict=True)],
+    )
+
+
+def fit_model(copied: Sequence[Pair], different: Sequence[Pair]) -> Model:
+    """Both regressions; pairs without a transform are left out."""
+    copied, different = ([pair for pair in some if pair.evidence] for some in (copied, different))
+    features = fitted(copied, different, OF_FEATURES, products=False)
+    ruled_out = float(np.quantile([features.score(pair.evidence) for pair in copied], RULED_OUT))
+    return Model(features, round(ruled_out, 3), fitted(copied, different, list(copied[0].evidence), products=True))
+
+
+def scores(model: Model, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    """As `registration` has them; minus infinity where no transform was found."""
+
+    def score(evidence: dict[str, float]) -> float:
+        if not evidence:
+            return -np.inf
+        features = model.features.score(evidence)
+        return features if features < model.ruled_out else model.whole.score(evidence)
+
+    return np.array([score(pair.evidence) for pair in pairs])
+
+
+def recall_table(model: Model, copied: Sequence[Pair]) -> Table:
+    """Share of copies above some bars."""
+    bars = (COPIED, COPIED - 1, COPIED + 1, COPIED + 3)
+    table = Table("copies", "n", *(f"above {bar:g}, %" for bar in bars))
+    found = scores(model, copied)
+    kinds = np.array([pair.kind for pair in copied])
+    single = [name for name in KINDS if name not in BEYOND]
+    rows = {
+        "one alteration": single,
+        **{kind: [kind] for kind in (*BEYOND, *SEVERAL)},
+        "truncated": [TRUNCATED, BOTH_TRUNCATED],
+    }
+    for name, some in rows.items():
+        of_kind = np.isin(kinds, some)
+        if of_kind.any():
+            shares = (f"{100 * (found[of_kind] > bar).mean():.2f}" for bar in bars)
+            table.add_row(name, str(of_kind.sum()), *shares)
+    return table
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("bench-copies"), help="folder of the report")
+    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--subset", type=int, help="the first so many films of each archive, to try things out")
+    parser.add_argument("--films", type=int, default=250, help="originals of each half that are altered")
+    parser.add_argument("--pairs", type=int, default=6_000, help="random pairs of different films")
+    parser.add_argument("--write", action="store_true", help=f"replace {FILE.name}")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    told = Report(options.out, "fit")
+    films, rng = read_films(options.subset), np.random.default_rng(options.seed)
+    seen = look_at(films, False)
+    data = {name: one.data for name, one in seen.items()}
+    step("comparison of the films with each other")
+    nothing = pd.DataFrame(columns=["first", "second", "verdict", "covers_first", "covers_second"])
+    groups = groups_of(list(data), compare(pd.Series(data), [], list(data), nothing, nothing))
+    whole = [films[place] for place in rng.permutation(len(films)) if not seen[films[place].name].truncated]
+    halves = {half: [film for film in whole if film.fitted is half][: options.films] for half in (True, False)}
+
+    def tasks() -> Iterator[tuple[object, ...]]:
+        for film in (*halves[True], *halves[False]):
+            others = [other for other in halves[film.fitted] if other is not film]
+            yield film, [others[place] for place in rng.permutation(len(others))[:3]], options.seed, False, False
+
+    step("altered copies")
+    altered = [one for made in in_processes(alter_film, tasks()) for one in made]
+    learn(told, films, data, groups, altered, options, rng)
+
+
+def learn(
+    told: Report,
+    films: Sequence[Film],
+    data: dict[str, bytes],
+    groups: pd.Series,
+    altered: list[Altered],
+    options: argparse.Namespace,
+    rng: np.random.Generator,
+) -> None:
+    """Fit, and print what came out."""
+    copies = copies_of(altered, data)
+    copied = examine_pairs(copies)
+    in_half = {film.name: film.fitted for film in films}
+    words = {one.films[0]: one.data for one in altered if one.kind == "text, markers, boxes"}
+    made = phantoms()
+    many = {one.key: one for one in altered if one.kind in SEVERAL and in_half[one.films[0]]}
+    with_many = {**data, **{key: one.data for key, one in many.items()}}
+    of_many = pd.concat([groups, pd.Series({key: groups[one.films[0]] for key, one in many.items()})])
+    others = [
+        *different_films(films, data, groups, options.pairs, rng),
+        *unlike("altered", with_many, of_many, many),
+        *unlike("words", words, groups),
+        *unlike("phantoms", made, pd.Series(list(made), list(made))),
+    ]
+    different = examine_pairs(others)
+    step("fit")
+    known, unseen = ([pair for pair in copied if in_half[pair.names[0]] is half] for half in (True, False))
+    model = fit_model(known, different)
+    doubtful = [task for task, score in zip(copies, scores(model, copied), strict=True) if score < -FAR_OFF]
+    known += [pair for pair in examine_pairs(doubtful, turned=True) if in_half[pair.names[0]]]
+    doubtful = [task for task, score in zip(others, scores(model, different), strict=True) if score > FAR_OFF]
+    different += examine_pairs(doubtful, turned=True)
+    step("second fit")
+    model = fit_model(known, different)
+    told(f"fitted on {len(known)} copies, and {len(different)} pairs of different films")
+    told(f"kinds of these pairs: {dict(Counter(pair.kind for pair in different))}")
+    found = scores(model, different)
+    features = np.array([model.features.score(pair.evidence) if pair.evidence else -np.inf for pair in different])
+    told(f"features alone rule out {(features < model.ruled_out).mean():.1%} of different films")
+    table = Table("score", "inliers", "kind", "names", title="different films with the highest scores")
+    for place in np.argsort(-found)[:16]:
+        pair = different[place]
+        table.add_row(
+            f"{found[place]:.2f}", str(pair.inliers), pair.kind, ", ".join(Path(name).name for name in pair.names)
+        )
+    told(table)
+    for title, some in (("copies that weights were fitted on", known), ("copies of films of the other half", unseen)):
+        table = recall_table(model, some)
+        table.title = title
+        told(table)
+    if options.write:
+        FILE.write_text(json.dumps(asdict(model), indent=1) + "\n")
+        told(f"written to {FILE.name}")
+
+
+if __name__ == "__main__":
+    main()

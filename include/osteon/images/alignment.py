@@ -1,0 +1,219 @@
+"""Alignment of two films by their local features: the affine transform that most of them agree on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from osteon.images.fingerprint import VIEWS, Fingerprint
+
+RATIO = 0.92
+"""A feature's best match counts if it is nearer than so much of the second best (D. Lowe, IJCV 60, 2004)."""
+REACH = 3.0
+"""Pixels of the working picture by which an inlier may miss the common transform."""
+NARROWING = (10.0, 6.0, 4.0, REACH, REACH)
+"""The same while a transform is looked for."""
+FINE = (2.0, 1.5, 1.5)
+"""The same while the best transform is refined."""
+LEAST, FEWEST = 4, 6
+"""Features that a transform takes; inliers below which two films are not called alike."""
+HYPOTHESES = 60
+"""Matches of one view whose own transform is looked at: those of the strongest features."""
+TRIED = 4
+"""How many of these are refined, of all views: those that most matches agree with."""
+EXPLAINED = 0.7
+"""Share of a hypothesis' matches that are inliers of an earlier transform, from which it is no other one."""
+TURN, OCTAVES = 0.4, 0.6
+"""Radians and octaves by which an inlier's own angle and scale may differ from those of the common transform."""
+STRETCH, SHRINK = 6.0, 0.12
+"""The most that a transform stretches one direction against the other; the least that it may leave of a length."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How the features of two films, or of the squares that these were stretched to, lie upon each other."""
+
+    inliers: int
+    """Features that agree on the transform, in position, angle and scale."""
+    matrix: NDArray[np.float64]
+    """(2, 3), from the first film's working picture to the second's."""
+    matched: Matched
+
+    @property
+    def view(self) -> str:
+        """Which of `VIEWS` of the first film the second shows."""
+        return self.matched.view
+
+    @cached_property
+    def missed(self) -> NDArray[np.float64]:
+        """(n,) pixels by which the transform misses each match; infinite where angle or scale do not fit it."""
+        return self.matched.missed(self.matrix)
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """(n,) whether each match is an inlier."""
+        return self.missed < REACH
+
+    def explains(self, matched: Matched, agree: NDArray[np.bool_]) -> bool:
+        """Whether most of the matches that agree with a hypothesis are inliers here."""
+        if matched is not self.matched:
+            return False
+        return bool(np.count_nonzero(agree & self.inside) > EXPLAINED * np.count_nonzero(agree))
+
+
+def align(first: Fingerprint, second: Fingerprint) -> Alignment | None:
+    """The transform that most features agree on; None where no transform is found that a tool would make.
+
+    Every view is tried, and an elongated film also as a square. Matches are mutual nearest neighbours that pass the
+    ratio test. Each match of two features, as these have a position, an angle and a scale, gives a transform of its
+    own; those that most matches agree with are refined by least squares over their inliers (locally optimised RANSAC,
+    O. Chum et al., DAGM 2003, without the random draw).
+    """
+    found = [_align_frames(*frames) for frames in product(first.frames, second.frames)]
+    return max((one for one in found if one), key=lambda one: one.inliers, default=None)
+
+
+def _align_frames(first: Fingerprint, second: Fingerprint) -> Alignment | None:
+    tried = []
+    for view, rows in _matches(first, second).items():
+        if len(rows) >= FEWEST:
+            matched = _matched(first, second, rows, view)
+            agree = _agreement(matched)
+            votes = agree.sum(axis=1)
+            tried += [(int(votes[row]), matched, agree[row]) for row in np.argsort(-votes, kind="stable")[:TRIED]]
+    tried.sort(key=lambda one: -one[0])
+    best: Alignment | None = None
+    for votes, matched, inside in tried[:TRIED]:
+        if votes < FEWEST or (best is not None and best.explains(matched, inside)):
+            continue
+        fit = _fitted(matched, inside)
+        if fit is not None and (best is None or fit.inliers > best.inliers):
+            best = fit
+    return best
+
+
+def _matches(first: Fingerprint, second: Fingerprint) -> dict[str, NDArray[np.intp]]:
+    """Rows (n, 2) of features that match, by view."""
+    if not len(first.positions) or not len(second.positions):
+        return {}
+    ours, theirs = first.unit, second.unit
+    rows = np.arange(len(ours))
+    found = {}
+    for view, signs in VIEWS.items():
+        likeness = (ours * signs) @ theirs.T
+        nearest = likeness.argmax(axis=1)
+        mutual = likeness.argmax(axis=0)[nearest] == rows
+        best = likeness[rows, nearest]
+        likeness[rows, nearest] = -1
+        good = mutual & (1 - best < RATIO**2 * (1 - likeness.max(axis=1)))
+        found[view] = np.stack([rows[good], nearest[good]], axis=1)
+    return found
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Matches of two films in one view: positions, angles and growth of scale."""
+
+    first: Fingerprint
+    second: Fingerprint
+    view: str
+    rows: NDArray[np.intp]
+    """(n, 2)."""
+    source: NDArray[np.float64]
+    target: NDArray[np.float64]
+    """(n, 2) each, in pixels of the working pictures."""
+    turn: NDArray[np.float64]
+    """(n,) radians that each match is turned by."""
+    direction: NDArray[np.float64]
+    """(2, n): the source's angle, as the view has it."""
+    target_angle: NDArray[np.float64]
+    growth: NDArray[np.float64]
+    """(n,) octaves."""
+
+    @cached_property
+    def design(self) -> NDArray[np.float64]:
+        """(n, 3): the source's positions, and 1."""
+        return np.column_stack([self.source, np.ones(len(self.source))])
+
+    def missed(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) pixels by which a transform (2, 3) misses; infinite where angle or scale do not fit it."""
+        across, down = (self.design @ matrix.T - self.target).T
+        along = matrix[:, :2] @ self.direction
+        determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
+        octaves = math.log2(max(abs(determinant), 1e-9)) / 2
+        fits = _angle(np.arctan2(along[1], along[0]) - self.target_angle) < TURN
+        return np.where(fits & (np.abs(self.growth - octaves) < OCTAVES), np.hypot(across, down), np.inf)
+
+    def refined(self, inside: NDArray[np.bool_], reaches: tuple[float, ...]) -> NDArray[np.float64] | None:
+        """The transform of least squares over inliers that are chosen anew within each reach; None if they get few."""
+        matrix: NDArray[np.float64] | None = None
+        for reach in reaches:
+            if np.count_nonzero(inside) < LEAST:
+                return None
+            source = self.design[inside]
+            # where all lie on one line, any transform that keeps the line is as good
+            normal, right = source.T @ source + 1e-6 * np.eye(3), source.T @ self.target[inside]
+            matrix = np.asarray(np.linalg.solve(normal, right).T, np.float64)
+            inside = self.missed(matrix) < reach
+        return matrix
+
+
+def _agreement(matched: Matched) -> NDArray[np.bool_]:
+    """(hypotheses, n): which matches agree with the transform that each of the strongest matches gives by itself."""
+    some = slice(HYPOTHESES)
+    hand = -1.0 if "mirrored" in matched.view else 1.0
+    turn, growth = matched.turn[some, None], matched.growth[some, None]
+    cosine, sine = 2.0**growth * np.cos(turn), 2.0**growth * np.sin(turn)
+    step, moved = matched.source - matched.source[some, None], matched.target - matched.target[some, None]
+    across = cosine * step[..., 0] - hand * sine * step[..., 1] - moved[..., 0]
+    down = sine * step[..., 0] + hand * cosine * step[..., 1] - moved[..., 1]
+    # a small error of angle or scale grows with the distance
+    agree = np.hypot(across, down) < LEAST + 0.15 * np.hypot(moved[..., 0], moved[..., 1])
+    agree &= _angle(turn - matched.turn) < TURN
+    agree &= np.abs(growth - matched.growth) < OCTAVES
+    return agree
+
+
+def _fitted(matched: Matched, inside: NDArray[np.bool_]) -> Alignment | None:
+    """The affine transform of the matches that agree; None where few do, or no tool would make it."""
+    matrix = matched.refined(inside, NARROWING)
+    if matrix is None:
+        return None
+    fine = matched.refined(matched.missed(matrix) < FINE[0], FINE)
+    matrix = matrix if fine is None else fine
+    count = int((matched.missed(matrix) < REACH).sum())
+    return Alignment(count, matrix, matched) if count >= FEWEST and _plausible(matrix) else None
+
+
+def _matched(first: Fingerprint, second: Fingerprint, rows: NDArray[np.intp], view: str) -> Matched:
+    ours, theirs = rows.T
+    angle, target_angle = (film.angles[some] * (2 * np.pi / 256) for film, some in ((first, ours), (second, theirs)))
+    half_turn = np.pi if "negative" in view else 0.0
+    hand = -1.0 if "mirrored" in view else 1.0
+    return Matched(
+        first,
+        second,
+        view,
+        rows,
+        first.positions[ours].astype(np.float64),
+        second.positions[theirs].astype(np.float64),
+        target_angle - hand * angle + half_turn,
+        np.stack([np.cos(angle + half_turn), np.sin(angle + half_turn)]),
+        target_angle,
+        (second.scales[theirs].astype(np.float64) - first.scales[ours]) / 16,
+    )
+
+
+def _angle(difference: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The size of an angle, 0 to pi."""
+    return np.abs((difference + np.pi) % (2 * np.pi) - np.pi)
+
+
+def _plausible(matrix: NDArray[np.float64]) -> bool:
+    longest, shortest = np.linalg.svd(matrix[:, :2], compute_uv=False)
+    return bool(shortest > SHRINK and longest < min(1 / SHRINK, STRETCH * shortest))

@@ -1,0 +1,35 @@
+"""What reports say of copies, and how they show them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from osteon.quality.copies import view_text
+from osteon.quality.pictures import Picture
+from osteon.quality.validate import Finding
+from osteon.reports.leakage import Leakage, leakage_line
+from osteon.reports.page import rows
+
+
+def test_the_line_counts_test_images_with_a_copy_and_is_silent_without_one() -> None:
+    closest = pd.DataFrame({"score": [9.0, 4.0, -8.0], "verdict": ["copy", "copy", "different"]})
+    assert "Test images with a copy there: 2." in leakage_line(Leakage(closest, 0, 0))
+    assert "with a copy" not in leakage_line(Leakage(closest[2:], 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("view", "told"), [("as it is", ""), (pd.NA, ""), ("mirrored", "if one of the two is mirrored")]
+)
+def test_it_is_told_what_makes_two_images_fit(view: str, told: str) -> None:
+    assert view_text(view) == told
+
+
+def test_pictures_of_one_group_are_in_one_row_and_those_without_groups_in_one() -> None:
+    pictures = [Picture(name, b"", name) for name in "abcd"]
+    groups = [{"name": name, "detail": "", "group": group} for name, group in zip("abcd", "xxyy", strict=True)]
+    finding = Finding("near_copies", "warning", "", 4, 1.0, groups, "")
+    told = [[picture.name for picture in row] for row in rows(finding, pictures)]
+    assert told == [["a", "b"], ["c", "d"]]
+    alone = Finding("truncated", "warning", "", 4, 1.0, [{"name": name, "detail": ""} for name in "abcd"], "")
+    assert rows(alone, pictures) == [pictures] and rows(alone, []) == []
