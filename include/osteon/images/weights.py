@@ -1,6 +1,6 @@
 """How sure it is that two aligned films are one: logistic regressions, whose weights stand in `weights.json`.
 
-`bench/copies.py fit` works the weights out, from altered copies of films of two publishers, and from pairs of
+`bench/fit_copies.py` works the weights out, from altered copies of films of two publishers, and from pairs of
 different films: most of one patient, of one detector, of phantoms, or with the same words burnt in.
 """
 
