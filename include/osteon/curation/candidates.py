@@ -9,8 +9,10 @@ sensitive hashing). Two films are candidates if several such features are also t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from tempfile import TemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,19 +22,24 @@ from osteon.images.fingerprint import COEFFICIENTS, VIEWS, Fingerprint
 FEATURES, ORDERS, WINDOW = 300, 12, 16
 """Features of a film that are compared, the strongest; in how many orders of their bits signatures are sorted; and how
 many neighbours a signature is compared with in each. So 3,000 copies of one film cost no more than 3,000 films."""
-LARGE = 20_000
-"""Films from which so many are compared at once that the following takes the place of the three numbers above."""
-FEATURES_OF_LARGE, ORDERS_OF_LARGE, WINDOW_OF_LARGE = 160, 6, 8
 PREFIX = 18
 """First bits in which two signatures must agree."""
 NEAR = 9
 """Bits of COEFFICIENTS by which the signatures of two features may differ."""
 VOTES = 3
 """Features that two films must have in common, turned and scaled by the same amount."""
+LARGE = 20_000
+"""Films from which so many are compared at once that the following takes the place of four numbers above."""
+FEATURES_OF_LARGE, ORDERS_OF_LARGE, WINDOW_OF_LARGE, VOTES_OF_LARGE = 160, 6, 8, 4
 BLOCK = 1 << 21
 """Signatures that are worked on at once."""
+RANGES = 32
+"""Ranges of the first film of pairs; those of one range are in memory at once."""
 TURN_BITS, SCALE_BITS = 4, 4
 """Turns and growths are counted in classes of 1/16 of a turn and of one octave."""
+PAIR_SHIFT = 3 + TURN_BITS + SCALE_BITS
+"""Bits of a key below its pair: view, grid, turn and growth."""
+COUNTED = np.dtype([("key", "<i8"), ("votes", "<i4")])
 
 
 @dataclass(frozen=True)
@@ -67,27 +74,33 @@ def signatures(descriptors: NDArray[np.int8]) -> NDArray[np.uint64]:
 
 
 def candidate_pairs(
-    index: Index, fresh: NDArray[np.bool_], orders: int = ORDERS, window: int = WINDOW
+    index: Index, fresh: NDArray[np.bool_], orders: int = ORDERS, window: int = WINDOW, least: int = VOTES
 ) -> NDArray[np.int64]:
     """Candidates (n, 3): two films, the smaller number first, and their votes; the pairs with most votes first.
 
-    `fresh` (films,) are films of which pairs are looked for, with each other and with all others; `orders` and `window`
-    are as ORDERS and WINDOW. The cost goes with the number of features of the index, for sorting, and of fresh films,
-    for comparing.
+    `fresh` (films,) are films of which pairs are looked for, with each other and with all others; `orders`, `window`
+    and `least` are as ORDERS, WINDOW and VOTES. The cost goes with the number of features of the index, for sorting,
+    and of fresh films, for comparing. Counts are kept in temporary files, by ranges of the first film.
     """
-    films = len(fresh)
-    found = [
-        _count(index, films, *pairs) for order in range(orders) for pairs in _neighbours(index, fresh, order, window)
-    ]
-    if not any(len(keys) for keys, _ in found):
-        return np.zeros((0, 3), np.int64)
-    keys, votes = _summed(*(np.concatenate(column) for column in zip(*found, strict=True)))
-    pairs = keys >> (TURN_BITS + SCALE_BITS + 3)
-    first = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]])
-    best = np.maximum.reduceat(votes, first)
-    enough = best >= VOTES
-    pairs, best = pairs[first][enough], best[enough]
-    result = np.stack([pairs // films, pairs % films, best], axis=1)
+    films, found = len(fresh), []
+    with ExitStack() as files:
+        ranges = [files.enter_context(TemporaryFile()) for _ in range(RANGES)]
+        ends = _key(np.linspace(0, films, RANGES + 1).astype(np.int64)[1:-1] * films, 0, 0, 0, 0)
+        for order in range(orders):
+            for neighbours in _neighbours(index, fresh, order, window):
+                counted = _count(index, films, *neighbours)
+                for file, some in zip(ranges, np.split(counted, counted["key"].searchsorted(ends)), strict=True):
+                    some.tofile(file)
+        for file in ranges:
+            file.seek(0)
+            keys, votes = _summed(np.fromfile(file, COUNTED))
+            pairs = keys >> PAIR_SHIFT
+            first = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]])[: len(pairs)]
+            best = np.maximum.reduceat(votes, first) if len(first) else votes
+            enough = best >= least
+            found.append(np.stack([pairs[first][enough], best[enough]], axis=1))
+    pairs, best = np.concatenate(found).T
+    result = np.stack([pairs // max(1, films), pairs % max(1, films), best], axis=1)
     return result[np.lexsort((result[:, 1], result[:, 0], -result[:, 2]))]
 
 
@@ -135,10 +148,8 @@ def _met_before(difference: NDArray[np.uint64], view: int, order: int) -> NDArra
     return before
 
 
-def _count(
-    index: Index, films: int, one: NDArray[np.intp], two: NDArray[np.intp], view: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Keys of pair, view, turn and growth, and how many features have each.
+def _count(index: Index, films: int, one: NDArray[np.intp], two: NDArray[np.intp], view: int) -> NDArray[np.void]:
+    """Keys of pair, view, turn and growth, ascending, and how many features have each, as COUNTED.
 
     Classes of turn and growth are counted twice, the second time shifted by half a class.
     """
@@ -148,27 +159,28 @@ def _count(
     hand = -1 if "mirrored" in name else 1
     turn = index.angles[two].astype(np.int64) - hand * index.angles[one].astype(np.int64)
     growth = index.scales[two].astype(np.int64) - index.scales[one].astype(np.int64) + 128
-    pair = (index.films[one].astype(np.int64) * films + index.films[two]) << 2 | view
+    pair = index.films[one].astype(np.int64) * films + index.films[two]
     keys = []
     for grid in (0, 1):
         turns = ((turn + 8 * grid) & 255) >> (8 - TURN_BITS)
         growths = ((growth + 8 * grid) & 255) >> (8 - SCALE_BITS)
-        keys.append((((pair << 1 | grid) << TURN_BITS) | turns) << SCALE_BITS | growths)
-    return _summed(np.concatenate(keys), None)
+        keys.append(_key(pair, view, grid, turns, growths))
+    found, votes = np.unique(np.concatenate(keys), return_counts=True)
+    return np.rec.fromarrays([found, votes], dtype=COUNTED)
 
 
-def _summed(keys: NDArray[np.int64], counts: NDArray[np.int64] | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _key(
+    pair: NDArray[np.int64], view: int, grid: int, turns: NDArray[np.int64] | int, growths: NDArray[np.int64] | int
+) -> NDArray[np.int64]:
+    return (((pair << 2 | view) << 1 | grid) << TURN_BITS | turns) << SCALE_BITS | growths
+
+
+def _summed(counted: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Each key once, ascending, with the sum of its counts."""
-    if not len(keys):
-        return keys, np.zeros(0, np.int64)
-    if counts is None:
-        keys = np.sort(keys)
-        first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-        return keys[first], np.diff(np.r_[first, len(keys)])
-    order = np.argsort(keys, kind="stable")
-    keys, counts = keys[order], counts[order]
-    first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-    return keys[first], np.add.reduceat(counts, first)
+    counted = counted[np.argsort(counted["key"], kind="stable")]
+    first = np.flatnonzero(np.r_[True, counted["key"][1:] != counted["key"][:-1]])[: len(counted)]
+    votes = counted["votes"].astype(np.int64)
+    return counted["key"][first], np.add.reduceat(votes, first) if len(first) else votes
 
 
 @cache

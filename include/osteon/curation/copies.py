@@ -17,6 +17,7 @@ from osteon.curation.candidates import (
     FEATURES_OF_LARGE,
     LARGE,
     ORDERS_OF_LARGE,
+    VOTES_OF_LARGE,
     WINDOW_OF_LARGE,
     build_index,
     candidate_pairs,
@@ -36,7 +37,7 @@ come first. So a set in which all films are nearly the same costs no more than i
 WHOLE = 0.5
 """Share that two copies must show of each other, so that what is a copy of one need not be compared with the other:
 a mosaic shows less of each of its films."""
-KEPT = 4096
+KEPT = 2048
 """Films whose fingerprints are held unpacked."""
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def _candidates(films: Iterable[Fingerprint], known: int, fresh: int) -> NDArray
     index = build_index(films, FEATURES_OF_LARGE if large else FEATURES)
     wanted = np.arange(known + fresh) >= known
     if large:
-        return candidate_pairs(index, wanted, ORDERS_OF_LARGE, WINDOW_OF_LARGE)
+        return candidate_pairs(index, wanted, ORDERS_OF_LARGE, WINDOW_OF_LARGE, VOTES_OF_LARGE)
     return candidate_pairs(index, wanted)
 
 
