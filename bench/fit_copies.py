@@ -2,7 +2,7 @@
 
 Copies are altered films of one half of the archives' films. Different films are of both halves, as few are hard to
 tell: candidates of the index, which are what the comparison aligns; films of FracAtlas whose numbers are near, often of
-one patient; random pairs; altered copies and other films; phantoms; and films with the same words burnt in. What
+one patient; random pairs; altered copies and other films; films that one alteration was done to; phantoms. What
 today's weights call copies among the archives' own films counts as neither: `bench/copies.py joins` shows these pairs,
 to be looked at.
 
@@ -16,7 +16,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -70,12 +70,15 @@ ROUNDS, NEAR, BOOST = 3, -1.0, 4.0
 copy that is missed."""
 FAR_OFF = -5.0
 """Pairs whose score is on the wrong side of this, or of its opposite, are examined in the other order as well."""
+BAR = -0.35
+"""Log-odds that become 0, from which two films are copies: no different films of the archives reach it."""
 RULED_OUT = 0.001
 """Share of copies that features alone may rule out."""
 NEIGHBOURS = 3
 """FracAtlas numbers that differ by no more are often films of one patient."""
-REFUSED = 12
-"""Candidates of one film that count; a comparison stops at `copies.MOST_REFUSED`."""
+REFUSED, REFUSED_ALIKE = 12, 1
+"""Candidates of one film that count, and of films that one alteration was done to; a comparison stops at
+`copies.MOST_REFUSED`."""
 PHANTOMS, SIZES = 60, ((180, 220), (160, 200), (120, 140))
 """Of each part, and their height and width."""
 Task = tuple[str, str, tuple[str, str], bytes, bytes]
@@ -165,8 +168,10 @@ def phantoms() -> dict[str, bytes]:
     }
 
 
-def unlike(kind: str, data: dict[str, bytes], groups: pd.Series, fresh: Collection[str] | None = None) -> list[Task]:
-    """Candidates of the index that are not of one group, up to REFUSED of each film: what a comparison would refuse.
+def unlike(
+    kind: str, data: dict[str, bytes], groups: pd.Series, fresh: Collection[str] | None = None, most: int = REFUSED
+) -> list[Task]:
+    """Candidates of the index that are not of one group, `most` of each film: what a comparison would refuse.
 
     With `fresh`, one of the two is among these names.
     """
@@ -176,10 +181,19 @@ def unlike(kind: str, data: dict[str, bytes], groups: pd.Series, fresh: Collecti
     refused, tasks = Counter[str](), []
     for first, second, _ in candidate_pairs(index, asked).tolist():
         one, other = names[first], names[second]
-        if groups[one] == groups[other] or data[one] == data[other] or max(refused[one], refused[other]) >= REFUSED:
+        if groups[one] == groups[other] or data[one] == data[other] or max(refused[one], refused[other]) >= most:
             continue
         refused.update((one, other))
         tasks.append((kind, "", (one, other), data[one], data[other]))
+    return tasks
+
+
+def altered_alike(altered: list[Altered], groups: pd.Series) -> list[Task]:
+    """Films that one alteration was done to: the same words, corners, frames or holes are burnt into all of them."""
+    tasks = []
+    for strength in {(one.kind, one.strength): None for one in altered if one.kind in KINDS}:
+        some = {one.films[0]: one.data for one in altered if (one.kind, one.strength) == strength}
+        tasks += unlike("altered alike", some, groups, most=REFUSED_ALIKE)
     return tasks
 
 
@@ -220,7 +234,8 @@ def fit_model(copied: Sequence[Pair], different: Sequence[Pair]) -> Model:
     copied, different = ([pair for pair in some if pair.evidence] for some in (copied, different))
     features = fitted(copied, different, OF_FEATURES, products=False)
     ruled_out = float(np.quantile([features.score(pair.evidence) for pair in copied], RULED_OUT))
-    return Model(features, round(ruled_out, 3), fitted(copied, different, list(copied[0].evidence), products=True))
+    whole = fitted(copied, different, list(copied[0].evidence), products=True)
+    return Model(features, round(ruled_out, 3), replace(whole, intercept=round(whole.intercept - BAR, 4)))
 
 
 def scores(model: Model, pairs: Sequence[Pair]) -> NDArray[np.float64]:
@@ -301,7 +316,6 @@ def learn(
     copies = copies_of(altered, data)
     copied = examine_pairs(copies)
     in_half = {film.name: film.fitted for film in films}
-    words = {one.films[0]: one.data for one in altered if one.kind == "text, markers, boxes"}
     made = phantoms()
     many = {one.key: one for one in altered if one.kind in SEVERAL and in_half[one.films[0]]}
     with_many = {**data, **{key: one.data for key, one in many.items()}}
@@ -309,7 +323,7 @@ def learn(
     others = [
         *different_films(films, data, groups, options.pairs, rng),
         *unlike("altered", with_many, of_many, many),
-        *unlike("words", words, groups),
+        *altered_alike([one for one in altered if in_half[one.films[0]]], groups),
         *unlike("phantoms", made, pd.Series(list(made), list(made))),
     ]
     different = examine_pairs(others)

@@ -19,7 +19,7 @@ FARTHEST = 8.0
 """Pixels of the small picture by which that may move a corner."""
 PLAIN = 30
 """Features that a film must have before it can be told from another."""
-COPIED, DOUBTFUL = -0.7, -2.5
+COPIED, DOUBTFUL = 0.0, -2.0
 """Scores from which two films are copies, and possible copies."""
 UNSURE = (-3.0, 3.0)
 """Scores between which a pair is aligned the other way round as well."""
