@@ -49,7 +49,7 @@ from films import (
 )
 from numpy.typing import NDArray
 from peers import PEERS, Hashes, Peer, components, nearest_different
-from report import Report, groups_of, look_at, of, step
+from report import NO_PATHS, NOTHING, Report, groups_of, look_at, of, step
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
@@ -59,8 +59,6 @@ from osteon.curation.candidates import build_index, candidate_pairs
 from osteon.curation.groups import find_mosaics
 from osteon.images import fingerprint
 
-NO_PATHS = pd.DataFrame(columns=["first", "second"])
-NOTHING = pd.DataFrame(columns=list(history.COPIES.columns))
 ALL_KINDS = [*KINDS, TRUNCATED, BOTH_TRUNCATED, *SEVERAL, BESIDE, MOSAIC]
 OF_ONE_FILM = 22
 """Images of one film where growth is measured: the film and its altered copies."""

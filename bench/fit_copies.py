@@ -37,7 +37,7 @@ from films import (
     read_films,
 )
 from numpy.typing import NDArray
-from report import Report, groups_of, look_at, step
+from report import NO_PATHS, NOTHING, Report, groups_of, look_at, step
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 
@@ -288,8 +288,7 @@ def main() -> None:
     seen = look_at(films, False)
     data = {name: one.data for name, one in seen.items()}
     step("comparison of the films with each other")
-    nothing = pd.DataFrame(columns=["first", "second", "verdict", "covers_first", "covers_second"])
-    groups = groups_of(list(data), compare(pd.Series(data), [], list(data), nothing, nothing))
+    groups = groups_of(list(data), compare(pd.Series(data), [], list(data), NO_PATHS, NOTHING))
     whole = [films[place] for place in rng.permutation(len(films)) if not seen[films[place].name].truncated]
     halves = {half: [film for film in whole if film.fitted is half][: options.films] for half in (True, False)}
 
@@ -331,12 +330,12 @@ def learn(
     known, unseen = ([pair for pair in copied if in_half[pair.names[0]] is half] for half in (True, False))
     model = fit_model(known, different)
     doubtful = [task for task, score in zip(copies, scores(model, copied), strict=True) if score < -FAR_OFF]
-    known += [pair for pair in examine_pairs(doubtful, turned=True) if in_half[pair.names[0]]]
+    turned = examine_pairs([task for task in doubtful if in_half[task[2][0]]], turned=True)
     doubtful = [task for task, score in zip(others, scores(model, different), strict=True) if score > FAR_OFF]
     different += examine_pairs(doubtful, turned=True)
     step("second fit")
-    model = fit_model(known, different)
-    told(f"fitted on {len(known)} copies, and {len(different)} pairs of different films")
+    model = fit_model([*known, *turned], different)
+    told(f"fitted on {len(known) + len(turned)} copies, and {len(different)} pairs of different films")
     told(f"kinds of these pairs: {dict(Counter(pair.kind for pair in different))}")
     found = scores(model, different)
     features = np.array([model.features.score(pair.evidence) if pair.evidence else -np.inf for pair in different])

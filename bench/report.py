@@ -17,6 +17,11 @@ from scipy.sparse.csgraph import connected_components
 
 from osteon import history
 
+NO_PATHS = pd.DataFrame(columns=["first", "second"])
+"""Pairs that one source published under one path: none."""
+NOTHING = pd.DataFrame(columns=list(history.COPIES.columns))
+"""Copies that were proved before: none."""
+
 
 class Report:
     """Prints, and keeps what was printed in the output folder."""

@@ -89,24 +89,20 @@ def examine(
     first, second, view = aligned.matched.first, aligned.matched.second, aligned.view
     negative = "negative" in view
     between = _between_pictures(first, second, aligned.matrix)
-    covers, _ = _shown(_overlap(first, second, between))
-    evidence = of_features(first, second, aligned, _inverse(aligned.matrix), covers)
-    alike = _correlation(first, second, between, negative)
+    shown, others = _overlaps(first, second, between)
+    alike = _correlation(first, second, between, shown, negative)
+    evidence = of_features(first, second, aligned, _inverse(aligned.matrix), float(shown.mean()))
     evidence["start"] = alike
-    features = model().features.score(evidence)
-    refines = thorough or features >= model().ruled_out or _entire(first, second, between)
-    if refines:
-        between, moved = _refined(first, second, between, negative)
-        alike = _correlation(first, second, between, negative)
-        evidence["moved"] = moved
-    shown = _overlap(first, second, between)
-    if refines:
+    score = model().features.score(evidence)
+    if thorough or score >= model().ruled_out or _entire(first, second, between, shown, others):
+        between, evidence["moved"] = _refined(first, second, between, negative)
+        shown, others = _overlaps(first, second, between)
+        alike = _correlation(first, second, between, shown, negative)
         evidence |= of_pictures(first, second, between, shown, negative)
-    score = model().whole.score(evidence) if refines else features
-    if aligned.inliers >= FEW and _entire(first, second, between):
-        score = max(score, CERTAIN)
-    boxes = _shown(shown), _shown(_overlap(second, first, _inverse(between)))
-    (covers_first, region_first), (covers_second, region_second) = boxes
+        score = model().whole.score(evidence)
+        if aligned.inliers >= FEW and _entire(first, second, between, shown, others):
+            score = max(score, CERTAIN)
+    (covers_first, region_first), (covers_second, region_second) = _shown(shown), _shown(others)
     return Registration(
         aligned.inliers, alike, score, view, covers_first, covers_second, region_first, region_second
     ), evidence
@@ -150,6 +146,13 @@ def _inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(cv2.invertAffineTransform(matrix), np.float64)
 
 
+def _overlaps(
+    first: Fingerprint, second: Fingerprint, between: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which pixels of each film's small picture the other film shows as well."""
+    return _overlap(first, second, between), _overlap(second, first, _inverse(between))
+
+
 def _overlap(first: Fingerprint, second: Fingerprint, between: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which pixels of the first film's small picture the second shows as well."""
     height, width = first.picture.shape
@@ -162,18 +165,24 @@ def _overlap(first: Fingerprint, second: Fingerprint, between: NDArray[np.float6
     return np.asarray(inside > 0)
 
 
-def _correlation(first: Fingerprint, second: Fingerprint, between: NDArray[np.float64], negative: bool) -> float:
-    """Of the pictures of even contrast, where both show something; 0 where that is next to nothing."""
-    shown = _overlap(first, second, between)
+def _correlation(
+    first: Fingerprint, second: Fingerprint, between: NDArray[np.float64], shown: NDArray[np.bool_], negative: bool
+) -> float:
+    """Of the pictures of even contrast, where both are `shown`; 0 where that is next to nothing."""
     if np.count_nonzero(shown) < LEAST_SHOWN:
         return 0.0
     alike = correlation(first.evened[shown], warped(second.evened, between, first.picture.shape)[shown])
     return -alike if negative else alike
 
 
-def _entire(first: Fingerprint, second: Fingerprint, between: NDArray[np.float64]) -> bool:
+def _entire(
+    first: Fingerprint,
+    second: Fingerprint,
+    between: NDArray[np.float64],
+    shown: NDArray[np.bool_],
+    others: NDArray[np.bool_],
+) -> bool:
     """Whether two films show all of each other, and their pictures are alike as they are."""
-    shown, others = _overlap(first, second, between), _overlap(second, first, _inverse(between))
     if min(shown.mean(), others.mean()) < ENTIRE:
         return False
     moved = warped(second.picture.astype(np.float32), between, first.picture.shape)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-
 FILE = Path(__file__).with_name("weights.json")
 CLIPPED = 4.0
 """Standard deviations beyond which evidence counts no more: nobody has fitted weights on such films."""
@@ -39,7 +37,7 @@ class Weights:
 
     def standardised(self, name: str, value: float) -> float:
         """In standard deviations from the mean, at most CLIPPED."""
-        return float(np.clip((value - self.means[name]) / self.deviations[name], -CLIPPED, CLIPPED))
+        return min(max((value - self.means[name]) / self.deviations[name], -CLIPPED), CLIPPED)
 
 
 @dataclass(frozen=True)

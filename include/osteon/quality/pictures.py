@@ -69,10 +69,10 @@ def thumbnails(
     return shown
 
 
-def side_by_side(lake: Lake, digests: list[str], max_pixels: int) -> NDArray[np.uint8]:
-    """Thumbnails of images in one row (SIDE, width), with a white gap between. Raises `UndecodableError`."""
-    gap = np.full((SIDE, GAP), 255, np.uint8)
-    shown = [part for digest in digests for part in (gap, scaled(lake, digest, max_pixels))]
+def side_by_side(lake: Lake, digests: list[str], max_pixels: int, side: int = SIDE) -> NDArray[np.uint8]:
+    """Thumbnails of images in one row (side, width), with a white gap between. Raises `UndecodableError`."""
+    gap = np.full((side, GAP), 255, np.uint8)
+    shown = [part for digest in digests for part in (gap, scaled(lake, digest, max_pixels, side))]
     return np.concatenate(shown[1:], axis=1)
 
 

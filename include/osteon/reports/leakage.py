@@ -16,7 +16,7 @@ from osteon.curation.leakage import nearest, not_compared, stored_pairs
 from osteon.images.decode import UndecodableError
 from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.lake import Lake
-from osteon.quality.pictures import GAP, figure_png, png, scaled
+from osteon.quality.pictures import figure_png, png, side_by_side
 from osteon.quality.validate import Finding
 
 CLOSEST = 20
@@ -158,7 +158,6 @@ def _command(pair: dict[str, str], option: str) -> str:
 def _picture(lake: Lake, digests: list[str], max_pixels: int, side: int) -> bytes | None:
     """Two images side by side, each letterboxed to a square of `side` pixels."""
     try:
-        first, second = (scaled(lake, digest, max_pixels, side) for digest in digests)
+        return png(side_by_side(lake, digests, max_pixels, side))
     except UndecodableError:
         return None
-    return png(np.concatenate([first, np.full((side, GAP), 255, np.uint8), second], axis=1))
