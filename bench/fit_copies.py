@@ -41,7 +41,7 @@ from report import NO_PATHS, NOTHING, Report, groups_of, look_at, step
 from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 
-from osteon.curation.candidates import build_index, candidate_pairs
+from osteon.curation.candidates import candidate_pairs
 from osteon.curation.copies import compare
 from osteon.images.fingerprint import fingerprint, read_fingerprint
 from osteon.images.radiograph import PARTS, draw
@@ -74,12 +74,14 @@ BAR = -0.35
 """Log-odds that become 0, from which two films are copies: no different films of the archives reach it."""
 RULED_OUT = 0.001
 """Share of copies that features alone may rule out."""
+MARGIN = 5.0
+"""Score of features alone that is sure, above that of any two different films."""
 NEIGHBOURS = 3
 """FracAtlas numbers that differ by no more are often films of one patient."""
 REFUSED, REFUSED_ALIKE = 12, 1
 """Candidates of one film that count, and of films that one alteration was done to; a comparison stops at
 `copies.MOST_REFUSED`."""
-PHANTOMS, SIZES = 60, ((180, 220), (160, 200), (120, 140))
+PHANTOMS, SIZES = 240, ((180, 220), (160, 200), (120, 140))
 """Of each part, and their height and width."""
 Task = tuple[str, str, tuple[str, str], bytes, bytes]
 """Kind, strength, names, and fingerprints of a pair."""
@@ -176,10 +178,10 @@ def unlike(
     With `fresh`, one of the two is among these names.
     """
     names = list(data)
-    index = build_index(map(read_fingerprint, data.values()))
+    films = [read_fingerprint(one) for one in data.values()]
     asked = np.array([fresh is None or name in fresh for name in names])
     refused, tasks = Counter[str](), []
-    for first, second, _ in candidate_pairs(index, asked).tolist():
+    for first, second, _ in candidate_pairs(films.__getitem__, asked).tolist():
         one, other = names[first], names[second]
         if groups[one] == groups[other] or data[one] == data[other] or max(refused[one], refused[other]) >= most:
             continue
@@ -234,8 +236,10 @@ def fit_model(copied: Sequence[Pair], different: Sequence[Pair]) -> Model:
     copied, different = ([pair for pair in some if pair.evidence] for some in (copied, different))
     features = fitted(copied, different, OF_FEATURES, products=False)
     ruled_out = float(np.quantile([features.score(pair.evidence) for pair in copied], RULED_OUT))
+    sure = MARGIN + max(features.score(pair.evidence) for pair in different)
     whole = fitted(copied, different, list(copied[0].evidence), products=True)
-    return Model(features, round(ruled_out, 3), replace(whole, intercept=round(whole.intercept - BAR, 4)))
+    whole = replace(whole, intercept=round(whole.intercept - BAR, 4))
+    return Model(features, round(ruled_out, 3), round(sure, 3), whole)
 
 
 def scores(model: Model, pairs: Sequence[Pair]) -> NDArray[np.float64]:
@@ -245,7 +249,8 @@ def scores(model: Model, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         if not evidence:
             return -np.inf
         features = model.features.score(evidence)
-        return features if features < model.ruled_out else model.whole.score(evidence)
+        sure = features < model.ruled_out or features >= model.sure
+        return features if sure else model.whole.score(evidence)
 
     return np.array([score(pair.evidence) for pair in pairs])
 
@@ -340,6 +345,7 @@ def learn(
     found = scores(model, different)
     features = np.array([model.features.score(pair.evidence) if pair.evidence else -np.inf for pair in different])
     told(f"features alone rule out {(features < model.ruled_out).mean():.1%} of different films")
+    told(f"and are sure of copies from {model.sure}: the highest of different films is {features.max():.2f}")
     table = Table("score", "inliers", "kind", "names", title="different films with the highest scores")
     for place in np.argsort(-found)[:16]:
         pair = different[place]

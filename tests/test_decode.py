@@ -107,7 +107,7 @@ def test_whatever_pillow_raises_over_odd_or_damaged_bytes_is_a_reason() -> None:
         encode(pages[0], "GIF", save_all=True, append_images=pages[1:]),
     ]
     for data in files:
-        for at in range(0, len(data), max(1, len(data) // 150)):
+        for at in range(0, len(data), max(1, len(data) // 40)):
             for byte in (b"\0", b"\xff"):
                 found = measure("x", data[:at] + byte + data[at + 1 :], LIMIT)
                 assert found.problem or found.width

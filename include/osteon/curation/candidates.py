@@ -1,223 +1,211 @@
 """Pairs of films that may be copies: an index of local features, without a comparison of all films with all.
 
-A feature's signature is the signs of its coefficients. Features that are alike have nearly the same signature; so they
-are neighbours where signatures are sorted, with their bits in one of several orders (M. Charikar, STOC 2002; locality
-sensitive hashing). Two films are candidates if several such features are also turned and scaled by the same amount
-(weak geometric consistency; H. Jegou et al., ECCV 2008).
+Each feature of a film is looked up among the features of all films (faiss: an inverted file over product codes; H.
+Jegou et al., PAMI 33, 2011). Two films are candidates if several features of one find features of the other that are
+turned and scaled by the same amount (weak geometric consistency; H. Jegou et al., ECCV 2008).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
-from tempfile import TemporaryFile
+from typing import Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.images.fingerprint import COEFFICIENTS, VIEWS, Fingerprint
+from osteon.images.fingerprint import COEFFICIENTS, MIRROR, NEGATIVE, VIEWS, Fingerprint
 
-FEATURES, ORDERS, WINDOW = 300, 12, 16
-"""Features of a film that are compared, the strongest; in how many orders of their bits signatures are sorted; and how
-many neighbours a signature is compared with in each. So 3,000 copies of one film cost no more than 3,000 films."""
-PREFIX = 18
-"""First bits in which two signatures must agree."""
-NEAR = 9
-"""Bits of COEFFICIENTS by which the signatures of two features may differ."""
-VOTES = 3
-"""Features that two films must have in common, turned and scaled by the same amount."""
+
+@dataclass(frozen=True)
+class Effort:
+    """How thoroughly candidates are looked for."""
+
+    features: int
+    """Of a film, the strongest."""
+    lists: int
+    """The most lists that the features of all films are divided into."""
+    probes: int
+    """Lists in which a feature is looked up."""
+
+
+THOROUGH = Effort(features=300, lists=1024, probes=8)
+QUICK = Effort(features=160, lists=2048, probes=2)
 LARGE = 20_000
-"""Films from which so many are compared at once that the following takes the place of four numbers above."""
-FEATURES_OF_LARGE, ORDERS_OF_LARGE, WINDOW_OF_LARGE, VOTES_OF_LARGE = 160, 6, 8, 4
-BLOCK = 1 << 21
-"""Signatures that are worked on at once."""
-RANGES = 32
-"""Ranges of the first film of pairs; those of one range are in memory at once."""
+"""Films from which so many are compared at once that they are compared with QUICK effort."""
+NEAREST = 9
+"""Features that a feature finds, itself among them. So 3,000 copies of one film cost no more than 3,000 films."""
+VOTES = 3
+"""Features of one film that must find the other, turned and scaled by the same amount."""
+MOST = 32
+"""Candidates that a film has at most, those with most votes."""
+UNSURE = 0.06
+"""A feature whose cosine with an axis of `_AXES` is nearer to 0 is looked up with both signs."""
+IN_LIST = 256
+"""Features for each list, at least."""
+LEARNT_FROM = 100_000
+"""Features that lists and codes are learnt from."""
+CODED = 24
+"""Parts that a descriptor is divided into; each is one of 16 codes."""
+BLOCK = 1_000
+"""Films that are worked on at once."""
+SEED = 0
 TURN_BITS, SCALE_BITS = 4, 4
 """Turns and growths are counted in classes of 1/16 of a turn and of one octave."""
-PAIR_SHIFT = 3 + TURN_BITS + SCALE_BITS
-"""Bits of a key below its pair: view, grid, turn and growth."""
-COUNTED = np.dtype([("key", "<i8"), ("votes", "<i4")])
+
+_SIGNS = np.stack(list(VIEWS.values()))
+"""(4, COEFFICIENTS). The number of a view has bit 0 where it is mirrored, and bit 1 where it is a negative."""
+
+
+def _axis(values: dict[int, float]) -> NDArray[np.float32]:
+    axis = np.zeros(COEFFICIENTS, np.float32)
+    axis[list(values)] = list(values.values())
+    return axis / np.linalg.norm(axis)
+
+
+_AXES = np.stack([
+    _axis({2: -0.80, 6: 0.50, 25: 0.32, 15: -0.11}),
+    _axis({7: 0.92, 41: -0.24, 31: 0.21, 3: -0.20}),
+])  # fmt: skip
+"""(2, COEFFICIENTS): directions that descriptors vary in most, of those that change sign in a mirror image alone, and
+in a negative alone. Principal components over films of two publishers, rounded."""
+assert all(MIRROR[[2, 6, 25, 15]] < 0) and all(NEGATIVE[[2, 6, 25, 15]] > 0)
+assert all(MIRROR[[7, 41, 31, 3]] > 0) and all(NEGATIVE[[7, 41, 31, 3]] < 0)
+
+
+class _Features:
+    """Features of some films, in the view in which their products with `_AXES` are positive.
+
+    So a film's features are the same as those of its mirror image and of its negative.
+    """
+
+    def __init__(self, films: Iterable[Fingerprint], most: int) -> None:
+        nothing = np.zeros((0, COEFFICIENTS), np.float32), np.zeros(0, np.uint8), np.zeros(0, np.uint8)
+        parts = [(film.unit[:most], film.angles[:most], film.scales[:most]) for film in films]
+        unit, self.angles, self.scales = map(np.concatenate, zip(*parts, nothing, strict=True))
+        self.films = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part[0]) for part in parts])
+        """Number of the film that each is of, ascending."""
+        self.products = unit @ _AXES.T
+        self.views = ((self.products < 0) @ (1, 2)).astype(np.uint8)
+        """Number of the view that each is in."""
+        self.values = unit * _SIGNS[self.views]
 
 
 @dataclass(frozen=True)
 class Index:
     """Features of films, one after the other."""
 
-    signatures: NDArray[np.uint64]
+    lists: faiss.Index
     films: NDArray[np.int32]
     """Number of the film that each is of, ascending."""
     angles: NDArray[np.uint8]
     scales: NDArray[np.uint8]
     """(n,) each, as `fingerprint.FEATURE` has them."""
-
-
-def build_index(films: Iterable[Fingerprint], most: int = FEATURES) -> Index:
-    """The index of films, numbered as they come, with the `most` strongest features of each."""
-    parts = [(signatures(film.descriptors[:most]), film.angles[:most], film.scales[:most]) for film in films]
-    numbers = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part[0]) for part in parts])
-    return Index(
-        np.concatenate([part[0] for part in parts] or [np.zeros(0, np.uint64)]),
-        numbers,
-        np.concatenate([part[1] for part in parts] or [np.zeros(0, np.uint8)]),
-        np.concatenate([part[2] for part in parts] or [np.zeros(0, np.uint8)]),
-    )
-
-
-def signatures(descriptors: NDArray[np.int8]) -> NDArray[np.uint64]:
-    """Signs of descriptors (n, COEFFICIENTS) as the low bits of whole numbers (n,); bit 0 is the first coefficient."""
-    packed = np.zeros((len(descriptors), 8), np.uint8)
-    packed[:, : COEFFICIENTS // 8] = np.packbits(descriptors >= 0, axis=1, bitorder="little")
-    return packed.view("<u8")[:, 0]
+    views: NDArray[np.uint8]
+    """Number of the view that each is kept in."""
 
 
 def candidate_pairs(
-    index: Index, fresh: NDArray[np.bool_], orders: int = ORDERS, window: int = WINDOW, least: int = VOTES
+    film: Callable[[int], Fingerprint], fresh: NDArray[np.bool_], effort: Effort | None = None
 ) -> NDArray[np.int64]:
     """Candidates (n, 3): two films, the smaller number first, and their votes; the pairs with most votes first.
 
-    `fresh` (films,) are films of which pairs are looked for, with each other and with all others; `orders`, `window`
-    and `least` are as ORDERS, WINDOW and VOTES. The cost goes with the number of features of the index, for sorting,
-    and of fresh films, for comparing. Counts are kept in temporary files, by ranges of the first film.
+    `film` reads a film by its number, twice at least. `fresh` (films,) are films of which pairs are looked for, with
+    each other and with all others. The effort depends on how many these are, unless it is given.
     """
-    films, found = len(fresh), []
-    with ExitStack() as files:
-        ranges = [files.enter_context(TemporaryFile()) for _ in range(RANGES)]
-        ends = _key(np.linspace(0, films, RANGES + 1).astype(np.int64)[1:-1] * films, 0, 0, 0, 0)
-        for order in range(orders):
-            for neighbours in _neighbours(index, fresh, order, window):
-                counted = _count(index, films, *neighbours)
-                for file, some in zip(ranges, np.split(counted, counted["key"].searchsorted(ends)), strict=True):
-                    some.tofile(file)
-        for file in ranges:
-            file.seek(0)
-            keys, votes = _summed(np.fromfile(file, COUNTED))
-            pairs = keys >> PAIR_SHIFT
-            first = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]])[: len(pairs)]
-            best = np.maximum.reduceat(votes, first) if len(first) else votes
-            enough = best >= least
-            found.append(np.stack([pairs[first][enough], best[enough]], axis=1))
-    pairs, best = np.concatenate(found).T
-    result = np.stack([pairs // max(1, films), pairs % max(1, films), best], axis=1)
-    return result[np.lexsort((result[:, 1], result[:, 0], -result[:, 2]))]
+    wanted = np.flatnonzero(fresh)
+    found = [np.zeros((0, 3), np.int64)]
+    effort = effort or (QUICK if len(wanted) >= LARGE else THOROUGH)
+    index = _build(film, len(fresh) if len(wanted) else 0, effort)
+    for start in range(0, len(wanted) if len(index.films) else 0, BLOCK):
+        some = wanted[start : start + BLOCK]
+        features = _Features(map(film, some.tolist()), effort.features)
+        found.append(_candidates(index, some, features, len(fresh)))
+    return _each_once(np.concatenate(found), len(fresh))
 
 
-def _neighbours(
-    index: Index, fresh: NDArray[np.bool_], order: int, window: int
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], int]]:
-    """Features (asked, found) whose signatures are near, the first of a fresh film, and the number of the view that
-    the first is seen in."""
-    table, low = _table(order), np.uint64(COEFFICIENTS - PREFIX)
-    keys = _permuted(index.signatures, table)
-    rows = np.argsort(keys, kind="stable").astype(np.int32)
-    keys = keys[rows]
-    asked = np.flatnonzero(fresh[index.films[rows]])
-    for view in range(len(VIEWS)):
-        mask = _permuted(np.array([_mask(view)]), table)[0]
-        for start in range(0, len(asked), BLOCK):
-            some = asked[start : start + BLOCK]
-            wanted = keys[some] ^ mask
-            if view:
-                by_key = np.argsort(wanted, kind="stable")
-                some, wanted = some[by_key], wanted[by_key]
-                at = np.searchsorted(keys, wanted)
-            else:
-                at = some
-            for step in range(-window // 2, window // 2 + 1):
-                other = at + step
-                inside = (other >= 0) & (other < len(keys))
-                other = np.where(inside, other, 0)
-                difference = keys[other] ^ wanted
-                near = inside & (difference >> low == 0) & (np.bitwise_count(difference) <= NEAR)
-                one, two = rows[some[near]], rows[other[near]]
-                films, others = index.films[one], index.films[two]
-                once = (films < others) | ((films > others) & ~fresh[others])  # two fresh films meet twice
-                one, two = one[once], two[once]
-                again = _met_before(index.signatures[one] ^ index.signatures[two], view, order)
-                yield one[~again], two[~again], view
+def _build(film: Callable[[int], Fingerprint], count: int, effort: Effort) -> Index:
+    """The index of films 0 to `count`."""
+    few = range(0, count, max(1, count * effort.features // LEARNT_FROM))
+    sample = _Features(map(film, few), effort.features).values
+    features = len(sample) * count // max(1, len(few))
+    lists = _empty_lists(sample, min(effort.lists, features // IN_LIST), effort.probes)
+    parts = [(np.zeros(0, np.int32), *(np.zeros(0, np.uint8),) * 3)]
+    for start in range(0, count, BLOCK):
+        some = _Features(map(film, range(start, min(start + BLOCK, count))), effort.features)
+        lists.add(some.values)
+        parts.append((some.films + np.int32(start), some.angles, some.scales, some.views))
+    return Index(lists, *map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _met_before(difference: NDArray[np.uint64], view: int, order: int) -> NDArray[np.bool_]:
-    """Whether two signatures agree in the prefix of an earlier order, where they were neighbours already."""
-    difference = difference ^ _mask(view)
-    before = np.zeros(len(difference), bool)
-    for earlier in range(order):
-        before |= difference & _prefix(earlier) == 0
-    return before
+def _empty_lists(sample: NDArray[np.float32], count: int, probes: int) -> faiss.Index:
+    """An index by distance, of `count` lists that are learnt from a sample; of few features, simply all of these."""
+    if count < 2:
+        return faiss.IndexFlatL2(COEFFICIENTS)
+    lists: Any = faiss.index_factory(COEFFICIENTS, f"IVF{count},PQ{CODED}x4fs", faiss.METRIC_L2)
+    lists.by_residual = False  # then a feature's distances to all codes are worked out once, not once a list
+    lists.nprobe = probes
+    for learnt in (lists.cp, lists.pq.cp):
+        learnt.seed, learnt.min_points_per_centroid = SEED, 1
+    lists.train(sample)
+    return lists
 
 
-def _count(index: Index, films: int, one: NDArray[np.intp], two: NDArray[np.intp], view: int) -> NDArray[np.void]:
-    """Keys of pair, view, turn and growth, ascending, and how many features have each, as COUNTED.
+def _candidates(index: Index, numbers: NDArray[np.intp], features: _Features, films: int) -> NDArray[np.int64]:
+    """Pairs (n, 3) of films `numbers`, which have these features, with what they find, and the votes."""
+    rows, views = _looked_up(features)
+    wanted = features.values[rows] * _SIGNS[views ^ features.views[rows]]
+    _, found = index.lists.search(np.ascontiguousarray(wanted), min(NEAREST, index.lists.ntotal))
+    rows, views, found = np.repeat(rows, found.shape[1]), np.repeat(views, found.shape[1]), found.ravel()
+    asked = features.films[rows]
+    other = (found >= 0) & (index.films[found] != numbers[asked])
+    rows, views, found, asked = rows[other], views[other], found[other], asked[other]
+    views = views ^ index.views[found]
+    hand = np.where(views & 1, -1, 1)
+    turn = index.angles[found].astype(np.int64) - hand * features.angles[rows]
+    growth = index.scales[found].astype(np.int64) - features.scales[rows] + 128
+    pairs, votes = _voted(asked * np.int64(films) + index.films[found], views, turn, growth)
+    place, others = pairs // films, pairs % films
+    order = np.lexsort((others, -votes, place))
+    first = np.searchsorted(place[order], place[order])
+    order = order[np.arange(len(order)) - first < MOST]
+    one, two = numbers[place[order]], others[order]
+    return np.stack([np.minimum(one, two), np.maximum(one, two), votes[order]], axis=1)
+
+
+def _looked_up(features: _Features) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
+    """Which features are looked up, and the views that they are looked up in: an unsure one in several."""
+    unsure = (np.abs(features.products) < UNSURE) @ (1, 2)
+    every = [
+        (rows, features.views[rows] ^ np.uint8(change))
+        for change in range(len(VIEWS))
+        for rows in [np.flatnonzero(change & ~unsure == 0)]
+    ]
+    return np.concatenate([rows for rows, _ in every]), np.concatenate([views for _, views in every])
+
+
+def _voted(
+    pair: NDArray[np.int64], views: NDArray[np.uint8], turn: NDArray[np.int64], growth: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs whose matches agree on VOTES at least, ascending, and the votes of the classes that most of them agree on.
 
     Classes of turn and growth are counted twice, the second time shifted by half a class.
     """
-    swap = index.films[one] > index.films[two]
-    one, two = np.where(swap, two, one), np.where(swap, one, two)
-    name = list(VIEWS)[view]
-    hand = -1 if "mirrored" in name else 1
-    turn = index.angles[two].astype(np.int64) - hand * index.angles[one].astype(np.int64)
-    growth = index.scales[two].astype(np.int64) - index.scales[one].astype(np.int64) + 128
-    pair = index.films[one].astype(np.int64) * films + index.films[two]
     keys = []
     for grid in (0, 1):
         turns = ((turn + 8 * grid) & 255) >> (8 - TURN_BITS)
         growths = ((growth + 8 * grid) & 255) >> (8 - SCALE_BITS)
-        keys.append(_key(pair, view, grid, turns, growths))
+        keys.append((((pair << 2 | views) << 1 | grid) << TURN_BITS | turns) << SCALE_BITS | growths)
     found, votes = np.unique(np.concatenate(keys), return_counts=True)
-    return np.rec.fromarrays([found, votes], dtype=COUNTED)
+    found, votes = found[votes >= VOTES] >> (3 + TURN_BITS + SCALE_BITS), votes[votes >= VOTES]
+    first = np.flatnonzero(np.r_[True, found[1:] != found[:-1]])[: len(found)]
+    return found[first], np.maximum.reduceat(votes, first) if len(first) else votes
 
 
-def _key(
-    pair: NDArray[np.int64], view: int, grid: int, turns: NDArray[np.int64] | int, growths: NDArray[np.int64] | int
-) -> NDArray[np.int64]:
-    return (((pair << 2 | view) << 1 | grid) << TURN_BITS | turns) << SCALE_BITS | growths
-
-
-def _summed(counted: NDArray[np.void]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Each key once, ascending, with the sum of its counts."""
-    counted = counted[np.argsort(counted["key"], kind="stable")]
-    first = np.flatnonzero(np.r_[True, counted["key"][1:] != counted["key"][:-1]])[: len(counted)]
-    votes = counted["votes"].astype(np.int64)
-    return counted["key"][first], np.add.reduceat(votes, first) if len(first) else votes
-
-
-@cache
-def _mask(view: int) -> np.uint64:
-    """The bits of a signature that differ from those of the film as it is, in a view."""
-    signs = list(VIEWS.values())[view]
-    return np.uint64(signatures(np.where(signs < 0, 0, -1).astype(np.int8)[None])[0])
-
-
-@cache
-def _bits(order: int) -> NDArray[np.intp]:
-    """One order of the bits of signatures, the most significant first: smooth coefficients are the surest."""
-    rng = np.random.default_rng(order)
-    weights = 1 / (2 + np.arange(COEFFICIENTS))
-    return rng.choice(COEFFICIENTS, COEFFICIENTS, replace=False, p=weights / weights.sum())
-
-
-@cache
-def _prefix(order: int) -> np.uint64:
-    """The bits of a signature that come first in an order."""
-    return np.uint64(sum(1 << int(bit) for bit in _bits(order)[:PREFIX]))
-
-
-@cache
-def _table(order: int) -> NDArray[np.uint64]:
-    """(COEFFICIENTS / 8, 256): what each byte of a signature adds to the signature with its bits in this order."""
-    table = np.zeros((COEFFICIENTS // 8, 256), np.uint64)
-    values = np.arange(256)
-    for place, bit in enumerate(_bits(order)):
-        byte, within = divmod(int(bit), 8)
-        ones = (values >> within & 1).astype(np.uint64)
-        table[byte] |= ones << np.uint64(COEFFICIENTS - 1 - place)
-    return table
-
-
-def _permuted(signs: NDArray[np.uint64], table: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    result = np.zeros(len(signs), np.uint64)
-    for byte, column in enumerate(table):
-        result |= column[(signs >> np.uint64(8 * byte) & np.uint64(255)).astype(np.intp)]
-    return result
+def _each_once(found: NDArray[np.int64], films: int) -> NDArray[np.int64]:
+    """Each pair once, with the most votes that it has, in their order."""
+    found = found[np.lexsort((-found[:, 2], found[:, 1], found[:, 0]))]
+    pairs = found[:, 0] * films + found[:, 1]
+    found = found[np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]])[: len(found)]]
+    return found[np.argsort(-found[:, 2], kind="stable")]

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from osteon import history
-from osteon.curation.candidates import (
-    FEATURES,
-    FEATURES_OF_LARGE,
-    LARGE,
-    ORDERS_OF_LARGE,
-    VOTES_OF_LARGE,
-    WINDOW_OF_LARGE,
-    build_index,
-    candidate_pairs,
-)
+from osteon.curation.candidates import candidate_pairs
 from osteon.images.fingerprint import FORMAT, Fingerprint, read_fingerprint
 from osteon.images.registration import Registration, is_plain, register, verdict
 from osteon.lake import Lake
 from osteon.progress import Meter
 from osteon.settings import Settings
 
-VERSION = 2
+VERSION = 3
 """Of the comparison: with another one, all images ever seen are compared anew."""
 METHOD = "features"
 MOST_REFUSED = 6
@@ -83,7 +73,7 @@ def compare(
             if said == history.DIFFERENT and (is_plain(film(first)) or is_plain(film(second))):
                 said = history.POSSIBLE
             rows[first, second] = said, found
-        pairs = _candidates(map(film, digests), len(known), len(fresh)) if len(fresh) else np.zeros((0, 3), int)
+        pairs = candidate_pairs(lambda number: film(digests[number]), np.arange(len(digests)) >= len(known))
         with Meter("compare", len(pairs)) as meter:
             for one, two, _ in pairs.tolist():
                 meter.add(1)
@@ -102,16 +92,6 @@ def compare(
                     together.join(first, second)
     log.info("%d candidate pairs of %d new images, %d are copies or may be", len(pairs), len(fresh), len(rows))
     return _table(rows)
-
-
-def _candidates(films: Iterable[Fingerprint], known: int, fresh: int) -> NDArray[np.int64]:
-    """Candidates, of which one is among the last `fresh` films; see `candidate_pairs`."""
-    large = fresh >= LARGE
-    index = build_index(films, FEATURES_OF_LARGE if large else FEATURES)
-    wanted = np.arange(known + fresh) >= known
-    if large:
-        return candidate_pairs(index, wanted, ORDERS_OF_LARGE, WINDOW_OF_LARGE, VOTES_OF_LARGE)
-    return candidate_pairs(index, wanted)
 
 
 def _whole(pairs: pd.DataFrame) -> pd.Series:

@@ -26,6 +26,8 @@ HYPOTHESES = 60
 """Matches of one view whose own transform is looked at: those of the strongest features."""
 TRIED = 4
 """How many of these are refined, of all views: those that most matches agree with."""
+CONVINCING = 40
+"""Inliers from which no other frame is tried, and no view in which fewer features match."""
 EXPLAINED = 0.7
 """Share of a hypothesis' matches that are inliers of an earlier transform, from which it is no other one."""
 TURN, OCTAVES = 0.4, 0.6
@@ -74,45 +76,56 @@ def align(first: Fingerprint, second: Fingerprint) -> Alignment | None:
     own; those that most matches agree with are refined by least squares over their inliers (locally optimised RANSAC,
     O. Chum et al., DAGM 2003, without the random draw).
     """
-    found = [_align_frames(*frames) for frames in product(first.frames, second.frames)]
-    return max((one for one in found if one), key=lambda one: one.inliers, default=None)
+    best: Alignment | None = None
+    for one, other in product(first.frames, second.frames):
+        found = _align_frames(one, other)
+        if found is not None and (best is None or found.inliers > best.inliers):
+            best = found
+        if best is not None and best.inliers >= CONVINCING:
+            break
+    return best
 
 
 def _align_frames(first: Fingerprint, second: Fingerprint) -> Alignment | None:
-    tried = []
-    for view, rows in _matches(first, second).items():
-        if len(rows) >= FEWEST:
-            matched = _matched(first, second, rows, view)
-            agree = _agreement(matched)
-            votes = agree.sum(axis=1)
-            tried += [(int(votes[row]), matched, agree[row]) for row in np.argsort(-votes, kind="stable")[:TRIED]]
-    tried.sort(key=lambda one: -one[0])
+    hypotheses: list[tuple[int, Matched, NDArray[np.bool_]]] = []
+    matches = [(view, _matches(first, second, view)) for view in VIEWS]
+    for view, rows in sorted(matches, key=lambda one: -len(one[1])):
+        if len(rows) < FEWEST:
+            break
+        matched = _matched(first, second, rows, view)
+        agree = _agreement(matched)
+        votes = agree.sum(axis=1)
+        some = [(int(votes[row]), matched, agree[row]) for row in np.argsort(-votes, kind="stable")[:TRIED]]
+        if some[0][0] >= CONVINCING and (best := _best_fit(some)) is not None and best.inliers >= CONVINCING:
+            return best
+        hypotheses += some
+    return _best_fit(sorted(hypotheses, key=lambda one: -one[0])[:TRIED])
+
+
+def _best_fit(hypotheses: list[tuple[int, Matched, NDArray[np.bool_]]]) -> Alignment | None:
+    """Of hypotheses, those that most matches agree with first: votes, matches, and which of these agree."""
     best: Alignment | None = None
-    for votes, matched, inside in tried[:TRIED]:
-        if votes < FEWEST or (best is not None and best.explains(matched, inside)):
+    for votes, matched, agree in hypotheses:
+        if votes < FEWEST or (best is not None and best.explains(matched, agree)):
             continue
-        fit = _fitted(matched, inside)
+        fit = _fitted(matched, agree)
         if fit is not None and (best is None or fit.inliers > best.inliers):
             best = fit
     return best
 
 
-def _matches(first: Fingerprint, second: Fingerprint) -> dict[str, NDArray[np.intp]]:
-    """Rows (n, 2) of features that match, by view."""
+def _matches(first: Fingerprint, second: Fingerprint, view: str) -> NDArray[np.intp]:
+    """Rows (n, 2) of features that match in a view."""
     if not len(first.positions) or not len(second.positions):
-        return {}
-    ours, theirs = first.unit, second.unit
-    rows = np.arange(len(ours))
-    found = {}
-    for view, signs in VIEWS.items():
-        likeness = (ours * signs) @ theirs.T
-        nearest = likeness.argmax(axis=1)
-        mutual = likeness.argmax(axis=0)[nearest] == rows
-        best = likeness[rows, nearest]
-        likeness[rows, nearest] = -1
-        good = mutual & (1 - best < RATIO**2 * (1 - likeness.max(axis=1)))
-        found[view] = np.stack([rows[good], nearest[good]], axis=1)
-    return found
+        return np.zeros((0, 2), np.intp)
+    rows = np.arange(len(first.positions))
+    likeness = (first.unit * VIEWS[view]) @ second.unit.T
+    nearest = likeness.argmax(axis=1)
+    mutual = likeness.argmax(axis=0)[nearest] == rows
+    best = likeness[rows, nearest]
+    likeness[rows, nearest] = -1
+    good = mutual & (1 - best < RATIO**2 * (1 - likeness.max(axis=1)))
+    return np.stack([rows[good], nearest[good]], axis=1)
 
 
 @dataclass(frozen=True)
@@ -167,15 +180,18 @@ def _agreement(matched: Matched) -> NDArray[np.bool_]:
     """(hypotheses, n): which matches agree with the transform that each of the strongest matches gives by itself."""
     some = slice(HYPOTHESES)
     hand = -1.0 if "mirrored" in matched.view else 1.0
-    turn, growth = matched.turn[some, None], matched.growth[some, None]
+    source, target, turns, growths = (
+        values.astype(np.float32) for values in (matched.source, matched.target, matched.turn, matched.growth)
+    )
+    turn, growth = turns[some, None], growths[some, None]
     cosine, sine = 2.0**growth * np.cos(turn), 2.0**growth * np.sin(turn)
-    step, moved = matched.source - matched.source[some, None], matched.target - matched.target[some, None]
+    step, moved = source - source[some, None], target - target[some, None]
     across = cosine * step[..., 0] - hand * sine * step[..., 1] - moved[..., 0]
     down = sine * step[..., 0] + hand * cosine * step[..., 1] - moved[..., 1]
     # a small error of angle or scale grows with the distance
     agree = np.hypot(across, down) < LEAST + 0.15 * np.hypot(moved[..., 0], moved[..., 1])
-    agree &= _angle(turn - matched.turn) < TURN
-    agree &= np.abs(growth - matched.growth) < OCTAVES
+    agree &= _angle(turn - turns) < TURN
+    agree &= np.abs(growth - growths) < OCTAVES
     return agree
 
 

@@ -67,7 +67,8 @@ def is_plain(film: Fingerprint) -> bool:
 def register(first: Fingerprint, second: Fingerprint) -> Registration | None:
     """Align two films; None where no transform is found that a tool would make.
 
-    Where features alone say that the two are different, their pictures are not compared, and the score is of features.
+    Where features alone are sure that the two are different, or that they are one, their pictures are not compared,
+    and the score is of features.
     Between UNSURE, the score is the mean of that of the first upon the second, and of the second upon the first.
     """
     found = examine(first, second, thorough=False)
@@ -94,7 +95,8 @@ def examine(
     evidence = of_features(first, second, aligned, _inverse(aligned.matrix), float(shown.mean()))
     evidence["start"] = alike
     score = model().features.score(evidence)
-    if thorough or score >= model().ruled_out or _entire(first, second, between, shown, others):
+    unsure = model().ruled_out <= score < model().sure
+    if thorough or unsure or (score < COPIED and _entire(first, second, between, shown, others)):
         between, evidence["moved"] = _refined(first, second, between, negative)
         shown, others = _overlaps(first, second, between)
         alike = _correlation(first, second, between, shown, negative)

@@ -48,6 +48,8 @@ class Model:
     """On what features alone say: quick to work out."""
     ruled_out: float
     """Score of `features` below which two films are different, and their pictures are not compared."""
+    sure: float
+    """Score of `features` from which two films are copies, and their pictures are not compared either."""
     whole: Weights
     """On all evidence."""
 
@@ -56,4 +58,4 @@ class Model:
 def model() -> Model:
     """The weights of `weights.json`."""
     stored = json.loads(FILE.read_text())
-    return Model(Weights(**stored["features"]), stored["ruled_out"], Weights(**stored["whole"]))
+    return Model(Weights(**stored["features"]), stored["ruled_out"], stored["sure"], Weights(**stored["whole"]))
