@@ -48,7 +48,7 @@ LEARNT_FROM = 100_000
 """Features that lists and codes are learnt from."""
 CODED = 24
 """Parts that a descriptor is divided into; each is one of 16 codes."""
-BLOCK = 1_000
+BLOCK = 200
 """Films that are worked on at once."""
 SEED = 0
 TURN_BITS, SCALE_BITS = 4, 4

@@ -21,13 +21,13 @@ from osteon.settings import Settings
 VERSION = 3
 """Of the comparison: with another one, all images ever seen are compared anew."""
 METHOD = "features"
-MOST_REFUSED = 6
-"""Candidates of one film that may prove to be others, before no more of its candidates are aligned. The most likely
-come first. So a set in which all films are nearly the same costs no more than its size."""
+MOST_REFUSED = 12
+"""Candidates of two films that may prove to be others, before the two are not aligned any more. The most likely come
+first. So a set in which all films are nearly the same costs no more than its size."""
 WHOLE = 0.5
 """Share that two copies must show of each other, so that what is a copy of one need not be compared with the other:
 a mosaic shows less of each of its films."""
-KEPT = 2048
+KEPT = 1024
 """Films whose fingerprints are held unpacked."""
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def compare(
                 first, second = sorted((digests[one], digests[two]))
                 if (first, second) in rows or together.joined(first, second):
                     continue
-                if max(refused[one], refused[two]) >= MOST_REFUSED:
+                if refused[one] + refused[two] >= MOST_REFUSED:
                     continue
                 found = register(film(first), film(second))
                 said = verdict(found)

@@ -130,11 +130,13 @@ class Fingerprint:
     own: int
     """Features that were found on it, the first of all. The others are of a square that it was stretched to."""
 
-    @cached_property
+    @property
     def frames(self) -> tuple[Fingerprint, ...]:
         """The film with the features that were found on it and, if it is elongated, as a square with those of that."""
-        if self.own == len(self.positions):
-            return (self,)
+        return (self,) if self.own == len(self.positions) else self._parts
+
+    @cached_property
+    def _parts(self) -> tuple[Fingerprint, Fingerprint]:
         return self._part(slice(self.own), self.size), self._part(slice(self.own, None), (SQUARE, SQUARE))
 
     def _part(self, some: slice, size: tuple[int, int]) -> Fingerprint:
