@@ -78,11 +78,13 @@ MARGIN = 5.0
 """Score of features alone that is sure, above that of any two different films."""
 NEIGHBOURS = 3
 """FracAtlas numbers that differ by no more are often films of one patient."""
-REFUSED, REFUSED_ALIKE = 12, 1
+REFUSED, REFUSED_ALIKE = 12, 3
 """Candidates of one film that count, and of films that one alteration was done to; a comparison stops at
 `copies.MOST_REFUSED`."""
 PHANTOMS, SIZES = 240, ((180, 220), (160, 200), (120, 140))
 """Of each part, and their height and width."""
+PHANTOMS_BESIDE = 40
+"""Pictures of two phantoms of one part."""
 Task = tuple[str, str, tuple[str, str], bytes, bytes]
 """Kind, strength, names, and fingerprints of a pair."""
 
@@ -160,14 +162,22 @@ def different_films(
 
 
 def phantoms() -> dict[str, bytes]:
-    """Fingerprints of generated radiographs, by part and number."""
-    return {
-        f"{part}-{number}": fingerprint(
-            draw(part, number % 2 == 0, SIZES[number % 3], np.random.default_rng([place, number]))
-        )
-        for place, part in enumerate(sorted(PARTS))
-        for number in range(PHANTOMS)
-    }
+    """Fingerprints of generated radiographs by part and number, and of others that stand beside each other."""
+
+    def one(place: int, part: str, number: int) -> NDArray[np.uint8]:
+        return draw(part, number % 2 == 0, SIZES[number % 3], np.random.default_rng([place, number]))
+
+    films = {}
+    for place, part in enumerate(sorted(PARTS)):
+        for number in range(PHANTOMS):
+            films[f"{part}-{number}"] = fingerprint(one(place, part, number))
+        for number in range(PHANTOMS, PHANTOMS + PHANTOMS_BESIDE):
+            both = [one(place, part, number), one(place, part, number + PHANTOMS)]
+            height = min(len(film) for film in both)
+            films[f"{part}-{number} beside another"] = fingerprint(
+                np.concatenate([film[:height] for film in both], axis=1)
+            )
+    return films
 
 
 def unlike(
@@ -191,9 +201,9 @@ def unlike(
 
 
 def altered_alike(altered: list[Altered], groups: pd.Series) -> list[Task]:
-    """Films that one alteration was done to: the same words, corners, frames or holes are burnt into all of them."""
+    """Films that one alteration was done to: all have the same words, corners, frames or holes, or lack most rows."""
     tasks = []
-    for strength in {(one.kind, one.strength): None for one in altered if one.kind in KINDS}:
+    for strength in {(one.kind, one.strength): None for one in altered if one.kind in (*KINDS, TRUNCATED)}:
         some = {one.films[0]: one.data for one in altered if (one.kind, one.strength) == strength}
         tasks += unlike("altered alike", some, groups, most=REFUSED_ALIKE)
     return tasks

@@ -7,7 +7,6 @@ from collections import Counter
 import alterations
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from osteon.curation.candidates import MOST, QUICK, THOROUGH, VOTES, Effort, candidate_pairs
 from osteon.images.fingerprint import Fingerprint, fingerprint, read_fingerprint
@@ -21,8 +20,7 @@ def seen(picture: np.ndarray) -> Fingerprint:
 
 
 def pairs(films: list[Fingerprint], known: int, effort: Effort | None = None) -> list[tuple[int, int, int]]:
-    with threadpool_limits(1):
-        found = candidate_pairs(films.__getitem__, np.arange(len(films)) >= known, effort)
+    found = candidate_pairs(films.__getitem__, np.arange(len(films)) >= known, effort)
     return [(one, two, votes) for one, two, votes in found.tolist()]
 
 

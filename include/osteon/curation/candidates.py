@@ -14,6 +14,7 @@ from typing import Any
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from osteon.images.fingerprint import COEFFICIENTS, MIRROR, NEGATIVE, VIEWS, Fingerprint
 
@@ -117,11 +118,12 @@ def candidate_pairs(
     wanted = np.flatnonzero(fresh)
     found = [np.zeros((0, 3), np.int64)]
     effort = effort or (QUICK if len(wanted) >= LARGE else THOROUGH)
-    index = _build(film, len(fresh) if len(wanted) else 0, effort)
-    for start in range(0, len(wanted) if len(index.films) else 0, BLOCK):
-        some = wanted[start : start + BLOCK]
-        features = _Features(map(film, some.tolist()), effort.features)
-        found.append(_candidates(index, some, features, len(fresh)))
+    with threadpool_limits(1):  # of matrices this small, a second thread costs more than it helps
+        index = _build(film, len(fresh) if len(wanted) else 0, effort)
+        for start in range(0, len(wanted) if len(index.films) else 0, BLOCK):
+            some = wanted[start : start + BLOCK]
+            features = _Features(map(film, some.tolist()), effort.features)
+            found.append(_candidates(index, some, features, len(fresh)))
     return _each_once(np.concatenate(found), len(fresh))
 
 
