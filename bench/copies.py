@@ -19,7 +19,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from itertools import pairwise
@@ -99,9 +98,7 @@ def compare(
         costs.proved += 1
         return register(*pair)
 
-    with ExitStack() as stack:
-        for name, work in (("candidate_pairs", timed), ("register", counted)):
-            stack.enter_context(mock.patch.object(copies, name, work))
+    with mock.patch.multiple(copies, candidate_pairs=timed, register=counted):
         start = cpu_seconds()
         rows = copies.compare(prints, known, fresh, NO_PATHS, proved)
         costs.total = cpu_seconds() - start
@@ -336,7 +333,7 @@ def joins(options: argparse.Namespace) -> None:
     found = {"copies": of(rows[~same], history.COPY), "possible": of(rows[~inside], history.POSSIBLE)}
     doubtful = set(found["possible"]["first"]) | set(found["possible"]["second"])
     told(f"{len(films)} films, {len(films) * (len(films) - 1) // 2} pairs, {costs.total:.1f} s of CPU")
-    told(f"candidate pairs: {len(costs.pairs)}, of which {costs.proved} were aligned")
+    told(f"The index proposed {len(costs.pairs)} pairs. {costs.proved} of them were aligned.")
     told(f"pairs of copies: {len(of(rows, history.COPY))}, of which {int(same.sum())} are byte-identical")
     told(f"sets of more than one film: {int((groups.value_counts() > 1).sum())}")
     told(f"possible pairs: {len(found['possible'])}")
@@ -519,12 +516,12 @@ def measure(options: argparse.Namespace) -> None:
     rows, first = compare(series, [], names[:size])
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     _, later = compare(series, names[:size], names[size:], of(rows, history.COPY))
-    told: dict[str, float] = {"memory": memory, "copies": len(of(rows, history.COPY))}
-    told["later memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures: dict[str, float] = {"memory": memory, "copies": len(of(rows, history.COPY))}
+    figures["later memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     for when, costs in (("", first), ("later ", later)):
-        told |= {f"{when}index": costs.index, f"{when}proof": costs.total - costs.index, f"{when}total": costs.total}
-        told |= {f"{when}candidates": len(costs.pairs), f"{when}proved": costs.proved}
-    print(json.dumps(told))
+        figures |= {f"{when}index": costs.index, f"{when}proof": costs.total - costs.index, f"{when}total": costs.total}
+        figures |= {f"{when}candidates": len(costs.pairs), f"{when}proved": costs.proved}
+    print(json.dumps(figures))
 
 
 WHAT = ("all", "recall", "joins", "growth", "measure")

@@ -259,8 +259,7 @@ def scores(model: Model, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         if not evidence:
             return -np.inf
         features = model.features.score(evidence)
-        sure = features < model.ruled_out or features >= model.sure
-        return features if sure else model.whole.score(evidence)
+        return features if model.is_sure(features) else model.whole.score(evidence)
 
     return np.array([score(pair.evidence) for pair in pairs])
 
@@ -350,12 +349,12 @@ def learn(
     different += examine_pairs(doubtful, turned=True)
     step("second fit")
     model = fit_model([*known, *turned], different)
-    told(f"fitted on {len(known) + len(turned)} copies, and {len(different)} pairs of different films")
+    told(f"The fit used {len(known) + len(turned)} pairs of copies and {len(different)} pairs of different films.")
     told(f"kinds of these pairs: {dict(Counter(pair.kind for pair in different))}")
     found = scores(model, different)
     features = np.array([model.features.score(pair.evidence) if pair.evidence else -np.inf for pair in different])
-    told(f"features alone rule out {(features < model.ruled_out).mean():.1%} of different films")
-    told(f"and are sure of copies from {model.sure}: the highest of different films is {features.max():.2f}")
+    told(f"Features alone rule out {(features < model.ruled_out).mean():.1%} of the different films.")
+    told(f"From a score of {model.sure}, features alone call two films copies: {MARGIN:g} above any different films.")
     table = Table("score", "inliers", "kind", "names", title="different films with the highest scores")
     for place in np.argsort(-found)[:16]:
         pair = different[place]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from osteon.images.fingerprint import COEFFICIENTS, MIRROR, NEGATIVE, VIEWS, Fingerprint
+from osteon.images.fingerprint import COEFFICIENTS, VIEWS, Fingerprint
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ _AXES = np.stack([
 ])  # fmt: skip
 """(2, COEFFICIENTS): directions that descriptors vary in most, of those that change sign in a mirror image alone, and
 in a negative alone. Principal components over films of two publishers, rounded."""
-assert all(MIRROR[[2, 6, 25, 15]] < 0) and all(NEGATIVE[[2, 6, 25, 15]] > 0)
-assert all(MIRROR[[7, 41, 31, 3]] > 0) and all(NEGATIVE[[7, 41, 31, 3]] < 0)
+assert np.array_equal(_AXES * _SIGNS[[1, 2]], -_AXES) and np.array_equal(_AXES * _SIGNS[[2, 1]], _AXES)
 
 
 class _Features:
@@ -115,12 +114,15 @@ def candidate_pairs(
     `film` reads a film by its number, twice at least. `fresh` (films,) are films of which pairs are looked for, with
     each other and with all others. The effort depends on how many these are, unless it is given.
     """
-    wanted = np.flatnonzero(fresh)
-    found = [np.zeros((0, 3), np.int64)]
+    wanted, found = np.flatnonzero(fresh), [np.zeros((0, 3), np.int64)]
+    if not len(wanted):
+        return found[0]
     effort = effort or (QUICK if len(wanted) >= LARGE else THOROUGH)
     with threadpool_limits(1):  # of matrices this small, a second thread costs more than it helps
-        index = _build(film, len(fresh) if len(wanted) else 0, effort)
-        for start in range(0, len(wanted) if len(index.films) else 0, BLOCK):
+        index = _build(film, len(fresh), effort)
+        if not len(index.films):
+            return found[0]
+        for start in range(0, len(wanted), BLOCK):
             some = wanted[start : start + BLOCK]
             features = _Features(map(film, some.tolist()), effort.features)
             found.append(_candidates(index, some, features, len(fresh)))
@@ -128,12 +130,12 @@ def candidate_pairs(
 
 
 def _build(film: Callable[[int], Fingerprint], count: int, effort: Effort) -> Index:
-    """The index of films 0 to `count`."""
+    """The index of `count` films, at least one."""
     few = range(0, count, max(1, count * effort.features // LEARNT_FROM))
     sample = _Features(map(film, few), effort.features).values
-    features = len(sample) * count // max(1, len(few))
+    features = len(sample) * count // len(few)
     lists = _empty_lists(sample, min(effort.lists, features // IN_LIST), effort.probes)
-    parts = [(np.zeros(0, np.int32), *(np.zeros(0, np.uint8),) * 3)]
+    parts = []
     for start in range(0, count, BLOCK):
         some = _Features(map(film, range(start, min(start + BLOCK, count))), effort.features)
         lists.add(some.values)
@@ -201,13 +203,17 @@ def _voted(
         keys.append((((pair << 2 | views) << 1 | grid) << TURN_BITS | turns) << SCALE_BITS | growths)
     found, votes = np.unique(np.concatenate(keys), return_counts=True)
     found, votes = found[votes >= VOTES] >> (3 + TURN_BITS + SCALE_BITS), votes[votes >= VOTES]
-    first = np.flatnonzero(np.r_[True, found[1:] != found[:-1]])[: len(found)]
+    first = _firsts(found)
     return found[first], np.maximum.reduceat(votes, first) if len(first) else votes
 
 
 def _each_once(found: NDArray[np.int64], films: int) -> NDArray[np.int64]:
     """Each pair once, with the most votes that it has, in their order."""
     found = found[np.lexsort((-found[:, 2], found[:, 1], found[:, 0]))]
-    pairs = found[:, 0] * films + found[:, 1]
-    found = found[np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]])[: len(found)]]
+    found = found[_firsts(found[:, 0] * films + found[:, 1])]
     return found[np.argsort(-found[:, 2], kind="stable")]
+
+
+def _firsts(values: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Where each of ascending values (n,) comes for the first time."""
+    return np.flatnonzero(np.r_[True, values[1:] != values[:-1]])[: len(values)]

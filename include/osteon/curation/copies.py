@@ -66,6 +66,7 @@ def compare(
     together, refused = _Sets(), np.zeros(len(digests), int)
     for row in proved[_whole(proved)].itertuples(index=False):
         together.join(row.first, row.second)
+    pairs = candidate_pairs(lambda number: film(digests[number]), np.arange(len(digests)) >= len(known))
     with threadpool_limits(1):  # of matrices this small, a second thread costs more than it helps
         for first, second in paths[["first", "second"]].itertuples(index=False, name=None):
             found = register(film(first), film(second))
@@ -73,7 +74,6 @@ def compare(
             if said == history.DIFFERENT and (is_plain(film(first)) or is_plain(film(second))):
                 said = history.POSSIBLE
             rows[first, second] = said, found
-        pairs = candidate_pairs(lambda number: film(digests[number]), np.arange(len(digests)) >= len(known))
         with Meter("compare", len(pairs)) as meter:
             for one, two, _ in pairs.tolist():
                 meter.add(1)

@@ -133,6 +133,7 @@ class Fingerprint:
     @property
     def frames(self) -> tuple[Fingerprint, ...]:
         """The film with the features that were found on it and, if it is elongated, as a square with those of that."""
+        # not cached: a film that holds itself would stay in memory until the garbage collector comes
         return (self,) if self.own == len(self.positions) else self._parts
 
     @cached_property

@@ -95,8 +95,7 @@ def examine(
     evidence = of_features(first, second, aligned, _inverse(aligned.matrix), float(shown.mean()))
     evidence["start"] = alike
     score = model().features.score(evidence)
-    unsure = model().ruled_out <= score < model().sure
-    if thorough or unsure or (score < COPIED and _entire(first, second, between, shown, others)):
+    if thorough or not model().is_sure(score) or (score < COPIED and _entire(first, second, between, shown, others)):
         between, evidence["moved"] = _refined(first, second, between, negative)
         shown, others = _overlaps(first, second, between)
         alike = _correlation(first, second, between, shown, negative)

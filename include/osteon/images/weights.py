@@ -53,6 +53,10 @@ class Model:
     whole: Weights
     """On all evidence."""
 
+    def is_sure(self, score: float) -> bool:
+        """Whether this score of `features` decides, so that pictures need not be compared."""
+        return score < self.ruled_out or score >= self.sure
+
 
 @cache
 def model() -> Model:
