@@ -131,6 +131,13 @@ HELPER = """
     workers.BEAT = 0.5
     print("waits", flush=True)
 """
+HERE = """
+    fit = Candidates.fit
+    def says_so(self, *arguments, **keywords):
+        search.lake.put_json("helper-fits", True)
+        return fit(self, *arguments, **keywords)
+    Candidates.fit = says_so
+"""
 STUCK = """
     search = replace(search, budget=replace(search.budget, trials=3))
     def fit(*arguments, **keywords):
@@ -148,10 +155,23 @@ def helper(environment: dict[str, str], also: str = "") -> subprocess.Popen[str]
     return process
 
 
-def test_another_process_helps_with_a_search(lake: Lake, environment: dict[str, str]) -> None:
-    with helper(environment) as process:
+def test_another_process_helps_with_a_search(
+    lake: Lake, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = Candidates.fit
+
+    def once_the_helper_fits(*arguments: Any, **keywords: Any) -> Any:
+        end = time.monotonic() + 60
+        while not lake.exists("helper-fits"):  # or a fast leader is through before the helper found it
+            assert time.monotonic() < end, "the helper got no trial"
+            time.sleep(0.1)
+        return fit(*arguments, **keywords)
+
+    with helper(environment, HERE) as process:
         search = searching(lake, "shared")
-        _, trials = search.run(min_completed=2, host="127.0.0.1")
+        with monkeypatch.context() as patched:
+            patched.setattr(Candidates, "fit", once_the_helper_fits)
+            _, trials = search.run(min_completed=2, host="127.0.0.1")
         ran = int(process.communicate(timeout=60)[0].split()[-1])
     _, alone = look(lake, "alone")
     assert {trial["trial"] for trial in trials} == {trial["trial"] for trial in alone}
