@@ -78,7 +78,7 @@ class Costs:
     total: float = 0.0
     proved: int = 0
     """Pairs that were aligned."""
-    pairs: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 3), np.int64))
+    pairs: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 4), np.int64))
     """Candidates by their numbers, the known ones first."""
 
 
@@ -179,7 +179,7 @@ def judge(known: Known, kind: str, fresh: list[Altered], limits: dict[str, float
     prints = pd.Series({**{key: known.prints[key] for key in names}, **{key: one.data for key, one in altered.items()}})
     rows, costs = compare(prints, names, list(altered), known.proved)
     every_name = [*names, *altered]
-    candidates = {(every_name[one], every_name[two]) for one, two, _ in costs.pairs.tolist()}
+    candidates = {(every_name[one], every_name[two]) for one, two, *_ in costs.pairs.tolist()}
     every = pd.concat([known.proved, rows]) if len(rows) and len(known.proved) else rows if len(rows) else known.proved
     joined = groups_of(every_name, every)
     shown = {key: {known.groups[name]} for name, key in known.keys.items()}

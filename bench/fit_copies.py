@@ -191,7 +191,7 @@ def unlike(
     films = [read_fingerprint(one) for one in data.values()]
     asked = np.array([fresh is None or name in fresh for name in names])
     refused, tasks = Counter[str](), []
-    for first, second, _ in candidate_pairs(films.__getitem__, asked).tolist():
+    for first, second, *_ in candidate_pairs(films.__getitem__, asked).tolist():
         one, other = names[first], names[second]
         if groups[one] == groups[other] or data[one] == data[other] or max(refused[one], refused[other]) >= most:
             continue

@@ -19,7 +19,7 @@ def seen(picture: np.ndarray) -> Fingerprint:
 
 def pairs(films: list[Fingerprint], known: int, effort: Effort | None = None) -> list[tuple[int, int, int]]:
     found = candidate_pairs(films.__getitem__, np.arange(len(films)) >= known, effort)
-    return [(one, two, votes) for one, two, votes in found.tolist()]
+    return [(one, two, votes) for one, two, votes, _ in found.tolist()]
 
 
 @pytest.mark.parametrize("effort", [THOROUGH, QUICK])

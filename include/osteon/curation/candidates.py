@@ -109,12 +109,13 @@ class Index:
 def candidate_pairs(
     film: Callable[[int], Fingerprint], fresh: NDArray[np.bool_], effort: Effort | None = None
 ) -> NDArray[np.int64]:
-    """Candidates (n, 3): two films, the smaller number first, and their votes; the pairs with most votes first.
+    """Candidates (n, 4), those with most votes first: two films, the smaller number first, their votes, and the number
+    of the view that one film shows the other in.
 
     `film` reads a film by its number, twice at least. `fresh` (films,) are films of which pairs are looked for, with
     each other and with all others. The effort depends on how many these are, unless it is given.
     """
-    wanted, found = np.flatnonzero(fresh), [np.zeros((0, 3), np.int64)]
+    wanted, found = np.flatnonzero(fresh), [np.zeros((0, 4), np.int64)]
     if not len(wanted):
         return found[0]
     effort = effort or (QUICK if len(wanted) >= LARGE else THOROUGH)
@@ -157,7 +158,7 @@ def _empty_lists(sample: NDArray[np.float32], count: int, probes: int) -> faiss.
 
 
 def _candidates(index: Index, numbers: NDArray[np.intp], features: _Features, films: int) -> NDArray[np.int64]:
-    """Pairs (n, 3) of films `numbers`, which have these features, with what they find, and the votes."""
+    """Pairs (n, 4) of films `numbers`, which have these features, with what they find, the votes and the view."""
     rows, views = _looked_up(features)
     wanted = features.values[rows] * _SIGNS[views ^ features.views[rows]]
     _, found = index.lists.search(np.ascontiguousarray(wanted), min(NEAREST, index.lists.ntotal))
@@ -169,13 +170,13 @@ def _candidates(index: Index, numbers: NDArray[np.intp], features: _Features, fi
     hand = np.where(views & 1, -1, 1)
     turn = index.angles[found].astype(np.int64) - hand * features.angles[rows]
     growth = index.scales[found].astype(np.int64) - features.scales[rows] + 128
-    pairs, votes = _voted(asked * np.int64(films) + index.films[found], views, turn, growth)
+    pairs, votes, view = _voted(asked * np.int64(films) + index.films[found], views, turn, growth)
     place, others = pairs // films, pairs % films
     order = np.lexsort((others, -votes, place))
     first = np.searchsorted(place[order], place[order])
     order = order[np.arange(len(order)) - first < MOST]
     one, two = numbers[place[order]], others[order]
-    return np.stack([np.minimum(one, two), np.maximum(one, two), votes[order]], axis=1)
+    return np.stack([np.minimum(one, two), np.maximum(one, two), votes[order], view[order]], axis=1)
 
 
 def _looked_up(features: _Features) -> tuple[NDArray[np.intp], NDArray[np.uint8]]:
@@ -191,8 +192,8 @@ def _looked_up(features: _Features) -> tuple[NDArray[np.intp], NDArray[np.uint8]
 
 def _voted(
     pair: NDArray[np.int64], views: NDArray[np.uint8], turn: NDArray[np.int64], growth: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs whose matches agree on VOTES at least, ascending, and the votes of the classes that most of them agree on.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs whose matches agree on VOTES at least, ascending; votes and view of the class that most of them agree on.
 
     Classes of turn and growth are counted twice, the second time shifted by half a class.
     """
@@ -202,9 +203,11 @@ def _voted(
         growths = ((growth + 8 * grid) & 255) >> (8 - SCALE_BITS)
         keys.append((((pair << 2 | views) << 1 | grid) << TURN_BITS | turns) << SCALE_BITS | growths)
     found, votes = np.unique(np.concatenate(keys), return_counts=True)
-    found, votes = found[votes >= VOTES] >> (3 + TURN_BITS + SCALE_BITS), votes[votes >= VOTES]
-    first = _firsts(found)
-    return found[first], np.maximum.reduceat(votes, first) if len(first) else votes
+    found, votes = found[votes >= VOTES] >> (1 + TURN_BITS + SCALE_BITS), votes[votes >= VOTES]
+    order = np.lexsort((-votes, found >> 2))
+    found, votes = found[order], votes[order]
+    first = _firsts(found >> 2)
+    return found[first] >> 2, votes[first], found[first] & 3
 
 
 def _each_once(found: NDArray[np.int64], films: int) -> NDArray[np.int64]:

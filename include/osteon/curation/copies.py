@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from osteon import history
 from osteon.curation.candidates import candidate_pairs
-from osteon.images.fingerprint import FORMAT, Fingerprint, read_fingerprint
+from osteon.images.fingerprint import FORMAT, VIEWS, Fingerprint, read_fingerprint
 from osteon.images.registration import Registration, is_plain, register, verdict
 from osteon.lake import Lake
 from osteon.progress import Meter
@@ -62,6 +62,7 @@ def compare(
     def film(digest: str) -> Fingerprint:
         return read_fingerprint(prints[digest])
 
+    views = list(VIEWS)
     rows: dict[tuple[str, str], tuple[str, Registration | None]] = {}
     together, refused = _Sets(), np.zeros(len(digests), int)
     for row in proved[_whole(proved)].itertuples(index=False):
@@ -75,14 +76,14 @@ def compare(
                 said = history.POSSIBLE
             rows[first, second] = said, found
         with Meter("compare", len(pairs)) as meter:
-            for one, two, _ in pairs.tolist():
+            for one, two, _, view in pairs.tolist():
                 meter.add(1)
                 first, second = sorted((digests[one], digests[two]))
                 if (first, second) in rows or together.joined(first, second):
                     continue
                 if refused[one] + refused[two] >= MOST_REFUSED:
                     continue
-                found = register(film(first), film(second))
+                found = register(film(first), film(second), [views[view]])
                 said = verdict(found)
                 if found is None or said == history.DIFFERENT:
                     refused[[one, two]] += 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +34,8 @@ EXPLAINED = 0.7
 """Share of a hypothesis' matches that are inliers of an earlier transform, from which it is no other one."""
 TURN, OCTAVES = 0.4, 0.6
 """Radians and octaves by which an inlier's own angle and scale may differ from those of the common transform."""
+SINGULAR = 1e-6 * np.eye(3)
+"""Added to the normal equations, which are singular where all inliers lie on one line."""
 STRETCH, SHRINK = 6.0, 0.12
 """The most that a transform stretches one direction against the other; the least that it may leave of a length."""
 
@@ -68,17 +72,17 @@ class Alignment:
         return bool(np.count_nonzero(agree & self.inside) > EXPLAINED * np.count_nonzero(agree))
 
 
-def align(first: Fingerprint, second: Fingerprint) -> Alignment | None:
+def align(first: Fingerprint, second: Fingerprint, views: Sequence[str] = tuple(VIEWS)) -> Alignment | None:
     """The transform that most features agree on; None where no transform is found that a tool would make.
 
-    Every view is tried, and an elongated film also as a square. Matches are mutual nearest neighbours that pass the
-    ratio test. Each match of two features, as these have a position, an angle and a scale, gives a transform of its
-    own; those that most matches agree with are refined by least squares over their inliers (locally optimised RANSAC,
-    O. Chum et al., DAGM 2003, without the random draw).
+    Each of `views` is tried, and an elongated film also as a square. Matches are mutual nearest neighbours that pass
+    the ratio test. Each match of two features, as these have a position, an angle and a scale, gives a transform of
+    its own; those that most matches agree with are refined by least squares over their inliers (locally optimised
+    RANSAC, O. Chum et al., DAGM 2003, without the random draw).
     """
     best: Alignment | None = None
     for one, other in product(first.frames, second.frames):
-        found = _align_frames(one, other)
+        found = _align_frames(one, other, views)
         if found is not None and (best is None or found.inliers > best.inliers):
             best = found
         if best is not None and best.inliers >= CONVINCING:
@@ -86,9 +90,9 @@ def align(first: Fingerprint, second: Fingerprint) -> Alignment | None:
     return best
 
 
-def _align_frames(first: Fingerprint, second: Fingerprint) -> Alignment | None:
+def _align_frames(first: Fingerprint, second: Fingerprint, views: Sequence[str]) -> Alignment | None:
     hypotheses: list[tuple[int, Matched, NDArray[np.bool_]]] = []
-    matches = [(view, _matches(first, second, view)) for view in VIEWS]
+    matches = [(view, _matches(first, second, view)) for view in views]
     for view, rows in sorted(matches, key=lambda one: -len(one[1])):
         if len(rows) < FEWEST:
             break
@@ -143,8 +147,8 @@ class Matched:
     turn: NDArray[np.float64]
     """(n,) radians that each match is turned by."""
     direction: NDArray[np.float64]
-    """(2, n): the source's angle, as the view has it."""
-    target_angle: NDArray[np.float64]
+    target_direction: NDArray[np.float64]
+    """(2, n) each, of length 1: the source's angle, as the view has it, and the target's."""
     growth: NDArray[np.float64]
     """(n,) octaves."""
 
@@ -156,10 +160,10 @@ class Matched:
     def missed(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n,) pixels by which a transform (2, 3) misses; infinite where angle or scale do not fit it."""
         across, down = (self.design @ matrix.T - self.target).T
-        along = matrix[:, :2] @ self.direction
+        moved = matrix[:, :2] @ self.direction
         determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
         octaves = math.log2(max(abs(determinant), 1e-9)) / 2
-        fits = _angle(np.arctan2(along[1], along[0]) - self.target_angle) < TURN
+        fits = (moved * self.target_direction).sum(axis=0) > math.cos(TURN) * np.hypot(*moved)
         return np.where(fits & (np.abs(self.growth - octaves) < OCTAVES), np.hypot(across, down), np.inf)
 
     def refined(self, inside: NDArray[np.bool_], reaches: tuple[float, ...]) -> NDArray[np.float64] | None:
@@ -170,8 +174,8 @@ class Matched:
                 return None
             source = self.design[inside]
             # where all lie on one line, any transform that keeps the line is as good
-            normal, right = source.T @ source + 1e-6 * np.eye(3), source.T @ self.target[inside]
-            matrix = np.asarray(np.linalg.solve(normal, right).T, np.float64)
+            normal, right = source.T @ source + SINGULAR, source.T @ self.target[inside]
+            matrix = np.asarray(cv2.solve(normal, right, flags=cv2.DECOMP_CHOLESKY)[1].T, np.float64)
             inside = self.missed(matrix) < reach
         return matrix
 
@@ -183,14 +187,15 @@ def _agreement(matched: Matched) -> NDArray[np.bool_]:
     source, target, turns, growths = (
         values.astype(np.float32) for values in (matched.source, matched.target, matched.turn, matched.growth)
     )
-    turn, growth = turns[some, None], growths[some, None]
-    cosine, sine = 2.0**growth * np.cos(turn), 2.0**growth * np.sin(turn)
+    turned = np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    growth = growths[some, None]
+    cosine, sine = (2.0**growth * turned[some]).T[..., None]
     step, moved = source - source[some, None], target - target[some, None]
     across = cosine * step[..., 0] - hand * sine * step[..., 1] - moved[..., 0]
     down = sine * step[..., 0] + hand * cosine * step[..., 1] - moved[..., 1]
     # a small error of angle or scale grows with the distance
     agree = np.hypot(across, down) < LEAST + 0.15 * np.hypot(moved[..., 0], moved[..., 1])
-    agree &= _angle(turn - turns) < TURN
+    agree &= turned[some] @ turned.T > math.cos(TURN)
     agree &= np.abs(growth - growths) < OCTAVES
     return agree
 
@@ -220,14 +225,9 @@ def _matched(first: Fingerprint, second: Fingerprint, rows: NDArray[np.intp], vi
         second.positions[theirs].astype(np.float64),
         target_angle - hand * angle + half_turn,
         np.stack([np.cos(angle + half_turn), np.sin(angle + half_turn)]),
-        target_angle,
+        np.stack([np.cos(target_angle), np.sin(target_angle)]),
         (second.scales[theirs].astype(np.float64) - first.scales[ours]) / 16,
     )
-
-
-def _angle(difference: NDArray[np.floating]) -> NDArray[np.floating]:
-    """The size of an angle, 0 to pi."""
-    return np.abs((difference + np.pi) % (2 * np.pi) - np.pi)
 
 
 def _plausible(matrix: NDArray[np.float64]) -> bool:

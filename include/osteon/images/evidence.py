@@ -63,8 +63,8 @@ def of_features(
     cells = len(np.unique(place @ (CELLS, 1)))
     likeness = (first.unit[ours] * VIEWS[found.view] * second.unit[theirs]).sum(axis=1)
     strongest = [
-        np.log((np.isin(some, of[:STRONGEST]).sum() + 0.5) / (len(of[:STRONGEST]) + 1))
-        for some, of in ((ours, shown), (theirs, others))
+        np.log((np.count_nonzero(_chosen(film, of[:STRONGEST])[some]) + 0.5) / (len(of[:STRONGEST]) + 1))
+        for film, some, of in ((first, ours, shown), (second, theirs, others))
     ]
     evidence = {
         "inliers": np.log(found.inliers),
@@ -201,6 +201,13 @@ def _quantiles(
     cumulated = np.cumsum(weights[order])
     places = np.searchsorted(cumulated, cumulated[-1] * np.array(at)).clip(max=len(order) - 1)
     return [float(values[order[place]]) for place in places]
+
+
+def _chosen(film: Fingerprint, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """(n,) which of a film's features these are."""
+    result = np.zeros(len(film.positions), bool)
+    result[rows] = True
+    return result
 
 
 def _within(positions: NDArray[np.float32], matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from osteon.images.alignment import align
 from osteon.images.evidence import LEAST_SHOWN, correlation, of_features, of_pictures, warped
-from osteon.images.fingerprint import Fingerprint
+from osteon.images.fingerprint import VIEWS, Fingerprint
 from osteon.images.weights import model
 
 ITERATIONS, GROWTH, BLUR = 25, 1e-4, 3
@@ -64,27 +65,27 @@ def is_plain(film: Fingerprint) -> bool:
     return len(film.positions) < PLAIN
 
 
-def register(first: Fingerprint, second: Fingerprint) -> Registration | None:
-    """Align two films; None where no transform is found that a tool would make.
+def register(first: Fingerprint, second: Fingerprint, views: Sequence[str] = tuple(VIEWS)) -> Registration | None:
+    """Align two films in one of `views`; None where no transform is found that a tool would make.
 
     Where features alone are sure that the two are different, or that they are one, their pictures are not compared,
     and the score is of features.
     Between UNSURE, the score is the mean of that of the first upon the second, and of the second upon the first.
     """
-    found = examine(first, second, thorough=False)
+    found = examine(first, second, views, thorough=False)
     if found is None:
         return None
     one = found[0]
-    if UNSURE[0] <= one.score <= UNSURE[1] and (back := examine(second, first, thorough=False)):
+    if UNSURE[0] <= one.score <= UNSURE[1] and (back := examine(second, first, views, thorough=False)):
         return replace(one, score=(one.score + back[0].score) / 2)
     return one
 
 
 def examine(
-    first: Fingerprint, second: Fingerprint, thorough: bool = True
+    first: Fingerprint, second: Fingerprint, views: Sequence[str] = tuple(VIEWS), thorough: bool = True
 ) -> tuple[Registration, dict[str, float]] | None:
     """Align two films, and the evidence that `weights` weighs: all of it if `thorough`, else no more than is needed."""
-    aligned = align(first, second)
+    aligned = align(first, second, views)
     if aligned is None:
         return None
     first, second, view = aligned.matched.first, aligned.matched.second, aligned.view
