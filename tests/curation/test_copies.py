@@ -13,9 +13,12 @@ import pytest
 from osteon import history
 from osteon.curation.copies import compare, find_copies, ready
 from osteon.curation.groups import find_groups
-from osteon.images.fingerprint import FORMAT, fingerprint
+from osteon.images import registration
+from osteon.images.fingerprint import FORMAT, fingerprint, read_fingerprint
 from osteon.images.measure import measure
 from osteon.images.radiograph import PARTS
+from osteon.images.registration import AGAINST, CERTAIN
+from osteon.images.weights import Model, Weights
 from osteon.lake import Lake
 from osteon.settings import Settings
 from tests.pictures import encode, film, radiograph
@@ -111,6 +114,18 @@ def test_a_mosaic_of_four_films_is_one_and_its_films_stay_apart() -> None:
     no_names = history.conform(history.NAMES, pd.DataFrame())
     held = find_groups(prints.index, no_names, rows, NO_PAIRS.assign(copies=[]))
     assert list(held.mosaics) == ["mosaic-000"] and held.group.nunique() == 5
+
+
+@pytest.mark.parametrize(("evidence", "score"), [(AGAINST + 1, CERTAIN), (AGAINST - 1, AGAINST - 1)])
+def test_whole_pictures_that_are_alike_make_a_copy_unless_evidence_is_clearly_against(
+    evidence: float, score: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of films that were turned by the same angle, whose corners are most of what they show."""
+    said = Weights(evidence, {}, {}, {}, [])
+    monkeypatch.setattr(registration, "model", lambda: Model(said, AGAINST - 2, AGAINST + 2, said))
+    both = [read_fingerprint(one) for one in prints_of([film(0), film(0)])]
+    aligned = registration.register(*both)
+    assert aligned is not None and aligned.score == score
 
 
 def test_different_films_are_not_copies_also_of_one_part() -> None:

@@ -24,10 +24,11 @@ COPIED, DOUBTFUL = 0.0, -2.0
 """Scores from which two films are copies, and possible copies."""
 UNSURE = (-3.0, 3.0)
 """Scores between which a pair is aligned the other way round as well."""
-ENTIRE, ALIKE, CERTAIN, FEW = 0.97, 0.992, 5.0, 8
+ENTIRE, ALIKE, CERTAIN, FEW, AGAINST = 0.97, 0.992, 5.0, 8, -6.0
 """Two films that show so much of each other, whose whole pictures correlate so well, and that have so many inliers, are
-one, whatever their evidence: then their score is CERTAIN at least. Films that are plain have no other proof. Of films
-of one patient in one position that show so much of each other, the most alike pair of FracAtlas has 0.991."""
+one, unless their score is below AGAINST: then it is CERTAIN at least. Films that are plain have no other proof. Of
+films of one patient in one position that show so much of each other, the most alike pair of FracAtlas has 0.991.
+Films of two patients that were turned by the same angle may have more, as their corners are alike."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, each a share (0 to 1) of the film without its plain borders."""
@@ -96,13 +97,13 @@ def examine(
     evidence = of_features(first, second, aligned, _inverse(aligned.matrix), float(shown.mean()))
     evidence["start"] = alike
     score = model().features.score(evidence)
-    if thorough or not model().is_sure(score) or (score < COPIED and _entire(first, second, between, shown, others)):
+    if thorough or not model().is_sure(score):
         between, evidence["moved"] = _refined(first, second, between, negative)
         shown, others = _overlaps(first, second, between)
         alike = _correlation(first, second, between, shown, negative)
         evidence |= of_pictures(first, second, between, shown, negative)
         score = model().whole.score(evidence)
-        if aligned.inliers >= FEW and _entire(first, second, between, shown, others):
+        if aligned.inliers >= FEW and score >= AGAINST and _entire(first, second, between, shown, others):
             score = max(score, CERTAIN)
     (covers_first, region_first), (covers_second, region_second) = _shown(shown), _shown(others)
     return Registration(
