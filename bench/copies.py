@@ -26,9 +26,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import alterations
 import cv2
-import films as making
 import numpy as np
 import pandas as pd
 from alterations import KINDS, several
@@ -445,11 +443,11 @@ _LENGTH = struct.Struct("<I")
 def fill(cache: Path, films: list[Film], count: int, seed: int) -> None:
     """Write fingerprints to a file, or the rest of them: a run that is killed goes on where it stopped.
 
-    The file begins with what fingerprints depend on. With other code, other films or another seed it is made anew.
+    The file begins with a digest of all films, and of the fingerprints of two films and their copies. Where one of
+    these is another, the file is made anew.
     """
-    sources = [Path(str(module.__file__)).read_bytes() for module in (fingerprint, alterations, making)]
-    state = b"".join([*sources, *(film.digest.encode() for film in films), str(seed).encode()])
-    head = sha256(state).digest()
+    samples = [data for place in (0, len(films) - 1) for data in family(films[place], place, False, seed)]
+    head = sha256(b"".join([*samples, *(film.digest.encode() for film in films)])).digest()
     cache.parent.mkdir(parents=True, exist_ok=True)
     had = 0
     if cache.exists() and cache.stat().st_size > len(head):
