@@ -129,21 +129,18 @@ HELPER = """
     from tests.training.test_search import searching
     search = searching(Lake.from_settings(load_settings()), "shared")
     workers.BEAT = 0.5
-    print("waits", flush=True)
-"""
-HERE = """
     fit = Candidates.fit
-    def says_so(self, *arguments, **keywords):
+    def says_so(*arguments, **keywords):
         search.lake.put_json("helper-fits", True)
-        return fit(self, *arguments, **keywords)
+        return fit(*arguments, **keywords)
     Candidates.fit = says_so
+    print("waits", flush=True)
 """
 STUCK = """
     search = replace(search, budget=replace(search.budget, trials=3))
     def fit(*arguments, **keywords):
         print("fits", flush=True)
         time.sleep(600)
-    Candidates.fit = fit
 """
 
 
@@ -155,23 +152,28 @@ def helper(environment: dict[str, str], also: str = "") -> subprocess.Popen[str]
     return process
 
 
-def test_another_process_helps_with_a_search(
-    lake: Lake, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def lead(lake: Lake, monkeypatch: pytest.MonkeyPatch, search: Search) -> list[dict[str, Any]]:
+    """Lead a search, and fit nothing before a helper fits: a fast leader is through before a helper has found it."""
     fit = Candidates.fit
 
     def once_the_helper_fits(*arguments: Any, **keywords: Any) -> Any:
         end = time.monotonic() + 60
-        while not lake.exists("helper-fits"):  # or a fast leader is through before the helper found it
+        while not lake.exists("helper-fits"):
             assert time.monotonic() < end, "the helper got no trial"
             time.sleep(0.1)
         return fit(*arguments, **keywords)
 
-    with helper(environment, HERE) as process:
+    with monkeypatch.context() as patched:
+        patched.setattr(Candidates, "fit", once_the_helper_fits)
+        return search.run(min_completed=2, host="127.0.0.1")[1]
+
+
+def test_another_process_helps_with_a_search(
+    lake: Lake, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with helper(environment) as process:
         search = searching(lake, "shared")
-        with monkeypatch.context() as patched:
-            patched.setattr(Candidates, "fit", once_the_helper_fits)
-            _, trials = search.run(min_completed=2, host="127.0.0.1")
+        trials = lead(lake, monkeypatch, search)
         ran = int(process.communicate(timeout=60)[0].split()[-1])
     _, alone = look(lake, "alone")
     assert {trial["trial"] for trial in trials} == {trial["trial"] for trial in alone}
@@ -218,8 +220,9 @@ def test_the_trial_of_a_helper_that_is_lost_is_run_again(
         killing = threading.Thread(target=kill)
         killing.start()
         budget = replace(BUDGET, trials=3)  # whoever leads is through with the others and waits for this one
-        _, trials = searching(lake, "shared", budget=budget).run(min_completed=2, host="127.0.0.1")
+        trials = lead(lake, monkeypatch, searching(lake, "shared", budget=budget))
         killing.join()
+    assert process.returncode == -signal.SIGKILL
     assert len(trials) == 3 and {trial["worker"] for trial in trials} == {"tuner0"}
 
 
