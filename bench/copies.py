@@ -331,7 +331,7 @@ def joins(options: argparse.Namespace) -> None:
     found = {"copies": of(rows[~same], history.COPY), "possible": of(rows[~inside], history.POSSIBLE)}
     doubtful = set(found["possible"]["first"]) | set(found["possible"]["second"])
     told(f"{len(films)} films, {len(films) * (len(films) - 1) // 2} pairs, {costs.total:.1f} s of CPU")
-    told(f"The index proposed {len(costs.pairs)} pairs. {costs.proved} of them were aligned.")
+    told(f"candidate pairs: {len(costs.pairs)}, of which {costs.proved} were aligned")
     told(f"pairs of copies: {len(of(rows, history.COPY))}, of which {int(same.sum())} are byte-identical")
     told(f"sets of more than one film: {int((groups.value_counts() > 1).sum())}")
     told(f"possible pairs: {len(found['possible'])}")

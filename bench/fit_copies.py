@@ -349,12 +349,12 @@ def learn(
     different += examine_pairs(doubtful, turned=True)
     step("second fit")
     model = fit_model([*known, *turned], different)
-    told(f"The fit used {len(known) + len(turned)} pairs of copies and {len(different)} pairs of different films.")
-    told(f"kinds of these pairs: {dict(Counter(pair.kind for pair in different))}")
+    told(f"fitted on {len(known) + len(turned)} pairs of copies and on {len(different)} pairs of different films")
+    told(f"kinds of the pairs of different films: {dict(Counter(pair.kind for pair in different))}")
     found = scores(model, different)
     features = np.array([model.features.score(pair.evidence) if pair.evidence else -np.inf for pair in different])
-    told(f"Features alone rule out {(features < model.ruled_out).mean():.1%} of the different films.")
-    told(f"From a score of {model.sure}, features alone call two films copies: {MARGIN:g} above any different films.")
+    told(f"pairs of different films that their features alone rule out: {(features < model.ruled_out).mean():.1%}")
+    told(f"score from which features alone make copies: {model.sure}, {MARGIN:g} above the highest of different films")
     table = Table("score", "inliers", "kind", "names", title="different films with the highest scores")
     for place in np.argsort(-found)[:16]:
         pair = different[place]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -72,13 +72,13 @@ class Alignment:
         return bool(np.count_nonzero(agree & self.inside) > EXPLAINED * np.count_nonzero(agree))
 
 
-def align(first: Fingerprint, second: Fingerprint, views: Sequence[str] = tuple(VIEWS)) -> Alignment | None:
+def align(first: Fingerprint, second: Fingerprint, views: Collection[str] = VIEWS.keys()) -> Alignment | None:
     """The transform that most features agree on; None where no transform is found that a tool would make.
 
     Each of `views` is tried, and an elongated film also as a square. Matches are mutual nearest neighbours that pass
-    the ratio test. Each match of two features, as these have a position, an angle and a scale, gives a transform of
-    its own; those that most matches agree with are refined by least squares over their inliers (locally optimised
-    RANSAC, O. Chum et al., DAGM 2003, without the random draw).
+    the ratio test. A feature has a position, an angle and a scale, so each match gives a transform of its own. The
+    transforms that most matches agree with are refined by least squares over their inliers (locally optimised RANSAC,
+    O. Chum et al., DAGM 2003, without the random draw).
     """
     best: Alignment | None = None
     for one, other in product(first.frames, second.frames):
@@ -90,7 +90,7 @@ def align(first: Fingerprint, second: Fingerprint, views: Sequence[str] = tuple(
     return best
 
 
-def _align_frames(first: Fingerprint, second: Fingerprint, views: Sequence[str]) -> Alignment | None:
+def _align_frames(first: Fingerprint, second: Fingerprint, views: Collection[str]) -> Alignment | None:
     hypotheses: list[tuple[int, Matched, NDArray[np.bool_]]] = []
     matches = [(view, _matches(first, second, view)) for view in views]
     for view, rows in sorted(matches, key=lambda one: -len(one[1])):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import cv2
@@ -66,7 +66,7 @@ def is_plain(film: Fingerprint) -> bool:
     return len(film.positions) < PLAIN
 
 
-def register(first: Fingerprint, second: Fingerprint, views: Sequence[str] = tuple(VIEWS)) -> Registration | None:
+def register(first: Fingerprint, second: Fingerprint, views: Collection[str] = VIEWS.keys()) -> Registration | None:
     """Align two films in one of `views`; None where no transform is found that a tool would make.
 
     Where features alone are sure that the two are different, or that they are one, their pictures are not compared,
@@ -83,7 +83,7 @@ def register(first: Fingerprint, second: Fingerprint, views: Sequence[str] = tup
 
 
 def examine(
-    first: Fingerprint, second: Fingerprint, views: Sequence[str] = tuple(VIEWS), thorough: bool = True
+    first: Fingerprint, second: Fingerprint, views: Collection[str] = VIEWS.keys(), thorough: bool = True
 ) -> tuple[Registration, dict[str, float]] | None:
     """Align two films, and the evidence that `weights` weighs: all of it if `thorough`, else no more than is needed."""
     aligned = align(first, second, views)
