@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import smtplib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Any
 
@@ -14,7 +15,8 @@ from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from osteon.errors import QualityError
-from osteon.quality.alert import Alert, Mail, Tell, notice_mail, quality_mail
+from osteon.pipeline.context import SENT
+from osteon.quality.alert import Alert, Mail, notice_mail, quality_mail
 from osteon.quality.pictures import Picture
 from osteon.settings import Settings, load_settings
 from osteon_airflow.links import page_url, run_url
@@ -47,25 +49,20 @@ def send(settings: Settings, mail: Mail) -> None:
         raise MailNotSentError(f"the mail server behind {CONNECTION!r} did not take it: {error}") from error
 
 
-def quality_teller(settings: Settings) -> Callable[[Alert], str]:
-    """What mails an alert of the current DAG run. It returns `sent`, or why it was not."""
+@dataclass(frozen=True)
+class AirflowNotifier:
+    """Mails people about the current DAG run, through Airflow's connection. See `osteon.pipeline.context.Notifier`."""
 
-    def tell(alert: Alert) -> str:
-        run_id, links = _current_run(settings)
+    settings: Settings
+
+    def alert(self, alert: Alert) -> str:
+        run_id, links = _current_run(self.settings)
         if alert.validation.docs:
-            links["Data Docs"] = page_url(settings, f"{alert.validation.docs}/index.html")
-        return _try_to_send(settings, quality_mail(alert, run_id, links))
+            links["Data Docs"] = page_url(self.settings, f"{alert.validation.docs}/index.html")
+        return _try_to_send(self.settings, quality_mail(alert, run_id, links))
 
-    return tell
-
-
-def notice_teller(settings: Settings) -> Tell:
-    """What mails something that the current DAG run did. It returns `sent`, or why it was not."""
-
-    def tell(title: str, text: str, *pictures: Picture) -> str:
-        return _try_to_send(settings, notice_mail(title, text, *_current_run(settings), pictures))
-
-    return tell
+    def notice(self, title: str, text: str, *pictures: Picture) -> str:
+        return _try_to_send(self.settings, notice_mail(title, text, *_current_run(self.settings), pictures))
 
 
 def _current_run(settings: Settings) -> tuple[str, dict[str, str]]:
@@ -80,7 +77,7 @@ def _try_to_send(settings: Settings, mail: Mail) -> str:
     except MailNotSentError as error:
         log.error("%s was not mailed: %s", mail.subject, error)
         return str(error)
-    return "sent"
+    return SENT
 
 
 class FailureMail(BaseNotifier):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -16,6 +14,7 @@ from osteon.images.measure import THUMB, coarse_thumbnails
 from osteon.ingest import dropped
 from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap, RawLabel
 from osteon.lake import Lake
+from osteon.records import IngestRecord
 from osteon.training.classes import class_names
 
 FOLDS = 5
@@ -47,14 +46,14 @@ def label_map_table(labels: LabelMap) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"class": "string", "code": "Int64", "problem": "string"})
 
 
-def source_table(lake: Lake, sources: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def source_table(lake: Lake, sources: dict[str, IngestRecord]) -> pd.DataFrame:
     """One row per source: `source, problem, dropped`; the last two are empty where all is well."""
     rows = []
-    for name, numbers in sources.items():
-        gone = dropped(lake, numbers["manifest"], numbers["before"]) if "manifest" in numbers else []
+    for name, record in sources.items():
+        gone = dropped(lake, record.manifest, record.before) if record.manifest else []
         more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
         text = f"{len(gone)} images: {', '.join(gone[:MOST_NAMED])}{more}" if gone else None
-        rows.append({"source": name, "problem": numbers.get("problem"), "dropped": text})
+        rows.append({"source": name, "problem": record.problem, "dropped": text})
     return pd.DataFrame(rows, columns=["source", "problem", "dropped"], dtype="string")
 
 

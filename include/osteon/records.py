@@ -1,0 +1,443 @@
+"""What each stage of a run did: typed records below `runs/<run>/stages/` in the lake, which the report adds up."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NewType, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+
+from osteon.lake import Lake
+
+SCHEMA_VERSION = 2
+"""Of records. Those of version 1 do not say theirs; they have the same fields, but fewer."""
+ENDED_SILENTLY = "its task ended without a record: see its log"
+log = logging.getLogger(__name__)
+
+CatalogKey = NewType("CatalogKey", str)
+ManifestKey = NewType("ManifestKey", str)
+TrainingKey = NewType("TrainingKey", str)
+ValidationKey = NewType("ValidationKey", str)
+ComparisonKey = NewType("ComparisonKey", str)
+
+
+class StageRecord(BaseModel):
+    """What a stage leaves when it ends: small numbers, and keys of what it put into the lake."""
+
+    model_config = ConfigDict(extra="forbid")
+    stage: ClassVar[str]
+    """The stage's name: also that of its task, its command (with hyphens) and its record in the lake."""
+
+    schema_version: int = 1
+    inputs: tuple[str, ...] = ()
+    """Keys that it worked on, of those that earlier records of the run name as their `outputs`."""
+    seconds: float = 0.0
+    _failure: Exception | None = PrivateAttr(None)
+
+    @property
+    def name(self) -> str:
+        """Of this record within its run."""
+        return self.stage
+
+    @property
+    def result(self) -> Any:
+        """What the next stage takes: a key, or a list of keys or small values."""
+        return None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Keys that later stages may work on."""
+        return ()
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the stage fails although it leaves a record."""
+        return self._failure
+
+    def failing(self, error: Exception | None) -> Self:
+        """The same record, of a stage that fails with this error once its record is kept."""
+        self._failure = error
+        return self
+
+
+class CatalogRecord(StageRecord):
+    """Of a stage that takes a catalog and gives another."""
+
+    catalog: CatalogKey
+
+    @property
+    def result(self) -> CatalogKey:
+        return self.catalog
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (self.catalog,)
+
+
+class SourcesRecord(StageRecord):
+    stage = "sources"
+    names: list[str]
+    """Of the sources that the sources file enables, in its order."""
+
+    @property
+    def result(self) -> list[str]:
+        return self.names
+
+
+class IngestRecord(StageRecord):
+    """Of one source."""
+
+    stage = "ingest"
+    source: str = ""
+    manifest: ManifestKey | None = None
+    """Of the version that the run uses; None where there is none."""
+    before: str | None = None
+    """Key of the manifest that the run before used."""
+    problem: str | None = None
+    """Why the current version could not be pulled."""
+    files: int = 0
+    uploaded: int = 0
+    refused: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage}.{self.source}"
+
+    @property
+    def result(self) -> ManifestKey:
+        """Of a record that is no failure's."""
+        assert self.manifest is not None
+        return self.manifest
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return () if self.manifest is None else (self.manifest,)
+
+
+class CatalogueRecord(CatalogRecord):
+    stage = "catalogue"
+    images: int = 0
+    duplicates: int = 0
+    """Exact copies beyond an image's first publication."""
+
+
+class InspectRecord(CatalogRecord):
+    stage = "inspect"
+    images: int = 0
+    decoded: int = 0
+    """Images that were never measured before."""
+    truncated: int = 0
+
+
+class RepairRecord(CatalogRecord):
+    stage = "repair"
+    repaired: int = 0
+    quarantined: int = 0
+
+
+class GroupRecord(CatalogRecord):
+    stage = "group"
+    groups: int = 0
+    copies: int = 0
+    """Images beyond the first of their group."""
+    clusters: int = 0
+    mosaics: int = 0
+    skipped: int = 0
+    """Doubtful links that would have joined too many films."""
+
+
+class ReviewRecord(CatalogRecord):
+    stage = "review"
+    decisions: int = 0
+    idle: int = 0
+    """Decisions whose image the catalog does not hold."""
+    human: int = 0
+    """Images that a person labelled."""
+    dropped: int = 0
+
+
+class ValidateRecord(StageRecord):
+    stage = "validate"
+    validation: ValidationKey
+    docs: str = ""
+    stops: bool = False
+    info: int = 0
+    warning: int = 0
+    critical: int = 0
+
+    @property
+    def result(self) -> ValidationKey:
+        return self.validation
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (self.validation,)
+
+
+class GateRecord(StageRecord):
+    stage = "gate"
+    mail: str = ""
+    """`sent`, or why no mail was sent."""
+
+
+class BaseModelsRecord(StageRecord):
+    stage = "base_models"
+    names: list[str] = []
+    """Of the base models that are worth training and can be."""
+    untaught: dict[str, str] = {}
+    """Why the others are not trained, by name."""
+
+    @property
+    def result(self) -> list[str]:
+        return self.names
+
+
+class TrainingsRecord(StageRecord):
+    """Of a stage that trains models in its own process. Airflow's tasks, one for each model, leave none."""
+
+    trainings: list[TrainingKey] = []
+
+    @property
+    def result(self) -> list[TrainingKey]:
+        return self.trainings
+
+
+class TrainBaseRecord(TrainingsRecord):
+    stage = "train_base"
+
+
+class TrainRecord(TrainingsRecord):
+    stage = "train"
+
+
+class RelabelRecord(CatalogRecord):
+    stage = "relabel"
+    table: str
+    """Key of the table of what was decided about each ambiguous image."""
+    trainings: list[TrainingKey] = []
+    decisions: dict[str, int] = {}
+    """Images by decision."""
+    changes: list[str] = []
+    """Sources that are merged and were not in the run before, or the other way round: one sentence each."""
+    mail: str | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (self.catalog, *self.trainings)
+
+
+class RegisterBaseRecord(StageRecord):
+    stage = "register_base"
+    versions: dict[str, str] = {}
+    """In the registry, by the model's name there."""
+
+    @property
+    def result(self) -> dict[str, str]:
+        return self.versions
+
+
+class QuestionsRecord(StageRecord):
+    stage = "questions"
+    questions: list[dict[str, str]] = []
+    """`image, name, why` of each."""
+
+    @property
+    def result(self) -> list[dict[str, str]]:
+        return self.questions
+
+
+class AnswersRecord(ReviewRecord):
+    stage = "answers"
+    asked: int = 0
+    new: int = 0
+    """Answers that were no decision before."""
+
+
+class SplitRecord(CatalogRecord):
+    stage = "split"
+    snapshot: str
+    """The snapshot's id."""
+    left_out: int = 0
+    moved: int = 0
+    """Images whose split is not that of an earlier run."""
+    moved_from: dict[str, str] = {}
+    """Their earlier splits, by SHA-256."""
+    train: int = 0
+    val: int = 0
+    test: int = 0
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (self.catalog, self.snapshot)
+
+
+class CheckRecord(CatalogRecord):
+    stage = "check"
+    check: ValidationKey
+    """Key of what was found."""
+    stops: bool = False
+    tests: int = 0
+    """Test images."""
+    closest: float | None = None
+    """Best score of any test image with one of train or val, log-odds."""
+    bar: float = 0.0
+    """Score from which two images are copies."""
+    not_compared: int = 0
+    waiting: int = 0
+    mail: str = ""
+
+
+class CompareRecord(StageRecord):
+    stage = "compare"
+    comparison: ComparisonKey
+
+    @property
+    def result(self) -> ComparisonKey:
+        return self.comparison
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        return (self.comparison,)
+
+
+class ApprovalsRecord(StageRecord):
+    stage = "approvals"
+    questions: list[dict[str, str]] = []
+    """`champion, name, why`: none, or one."""
+
+    @property
+    def result(self) -> list[dict[str, str]]:
+        return self.questions
+
+
+class RegisterRecord(StageRecord):
+    stage = "register"
+    model: str
+    version: str
+    alias: str
+    promoted: bool
+    reason: str
+    champion: str
+    """Version of the champion after this."""
+    new: bool
+    training: TrainingKey
+    comparison: ComparisonKey
+    mail: str | None = None
+
+    @property
+    def result(self) -> str:
+        return f"{self.model} version {self.version} is {self.alias}: {self.reason}"
+
+
+class ReportRecord(StageRecord):
+    stage = "report"
+    page: str
+
+    @property
+    def result(self) -> str:
+        return self.page
+
+
+R = TypeVar("R", bound=StageRecord)
+
+
+class Records(dict[str, StageRecord]):
+    """The records of a run by name, in the order of its stages."""
+
+    def of(self, kind: type[R]) -> R | None:
+        """The record of a stage; None where the run did not come to it."""
+        return next((record for record in self.values() if type(record) is kind), None)
+
+    def sources(self) -> dict[str, IngestRecord]:
+        """What ingest left of each source, by name. A source whose task was killed has a `problem`, too."""
+        asked = self.of(SourcesRecord)
+        names = asked.names if asked else []
+        found = {record.source: record for record in self.values() if isinstance(record, IngestRecord)}
+        return {name: IngestRecord(source=name, problem=ENDED_SILENTLY) for name in names} | found
+
+
+@dataclass(frozen=True)
+class Run:
+    """A pipeline run in the lake: an Airflow run id, or any name on the command line."""
+
+    lake: Lake
+    run_id: str
+
+    @property
+    def prefix(self) -> str:
+        return f"runs/{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.run_id)}"
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/stages/{name}.json"
+
+    def remove(self, name: str) -> None:
+        """Remove a record. A stage that runs again has done nothing until it ends."""
+        self.lake.remove(self._key(name))
+
+    def write(self, record: StageRecord) -> None:
+        """Keep a record."""
+        record.schema_version = SCHEMA_VERSION
+        self.lake.put_json(self._key(record.name), record.model_dump(mode="json"))
+
+    def read(self, kind: type[R], name: str = "") -> R | None:
+        """The record of a stage, under `name` where that is not the stage's; None where there is none."""
+        key = self._key(name or kind.stage)
+        return self._parse(kind, key) if self.lake.exists(key) else None
+
+    def names(self) -> Iterator[str]:
+        """Of the records that the run has, in no particular order."""
+        prefix = f"{self.prefix}/stages/"
+        for key in self.lake.keys(prefix):
+            yield key.removeprefix(prefix).removesuffix(".json")
+
+    def read_all(self, kinds: list[type[StageRecord]]) -> Records:
+        """The records of these kinds, in their order. What fits none of them is left out, with a line in the log."""
+        place = {kind.stage: number for number, kind in enumerate(kinds)}
+        found = Records()
+        names = list(self.names())
+        for name in sorted(names, key=lambda name: place.get(name.partition(".")[0], len(place))):
+            stage, _, source = name.partition(".")
+            if stage not in place:
+                log.warning("%s has a record of %s, which is no stage: it is left out", self.prefix, stage)
+                continue
+            record = self._parse(kinds[place[stage]], self._key(name))
+            if isinstance(record, IngestRecord):
+                record.source = source  # records of schema version 1 have it in their name only
+            if record is not None:
+                found[name] = record
+        return found
+
+    def sources(self) -> dict[str, IngestRecord]:
+        """What ingest left of each source, by name."""
+        return self.read_all([SourcesRecord, IngestRecord]).sources()
+
+    def _parse(self, kind: type[R], key: str) -> R | None:
+        try:
+            return kind.model_validate(self.lake.get_json(key), extra="ignore")
+        except ValidationError as error:
+            log.warning("%s is left out, another version of Osteon wrote it: %s", key, error)
+            return None
+
+
+def consistent(records: Records) -> Records:
+    """Without what a run did before it was done again with another outcome.
+
+    That is: sources that were taken out, and stages that worked on what no earlier stage of the run gives any more.
+    """
+    asked = records.of(SourcesRecord)
+    found, given = Records(), set[str]()
+    for name, record in records.items():
+        inputs = set(record.inputs)
+        if isinstance(record, IngestRecord):
+            fits = asked is None or record.source in asked.names
+        elif isinstance(record, CatalogueRecord):
+            fits = not given or inputs == given
+        else:
+            fits = not given or inputs <= given
+        if fits:
+            found[name] = record
+            given.update(record.outputs)
+    return found
