@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import redirect_stdout
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -231,7 +232,8 @@ def train(
         lake.put_json(f"{out}/helpers/{helper}.json", {"trials": ran})
         typer.echo(f"{ran} trials")
         return
-    result = train_model(settings, lake, snapshot, model, budget, seed, out, winner, helped)
+    with redirect_stdout(sys.stderr):  # Keras prints its progress
+        result = train_model(settings, lake, snapshot, model, budget, seed, out, winner, helped)
     typer.echo(out)
     typer.echo(json.dumps(result["metrics"]))
 

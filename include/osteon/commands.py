@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,7 +65,8 @@ def _command(stage: Stage[Any]) -> Callable[..., None]:
     def command(run: str, **given: Any) -> None:
         context = Context.open(run)
         arguments = {name: _value(context, name, value) for name, value in given.items()}
-        record = run_stage(stage, context, **arguments)
+        with redirect_stdout(sys.stderr):  # what libraries print is no result
+            record = run_stage(stage, context, **arguments)
         for line in _lines(record.result):
             typer.echo(line)
         if stage is VALIDATE:

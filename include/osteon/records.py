@@ -394,15 +394,12 @@ class Run:
             yield key.removeprefix(prefix).removesuffix(".json")
 
     def read_all(self, kinds: list[type[StageRecord]]) -> Records:
-        """The records of these kinds, in their order. What fits none of them is left out, with a line in the log."""
+        """The records of these kinds, in their order. One that cannot be read is left out, with a line in the log."""
         place = {kind.stage: number for number, kind in enumerate(kinds)}
         found = Records()
-        names = list(self.names())
-        for name in sorted(names, key=lambda name: place.get(name.partition(".")[0], len(place))):
+        names = [name for name in self.names() if stage_of(name) in place]
+        for name in sorted(names, key=lambda name: place[stage_of(name)]):
             stage, _, source = name.partition(".")
-            if stage not in place:
-                log.warning("%s has a record of %s, which is no stage: it is left out", self.prefix, stage)
-                continue
             record = self._parse(kinds[place[stage]], self._key(name))
             if isinstance(record, IngestRecord):
                 record.source = source  # records of schema version 1 have it in their name only
@@ -420,6 +417,11 @@ class Run:
         except ValidationError as error:
             log.warning("%s is left out, another version of Osteon wrote it: %s", key, error)
             return None
+
+
+def stage_of(name: str) -> str:
+    """The stage of a record's name: `ingest` of `ingest.fracatlas`."""
+    return name.partition(".")[0]
 
 
 def consistent(records: Records) -> Records:

@@ -64,8 +64,9 @@ def stage_task(stage: Stage[Any], **task_arguments: Any) -> Any:
 
 def run_in_dag(stage: Stage[Any], context: Context, **inputs: Any) -> Any:
     """Run a stage with what the form says of its options. Gives what the stage yields."""
-    # what a mapped task gave is a lazy sequence
-    given = {name: value if isinstance(value, str) else list(value) for name, value in inputs.items()}
+    # Airflow adds its context to keyword arguments; what a mapped task gave is a lazy sequence
+    wanted = {name: inputs[name] for name in (*stage.inputs, *stage.people)}
+    given = {name: value if isinstance(value, str) else list(value) for name, value in wanted.items()}
     return run_stage(stage, context, **given, **{name: param(name) for name in stage.options}).result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,8 +38,10 @@ from osteon.records import (
     TrainRecord,
     ValidateRecord,
     consistent,
+    stage_of,
 )
 
+log = logging.getLogger(__name__)
 R = TypeVar("R", bound=StageRecord)
 TRACKED = ("manifests", "catalog", "validation", "comparison")
 """Inputs that the record of a stage names: an earlier record of the run has them as its outputs."""
@@ -188,6 +191,9 @@ def _keys(value: str | list[str]) -> list[str]:
 
 def read_records(run: Run) -> Records:
     """What the stages of a run did, in order, without what the run did again with another outcome."""
+    for name in run.names():
+        if stage_of(name) not in {stage.name for stage in STAGES}:
+            log.warning("%s has a record of %s, which is no stage: it is left out", run.prefix, name)
     return consistent(run.read_all([stage.record for stage in STAGES]))
 
 
