@@ -15,7 +15,6 @@ from osteon.ingest import dropped
 from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap, RawLabel
 from osteon.lake import Lake
 from osteon.records import IngestRecord
-from osteon.training.classes import class_names
 
 FOLDS = 5
 MEASURED = ("colour", "contrast", "median", "gutter", "oval", "text")
@@ -87,7 +86,7 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     without images, which are a finding of their own.
     """
     usable = catalog[catalog["fractured"].notna()]
-    names = class_names(usable)
+    names = catalogs.class_names(usable)
     images, originals = names.value_counts(), usable["group"].groupby(names).nunique()
     rows = []
     for part, entry in labels.parts.items():
@@ -129,7 +128,7 @@ def classes_by_source(catalog: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Images that no `reason` leaves out, by class (`hand/fractured`, `spine/unknown`) and source."""
     usable = catalog[catalog["reason"].isna()]
     named = usable[usable["body_part"].notna()]
-    table = pd.crosstab(class_names(named), named["source"])
+    table = pd.crosstab(catalogs.class_names(named), named["source"])
     return {
         str(name): {str(key): int(value) for key, value in row.items()} for name, row in table.to_dict("index").items()
     }
