@@ -5,11 +5,14 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Asset, TriggerRule, dag, get_current_context, task
 
+from osteon.lake import Lake
 from osteon.models.space import MAIN, RIVALS
+from osteon.notify.outbox import Outbox
 from osteon.pipeline import stages
 from osteon.pipeline.training import ablations
 from osteon.settings import load_settings
 from osteon_airflow.form import params
+from osteon_airflow.mail import deliver
 from osteon_airflow.questions import approve, ask
 from osteon_airflow.stages import DEFAULT_ARGS, credentials, in_parts, open_context, param, run_in_dag, stage_task
 from osteon_airflow.training import helping_task, training_task
@@ -56,6 +59,7 @@ def xray_weekly() -> None:
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def report() -> str:
+        deliver(Outbox(Lake.from_settings(load_settings())))  # what a mail server refused before
         return run_in_dag(stages.REPORT, open_context("ingest"))
 
     manifests = collect(ingest.expand(source=stage_task(stages.LIST_SOURCES, task_id="list_sources")()))

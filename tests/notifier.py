@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from osteon.pipeline.context import SENT
@@ -16,11 +17,16 @@ class RecordingNotifier:
     answer: str = SENT
     alerts: list[Alert] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    questions: list[tuple[str, str, list[Picture]]] = field(default_factory=list)
 
-    def alert(self, alert: Alert) -> str:
+    def alert(self, alert: Alert, stage: str) -> str:
         self.alerts.append(alert)
         return self.answer
 
     def notice(self, title: str, text: str, *pictures: Picture) -> str:
         self.texts.append(text)
+        return self.answer
+
+    def question(self, title: str, text: str, *pictures: Picture, asked: Sequence[str]) -> str:
+        self.questions.append((title, text, list(pictures)))
         return self.answer

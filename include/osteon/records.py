@@ -243,6 +243,7 @@ class QuestionsRecord(StageRecord):
     stage = "questions"
     questions: list[dict[str, str]] = []
     """`image, name, why` of each."""
+    mail: str | None = None
 
     @property
     def result(self) -> list[dict[str, str]]:
@@ -307,6 +308,7 @@ class ApprovalsRecord(StageRecord):
     stage = "approvals"
     questions: list[dict[str, str]] = []
     """`champion, name, why`: none, or one."""
+    mail: str | None = None
 
     @property
     def result(self) -> list[dict[str, str]]:

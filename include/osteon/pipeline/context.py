@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,25 +21,35 @@ if TYPE_CHECKING:
 
 SENT = "sent"
 NO_MAIL = "this run sends no mail"
+"""What a notifier answers. Any other answer says why the mail still waits in the outbox, where it is not lost."""
 
 
 class Notifier(Protocol):
-    """Mails people about a run. Each method returns SENT, or why no mail was sent."""
+    """Mails people about a run. Each method returns SENT, NO_MAIL, or why the mail waits in the outbox.
 
-    def alert(self, alert: Alert) -> str:
-        """Mail what the data-quality checks found."""
+    The same mail of the same run is sent once, also where a task runs again.
+    """
+
+    def alert(self, alert: Alert, stage: str) -> str:
+        """Mail what the data-quality checks of a stage found."""
 
     def notice(self, title: str, text: str, *pictures: Picture) -> str:
         """Mail something that the run did."""
+
+    def question(self, title: str, text: str, *pictures: Picture, asked: Sequence[str]) -> str:
+        """Mail that the run waits for people. `asked` says what is asked: the same is mailed once in a run."""
 
 
 class NoMail:
     """The notifier of a run outside Airflow, which knows no mail server."""
 
-    def alert(self, alert: Alert) -> str:
+    def alert(self, alert: Alert, stage: str) -> str:
         return NO_MAIL
 
     def notice(self, title: str, text: str, *pictures: Picture) -> str:
+        return NO_MAIL
+
+    def question(self, title: str, text: str, *pictures: Picture, asked: Sequence[str]) -> str:
         return NO_MAIL
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from osteon.pipeline.context import SENT, Context
+from osteon.pipeline.context import NO_MAIL, Context
 from osteon.records import (
     AnswersRecord,
     BaseModelsRecord,
@@ -73,7 +73,7 @@ def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey],
         log.warning("%s", text)
     if changed:
         mail = context.notifier.notice("Merged sources changed", "\n".join(changed))
-    if mail in (None, SENT):  # what was not sent is new in the next run, too
+    if mail != NO_MAIL:  # what nobody was told is new in the next run, too
         merged = {item["source"]: item["into"] for item in verdicts if item["merged"]}
         lake.put_json(memory, {"run": context.run.run_id, "merged": merged, "before": before})
     counts = lake.get_table(table, columns=["decision"])["decision"].value_counts()
@@ -116,8 +116,12 @@ def register_base(context: Context, trainings: list[TrainingKey], sources: str) 
 
 
 def questions(context: Context, catalog: CatalogKey) -> QuestionsRecord:
-    """List the images of a relabelled catalog that curators are asked about: those nearest to a decision first."""
+    """List the images of a relabelled catalog that curators are asked about: those nearest to a decision first.
+
+    Mails that the run waits for them.
+    """
     from osteon.curation.relabel import REVIEW, decisions_key
+    from osteon.pipeline.notices import ask_curators
 
     table = context.lake.get_table(decisions_key(catalog))
     waiting = table[table["decision"] == REVIEW].sort_values("probability", ascending=False)
@@ -125,7 +129,7 @@ def questions(context: Context, catalog: CatalogKey) -> QuestionsRecord:
         {"image": row.sha256, "name": f"{row.source}:{row.path}", "why": f"Published as {row.raw_label}: {row.why}"}
         for row in waiting.head(context.settings.ask_most).itertuples()
     ]
-    return QuestionsRecord(questions=asked)
+    return QuestionsRecord(questions=asked, mail=ask_curators(context, asked))
 
 
 def answers(context: Context, catalog: CatalogKey, answers: list[dict[str, Any]]) -> AnswersRecord:

@@ -22,6 +22,7 @@ def approvals(context: Context, comparison: ComparisonKey, sources: str, require
 
     Without `require_approval` only one case is asked about: the champion was brought back by a rollback.
     """
+    from osteon.pipeline.notices import ask_for_approval
     from osteon.registry import propose
 
     name, (training, rows) = context.model_name(sources), _compared(context, comparison)
@@ -29,7 +30,7 @@ def approvals(context: Context, comparison: ComparisonKey, sources: str, require
     if found is None:
         return ApprovalsRecord()
     question = {"champion": found.champion, "name": name, "why": f"The gate says: {found.reason}."}
-    return ApprovalsRecord(questions=[question])
+    return ApprovalsRecord(questions=[question], mail=ask_for_approval(context, [question]))
 
 
 def register(
@@ -54,11 +55,13 @@ def register(
 
     name, (training, rows) = context.model_name(sources), _compared(context, comparison)
     said = (Approval(one["answer"] == PROMOTE, one["by"], one["about"]) for one in answers)
+    begun = f"{context.run.prefix}/registering.json"
+    was_begun = not context.lake.put_missing(begun, b"{}")
     registered = register(context.settings, context.lake, training, name, catalog, rows, next(said, None))
     record = RegisterRecord(**asdict(registered), training=training, comparison=comparison)
-    if registered.new:
+    if registered.new or was_begun:  # a try that broke off may have registered it, and told nobody
         result = context.lake.get_json(f"{training}/result.json")
-        picture = Picture("evaluation", evaluation_picture(result), "ROC curves and calibration on the test split")
+        picture = Picture("evaluation", evaluation_picture(result), "ROC curves and calibration on the test split", 640)
         title = f"Version {registered.version} of {name} is {registered.alias}"
         record.mail = context.notifier.notice(title, "\n".join(figure_lines(result, registered.reason)), picture)
     return record
