@@ -33,8 +33,8 @@ setup-dev: $(VENV)/.installed-dev
 demo: setup  ## run the weekly DAG on generated radiographs, in the real Airflow
 	@$(BIN)/osteon run --sources config/sources.demo.yaml --budget smoke
 
-test: setup-dev  ## the default tests (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+test: setup-dev  ## the default tests (under 10 minutes on 2 cores), and the share of lines that they reach
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
 
 test-all: setup-dev  ## every test, the slow ones as well
 	@$(BIN)/python -m pytest -m ""
@@ -86,5 +86,5 @@ bench-cost: setup-dev  ## CPU seconds of a search against the old model, where t
 
 lock: setup-dev  ## compile the pinned requirements anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded --extra production pyproject.toml -o requirements.txt
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded --extra production --extra dev pyproject.toml -c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded --extra production --extra dev --extra docs pyproject.toml -c requirements.txt -o requirements-dev.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra gpu pyproject.toml -c requirements.txt -o requirements-gpu.txt
