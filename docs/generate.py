@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -102,8 +102,9 @@ def _type(kind: Any) -> str:
         return words.get(kind, "path" if issubclass(kind, Path) else kind.__name__)
     if get_origin(kind) in (list, dict):
         return "list" if get_origin(kind) is list else "JSON"
-    kinds = [part for part in get_args(kind) if isinstance(part, type) and part is not type(None)]
-    return " or ".join(_type(part) for part in kinds) or "text"
+    if get_origin(kind) is Annotated:
+        return _type(get_args(kind)[0])
+    return " or ".join(_type(part) for part in get_args(kind) if part is not type(None))
 
 
 def _default(info: FieldInfo) -> str:
@@ -130,8 +131,10 @@ def _code(text: str) -> str:
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+    """A table in Markdown; `facts` is its style in style.css."""
     lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    text = "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+    return f'<div class="facts" markdown="1">\n\n{text}\n</div>\n'
 
 
 def _reference() -> list[tuple[str, str]]:
