@@ -76,7 +76,7 @@ prose: setup-dev  ## the documents: form, spelling, style, length of sentences
 	@$(BIN)/python docs/prose.py $(MARKDOWN)
 
 docs: setup-dev  ## the documentation into site/, which loads nothing from elsewhere
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "open site/index.html"
 
 bench: setup-dev  ## seconds of each stage, where the real archives are

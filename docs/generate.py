@@ -37,13 +37,32 @@ def on_config(config: Any) -> Any:
     return config
 
 
-def generate() -> list[dict[str, str]]:
-    """Write what is generated. Returns the entries of the API reference for the navigation."""
-    _write("settings.inc", _table(["variable", "takes", "default", "meaning"], settings_rows(Settings)))
-    _write("checks.inc", _table(["check", "looks at", "expects", "a finding is", "what to do"], check_rows()))
+def generate(folder: Path = GENERATED) -> list[dict[str, str]]:
+    """Write what is generated, and remove what no longer is. Returns the API reference's entries of the navigation."""
+    pages = {
+        "settings.inc": _table(["variable", "takes", "default", "meaning"], settings_rows(Settings)),
+        "checks.inc": _table(["check", "looks at", "expects", "a finding is", "what to do"], check_rows()),
+    }
     for name, page in COPIED.items():
-        _write(page, re.sub(r"\]\(docs/", "](../", (ROOT / name).read_text(encoding="utf-8")))
-    return [{title: f"generated/{page}"} for title, page in _reference()]
+        pages[page] = re.sub(r"\]\(docs/", "](../", (ROOT / name).read_text(encoding="utf-8"))
+    reference = {f"reference/{package}.md": package for package in packages()}
+    for page, package in reference.items():
+        pages[page] = f"# {package}\n\n" + "".join(f"::: {name}\n\n" for name in packages()[package])
+    for page, text in pages.items():
+        _write(folder / page, text)
+    for path in folder.rglob("*.*"):
+        if path.relative_to(folder).as_posix() not in pages:
+            path.unlink()
+    return [{package: f"generated/{page}"} for page, package in reference.items()]
+
+
+def packages() -> dict[str, list[str]]:
+    """The package and its parts, with their public modules."""
+    found: dict[str, list[str]] = {}
+    for module in pkgutil.walk_packages(osteon.__path__, "osteon."):
+        if not module.ispkg and not any(part.startswith("_") for part in module.name.split(".")):
+            found.setdefault(module.name.rpartition(".")[0], []).append(module.name)
+    return {package: sorted(found[package]) for package in sorted(found)}
 
 
 def settings_rows(model: type[BaseModel], prefix: str = "OSTEON_") -> Iterator[list[str]]:
@@ -137,22 +156,6 @@ def _table(head: list[str], rows: Iterable[list[str]]) -> str:
     return f'<div class="facts" markdown="1">\n\n{text}\n</div>\n'
 
 
-def _reference() -> list[tuple[str, str]]:
-    """Write a page of the API reference for each package. Returns titles and files."""
-    packages: dict[str, list[str]] = {"osteon": []}
-    for module in pkgutil.walk_packages(osteon.__path__, "osteon."):
-        if any(part.startswith("_") for part in module.name.split(".")):
-            continue
-        if module.ispkg:
-            packages[module.name] = []
-        else:
-            packages[module.name.rpartition(".")[0]].append(module.name)
-    for package, modules in packages.items():
-        text = "".join(f"::: {name}\n\n" for name in sorted(modules))
-        _write(f"reference/{package}.md", f"# {package}\n\n{text}")
-    return [(package, f"reference/{package}.md") for package, modules in sorted(packages.items()) if modules]
-
-
 def _written(nav: list[Any]) -> list[Any]:
     """The navigation without pages that are pending and not there."""
     kept = []
@@ -165,9 +168,8 @@ def _written(nav: list[Any]) -> list[Any]:
     return kept
 
 
-def _write(name: str, text: str) -> None:
-    """Write a generated file; one that says the same already is left alone, so that `mkdocs serve` comes to rest."""
-    path = GENERATED / name
+def _write(path: Path, text: str) -> None:
+    """Write a file; one that says the same already is left alone, so that `mkdocs serve` comes to rest."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         path.write_text(text, encoding="utf-8")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from generate import PENDING, _written, check_rows, settings_rows
+from generate import PENDING, _written, check_rows, generate, packages, settings_rows
 from pydantic import BaseModel, Field
 
 from osteon.quality.checks import CHECKS
@@ -40,3 +41,14 @@ def test_a_pending_page_is_left_out_until_it_is_written() -> None:
     nav = [{"Start": "index.md"}, {"Develop": [{"Later": pending}, {"Typing error": "no-such-page.md"}]}]
     later = [{"Later": pending}] if (ROOT / "docs" / pending).exists() else []
     assert _written(nav) == [{"Start": "index.md"}, {"Develop": [*later, {"Typing error": "no-such-page.md"}]}]
+
+
+def test_every_module_is_in_the_reference_and_a_page_of_what_is_gone_is_removed(tmp_path: Path) -> None:
+    gone = tmp_path / "reference" / "osteon.gone.md"
+    gone.parent.mkdir()
+    gone.write_text("# osteon.gone\n")
+    entries = generate(tmp_path)
+    assert not gone.exists() and {"osteon.sources": "generated/reference/osteon.sources.md"} in entries
+    text = "".join(path.read_text() for path in tmp_path.glob("reference/*.md"))
+    modules = [module for found in packages().values() for module in found]
+    assert "osteon.lake" in modules and all(f"::: {module}\n" in text for module in modules)
