@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test test-all test-kubernetes up down compose lint bench bench-quality bench-inspection bench-copies bench-models bench-proxy bench-scaling bench-workers bench-cost lock
+.PHONY: help setup setup-dev demo test test-all test-slow test-browser test-jax test-kubernetes up down compose lint prose docs bench bench-quality bench-inspection bench-copies bench-models bench-proxy bench-scaling bench-workers bench-cost lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -33,11 +33,21 @@ setup-dev: $(VENV)/.installed-dev
 demo: setup  ## run the weekly DAG on generated radiographs, in the real Airflow
 	@$(BIN)/osteon run --sources config/sources.demo.yaml --budget smoke
 
-test: setup-dev  ## the default tests (under 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+test: setup-dev  ## the default tests (under 10 minutes on 2 cores), and the share of lines that they reach
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
 
 test-all: setup-dev  ## every test, the slow ones as well
 	@$(BIN)/python -m pytest -m ""
+
+test-slow: setup-dev  ## the tests that take minutes, and those that kill processes
+	@$(BIN)/python -m pytest -m "slow or faults" -o timeout=1800
+
+test-browser: setup-dev  ## Airflow's pages in Chromium (Debian's package, /usr/bin/chromium)
+	@$(BIN)/python -m pytest -m browser
+
+test-jax: setup-dev  ## models and training on JAX instead of TensorFlow: shows what still needs TensorFlow
+	@$(BIN)/uv pip install --python $(BIN)/python -c requirements-dev.txt "jax[cpu]"
+	@KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist worksteal tests/models tests/training tests/test_predict.py
 
 test-kubernetes: setup-dev  ## trainings in pods of the cluster that KUBECONFIG names: see docs/kubernetes.md
 	@$(BIN)/python -m pytest -m kubernetes -o timeout=1500
@@ -52,10 +62,22 @@ compose:  ## the production shape in docker: passwords into .env on first use, i
 	@$(PYTHON) docker/make_env.py
 	@docker compose up --detach --build --wait
 
-lint: setup-dev  ## style and types
+lint: setup-dev prose  ## style, types and prose
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# Pages that `make docs` generates lie one folder deeper and are not prose of ours.
+MARKDOWN := $(wildcard *.md .github/*.md docs/*.md)
+prose: setup-dev  ## the documents: form, spelling, style, length of sentences
+	@$(BIN)/pymarkdown scan $(MARKDOWN)
+	@$(BIN)/codespell $(MARKDOWN)
+	@$(BIN)/proselint check $(MARKDOWN)
+	@$(BIN)/python docs/prose.py $(MARKDOWN)
+
+docs: setup-dev  ## the documentation into site/, which loads nothing from elsewhere
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html"
 
 bench: setup-dev  ## seconds of each stage, where the real archives are
 	@$(BIN)/python bench/stages.py
@@ -86,5 +108,5 @@ bench-cost: setup-dev  ## CPU seconds of a search against the old model, where t
 
 lock: setup-dev  ## compile the pinned requirements anew
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded --extra production pyproject.toml -o requirements.txt
-	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded --extra production --extra dev pyproject.toml -c requirements.txt -o requirements-dev.txt
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra airflow --extra embedded --extra production --extra dev --extra docs pyproject.toml -c requirements.txt -o requirements-dev.txt
 	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --extra gpu pyproject.toml -c requirements.txt -o requirements-gpu.txt

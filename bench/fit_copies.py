@@ -16,7 +16,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -39,14 +39,16 @@ from films import (
 from numpy.typing import NDArray
 from report import NO_PATHS, NOTHING, Report, groups_of, look_at, step
 from rich.table import Table
+from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.tree import DecisionTreeRegressor
 
 from osteon.curation.candidates import candidate_pairs
 from osteon.curation.copies import compare
 from osteon.images.fingerprint import fingerprint, read_fingerprint
 from osteon.images.radiograph import PARTS, draw
 from osteon.images.registration import COPIED, examine
-from osteon.images.weights import CLIPPED, FILE, Model, Weights
+from osteon.images.weights import CLIPPED, FILE, Model, Trees, Weights
 
 OF_FEATURES = (
     "inliers", "share", "exact", "close", "missed", "likeness", "cells", "spread", "strongest, least",
@@ -56,7 +58,7 @@ OF_FEATURES = (
 MULTIPLIED = (
     "inliers", "share", "close", "likeness", "cells", "strongest, least", "grain, most", "start", "moved",
     "window 1.2, shows 8, 0.2", "window 1.2, shows 8, 0.5", "window 2.2, shows 20, 0.2", "window 2.2, shows 20, 0.5",
-    "drift 0.5", "drift 0.75", "gain all",
+    "drift 0.5", "drift 0.75", "gain all", "texture", "outlines",
 )  # fmt: skip
 """Of these, products of two count as well."""
 REGULARISATION = 3.0
@@ -70,6 +72,9 @@ ROUNDS, NEAR, BOOST = 3, -1.0, 4.0
 copy that is missed."""
 FAR_OFF = -5.0
 """Pairs whose score is on the wrong side of this, or of its opposite, are examined in the other order as well."""
+TREES, RATE, DEPTH, FRACTION, LEAST_IN_LEAF = 200, 0.1, 3, 0.3, 20
+"""Trees, what each adds, questions that each asks, share of evidence that each question is chosen of, and pairs that a
+leaf holds at least. Each tree is fitted on half of the pairs."""
 BAR = -0.35
 """Log-odds that become 0, from which two films are copies: no different films of the archives reach it."""
 RULED_OUT = 0.001
@@ -216,6 +221,41 @@ def standardised(pairs: Sequence[Pair], names: Sequence[str]) -> tuple[pd.DataFr
     return ((table - means) / deviations).clip(-CLIPPED, CLIPPED), means, deviations
 
 
+def labelled(copied: Sequence[Pair], different: Sequence[Pair]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Which pairs are copies, and how often each counts."""
+    copy = np.arange(len(copied) + len(different)) < len(copied)
+    inliers = np.array([pair.inliers for pair in (*copied, *different)])
+    often = np.array([pair.kind in SEVERAL for pair in (*copied, *different)])
+    return copy, np.where(~copy & (inliers >= HARD_INLIERS), HARD, np.where(often, ALTERED_OFTEN, 1.0))
+
+
+def boosted(copied: Sequence[Pair], different: Sequence[Pair], weights: Weights) -> Trees:
+    """Trees on the evidence as the regression has standardised it."""
+    values = np.array([list(weights.standardised(pair.evidence).values()) for pair in (*copied, *different)])
+    copy, counts = labelled(copied, different)
+    model = GradientBoostingClassifier(
+        n_estimators=TREES, learning_rate=RATE, max_depth=DEPTH, subsample=0.5, max_features=FRACTION,
+        min_samples_leaf=LEAST_IN_LEAF, init="zero", random_state=0,
+    )  # fmt: skip
+    model.fit(values, copy, sample_weight=counts)
+    return Trees(*(list(part) for part in zip(*(complete(one) for one in model.estimators_[:, 0]), strict=True)))
+
+
+def complete(fit: DecisionTreeRegressor) -> tuple[list[int], list[float], list[float]]:
+    """A tree as `Trees` has it: what its inner nodes ask for, their thresholds, and what its leaves add.
+
+    What ends early goes on with questions whose answer does not matter.
+    """
+    tree, level, asked, thresholds = fit.tree_, [0], list[int](), list[float]()
+    for _ in range(DEPTH):
+        ends = tree.children_left[level] < 0
+        asked += np.where(ends, 0, tree.feature[level]).tolist()
+        thresholds += np.where(ends, 0.0, tree.threshold[level]).round(5).tolist()
+        below = zip(level, tree.children_left[level].tolist(), tree.children_right[level].tolist(), strict=True)
+        level = [node for here, left, right in below for node in ((here, here) if left < 0 else (left, right))]
+    return asked, thresholds, (RATE * tree.value[level, 0, 0]).round(5).tolist()
+
+
 def fitted(copied: Sequence[Pair], different: Sequence[Pair], names: Sequence[str], products: bool) -> Weights:
     """A regression on pairs that have evidence."""
     table, means, deviations = standardised([*copied, *different], names)
@@ -223,10 +263,7 @@ def fitted(copied: Sequence[Pair], different: Sequence[Pair], names: Sequence[st
     values = np.column_stack([table.to_numpy(), *(table[a] * table[b] for a, b in multiplied)])
     centre, scale = values.mean(axis=0), values.std(axis=0)
     values = (values - centre) / scale
-    copy = np.arange(len(values)) < len(copied)
-    inliers = np.array([pair.inliers for pair in (*copied, *different)])
-    often = np.array([pair.kind in SEVERAL for pair in (*copied, *different)])
-    counts = np.where(~copy & (inliers >= HARD_INLIERS), HARD, np.where(often, ALTERED_OFTEN, 1.0))
+    copy, counts = labelled(copied, different)
     for _ in range(ROUNDS + 1):
         model = LogisticRegression(C=REGULARISATION, solver="newton-cholesky")
         model.fit(values, copy, sample_weight=counts)
@@ -242,14 +279,13 @@ def fitted(copied: Sequence[Pair], different: Sequence[Pair], names: Sequence[st
 
 
 def fit_model(copied: Sequence[Pair], different: Sequence[Pair]) -> Model:
-    """Both regressions; pairs without a transform are left out."""
+    """Regressions and trees; pairs without a transform are left out."""
     copied, different = ([pair for pair in some if pair.evidence] for some in (copied, different))
     features = fitted(copied, different, OF_FEATURES, products=False)
     ruled_out = float(np.quantile([features.score(pair.evidence) for pair in copied], RULED_OUT))
     sure = MARGIN + max(features.score(pair.evidence) for pair in different)
     whole = fitted(copied, different, list(copied[0].evidence), products=True)
-    whole = replace(whole, intercept=round(whole.intercept - BAR, 4))
-    return Model(features, round(ruled_out, 3), round(sure, 3), whole)
+    return Model(features, round(ruled_out, 3), round(sure, 3), whole, boosted(copied, different, whole), BAR)
 
 
 def scores(model: Model, pairs: Sequence[Pair]) -> NDArray[np.float64]:
@@ -259,7 +295,7 @@ def scores(model: Model, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         if not evidence:
             return -np.inf
         features = model.features.score(evidence)
-        return features if model.is_sure(features) else model.whole.score(evidence)
+        return features if model.is_sure(features) else model.score(evidence)
 
     return np.array([score(pair.evidence) for pair in pairs])
 
@@ -367,7 +403,7 @@ def learn(
         table.title = title
         told(table)
     if options.write:
-        FILE.write_text(json.dumps(asdict(model), indent=1) + "\n")
+        FILE.write_text(json.dumps(asdict(model)) + "\n")
         told(f"written to {FILE.name}")
 
 

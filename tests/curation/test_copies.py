@@ -18,7 +18,7 @@ from osteon.images.fingerprint import FORMAT, fingerprint, read_fingerprint
 from osteon.images.measure import measure
 from osteon.images.radiograph import PARTS
 from osteon.images.registration import AGAINST, CERTAIN
-from osteon.images.weights import Model, Weights
+from osteon.images.weights import Model, Trees, Weights
 from osteon.lake import Lake
 from osteon.settings import Settings
 from tests.pictures import encode, film, radiograph
@@ -121,8 +121,9 @@ def test_whole_pictures_that_are_alike_make_a_copy_unless_evidence_is_clearly_ag
     evidence: float, score: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of films that were turned by the same angle, whose corners are most of what they show."""
-    said = Weights(evidence, {}, {}, {}, [])
-    monkeypatch.setattr(registration, "model", lambda: Model(said, AGAINST - 2, AGAINST + 2, said))
+    said = Weights(evidence, {"inliers": 0.0}, {"inliers": 1.0}, {"inliers": 0.0}, [])
+    same = Trees([[0]], [[0.0]], [[evidence, evidence]])
+    monkeypatch.setattr(registration, "model", lambda: Model(said, AGAINST - 2, AGAINST + 2, said, same, 0.0))
     both = [read_fingerprint(one) for one in prints_of([film(0), film(0)])]
     aligned = registration.register(*both)
     assert aligned is not None and aligned.score == score

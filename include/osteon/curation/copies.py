@@ -18,7 +18,7 @@ from osteon.lake import Lake
 from osteon.progress import Meter
 from osteon.settings import Settings
 
-VERSION = 3
+VERSION = 4
 """Of the comparison: with another one, all images ever seen are compared anew."""
 METHOD = "features"
 MOST_REFUSED = 12

@@ -30,6 +30,12 @@ SHOWS = (8.0, 20.0)
 """Deviations in grey levels from which a window shows something, and counts half."""
 QUANTILES = (0.2, 0.5)
 """Of the local correlations."""
+TEXTURE = (WINDOWS[1], SHOWS[1])
+"""Of these, the window and the deviation by which it is said how much both films show."""
+NO_TEXTURE = 1e-3
+"""Added to that, of which a logarithm is taken."""
+OUTLINES = 3.0
+"""Standard deviation, in pixels of the small picture, of the blur that leaves outlines only."""
 GREY = 2.0
 """Deviation in grey levels that is added, so that flat areas correlate with nothing."""
 DRIFT = 4.0
@@ -115,7 +121,22 @@ def of_pictures(
     moved = warped(second.picture.astype(np.float32), between, first.picture.shape)
     evened = warped(-second.evened if negative else second.evened, between, first.picture.shape)
     sign = -1.0 if negative else 1.0
-    return _correlations(first.picture.astype(np.float32), moved, shown, sign) | _drift(first.evened, evened, shown)
+    return {
+        **_correlations(first.picture.astype(np.float32), moved, shown, sign),
+        **_drift(first.evened, evened, shown),
+        "outlines": _outlines(first.evened, evened, shown),
+    }
+
+
+def _outlines(one: Picture, two: Picture, shown: Shown) -> float:
+    """How alike two aligned pictures of even contrast are once details are blurred away, as `_odds` says.
+
+    Two limbs on one detector share its streaks, but not their outlines.
+    """
+    if np.count_nonzero(shown) < LEAST_SHOWN:
+        return _odds(0.0)
+    smooth = _blur(OUTLINES, cv2.BORDER_DEFAULT)
+    return _odds(correlation(smooth(one)[shown], smooth(two)[shown]))
 
 
 def _correlations(one: Picture, two: Picture, shown: Shown, sign: float) -> dict[str, float]:
@@ -123,10 +144,12 @@ def _correlations(one: Picture, two: Picture, shown: Shown, sign: float) -> dict
 
     Around each pixel the two are correlated in a small window, which leaves out how each was exposed. The results are
     quantiles over all pixels, weighted by what both show there: flat areas count little, and a burnt-in text or a hole
-    spoils but its own surroundings. They are given as `_odds` says.
+    spoils but its own surroundings. They are given as `_odds` says. `texture` is the logarithm of the mean weight:
+    where it is low, there is hardly anything to correlate.
     """
     if np.count_nonzero(shown) < LEAST_SHOWN:
-        return {_named(*which): _odds(0.0) for which in product(WINDOWS, SHOWS, QUANTILES)}
+        nothing = {_named(*which): _odds(0.0) for which in product(WINDOWS, SHOWS, QUANTILES)}
+        return nothing | {"texture": math.log(NO_TEXTURE)}
     weight = shown.astype(np.float32)
     found: dict[str, float] = {}
     for window in WINDOWS:
@@ -139,7 +162,10 @@ def _correlations(one: Picture, two: Picture, shown: Shown, sign: float) -> dict
         local = (both / np.sqrt((of_one + GREY**2) * (of_two + GREY**2)))[shown] * sign
         order, least = np.argsort(local), np.minimum(of_one, of_two)[shown]
         for shows in SHOWS:
-            values = _quantiles(local, least / (least + shows**2), order, QUANTILES)
+            weights = least / (least + shows**2)
+            if (window, shows) == TEXTURE:
+                found["texture"] = math.log(float(weights.mean()) + NO_TEXTURE)
+            values = _quantiles(local, weights, order, QUANTILES)
             found |= {_named(window, shows, at): _odds(value) for at, value in zip(QUANTILES, values, strict=True)}
     return found
 

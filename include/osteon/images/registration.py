@@ -102,7 +102,7 @@ def examine(
         shown, others = _overlaps(first, second, between)
         alike = _correlation(first, second, between, shown, negative)
         evidence |= of_pictures(first, second, between, shown, negative)
-        score = model().whole.score(evidence)
+        score = model().score(evidence)
         if aligned.inliers >= FEW and score >= AGAINST and _entire(first, second, between, shown, others):
             score = max(score, CERTAIN)
     (covers_first, region_first), (covers_second, region_second) = _shown(shown), _shown(others)

@@ -1,4 +1,4 @@
-"""How sure it is that two aligned films are one: logistic regressions, whose weights stand in `weights.json`.
+"""How sure it is that two aligned films are one: regressions and boosted trees, which stand in `weights.json`.
 
 `bench/fit_copies.py` works the weights out, from altered copies of films of two publishers, and from pairs of
 different films: most of one patient, of one detector, of phantoms, or with the same words burnt in.
@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 FILE = Path(__file__).with_name("weights.json")
 CLIPPED = 4.0
@@ -31,18 +34,49 @@ class Weights:
 
     def score(self, evidence: Mapping[str, float]) -> float:
         """Log-odds: above 0 the two are rather one film. Raises `KeyError` where evidence is missing."""
-        values = {name: self.standardised(name, evidence[name]) for name in self.weights}
+        values = self.standardised(evidence)
         linear = sum(weight * values[name] for name, weight in self.weights.items())
         return self.intercept + linear + sum(weight * values[a] * values[b] for a, b, weight in self.products)
 
-    def standardised(self, name: str, value: float) -> float:
+    def standardised(self, evidence: Mapping[str, float]) -> dict[str, float]:
         """In standard deviations from the mean, at most CLIPPED."""
-        return min(max((value - self.means[name]) / self.deviations[name], -CLIPPED), CLIPPED)
+        return {
+            name: min(max((evidence[name] - self.means[name]) / self.deviations[name], -CLIPPED), CLIPPED)
+            for name in self.weights
+        }
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Gradient-boosted decision trees on the evidence that a regression has standardised.
+
+    All are complete: below node n stand the nodes 2 n + 1, where the value is at most the threshold, and 2 n + 2.
+    """
+
+    asked: list[list[int]]
+    """Which piece of evidence each inner node asks for (trees, nodes), by its place in the regression's weights."""
+    thresholds: list[list[float]]
+    """(trees, nodes)."""
+    leaves: list[list[float]]
+    """Log-odds that each leaf adds (trees, nodes + 1)."""
+
+    @cached_property
+    def _arrays(self) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+        return np.array(self.asked), np.array(self.thresholds), np.array(self.leaves)
+
+    def score(self, standardised: Mapping[str, float]) -> float:
+        """Log-odds, as those of `Weights.score`."""
+        asked, thresholds, leaves = self._arrays
+        values, trees = np.array(list(standardised.values())), np.arange(len(asked))
+        node = np.zeros(len(asked), np.intp)
+        while node[0] < asked.shape[1]:
+            node = 2 * node + 1 + (values[asked[trees, node]] > thresholds[trees, node])
+        return float(leaves[trees, node - asked.shape[1]].sum())
 
 
 @dataclass(frozen=True)
 class Model:
-    """Both regressions."""
+    """The regressions and the trees."""
 
     features: Weights
     """On what features alone say: quick to work out."""
@@ -52,6 +86,14 @@ class Model:
     """Score of `features` from which two films are copies, and their pictures are not compared either."""
     whole: Weights
     """On all evidence."""
+    trees: Trees
+    """On the same: they see what a sum of weights does not, and err on other pairs."""
+    bar: float
+    """Mean log-odds of both from which two films are copies."""
+
+    def score(self, evidence: Mapping[str, float]) -> float:
+        """Of all evidence: above 0 two films are copies."""
+        return (self.whole.score(evidence) + self.trees.score(self.whole.standardised(evidence))) / 2 - self.bar
 
     def is_sure(self, score: float) -> bool:
         """Whether this score of `features` decides, so that pictures need not be compared."""
@@ -62,4 +104,5 @@ class Model:
 def model() -> Model:
     """The weights of `weights.json`."""
     stored = json.loads(FILE.read_text())
-    return Model(Weights(**stored["features"]), stored["ruled_out"], stored["sure"], Weights(**stored["whole"]))
+    parts = {"features": Weights, "whole": Weights, "trees": Trees}
+    return Model(**{name: parts[name](**part) if name in parts else part for name, part in stored.items()})
