@@ -342,7 +342,7 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     client = mlflow.MlflowClient(registry.mlflow_url)
     logged = client.get_run(client.get_model_version(name, "1").run_id).info
     (rival,) = client.search_runs([logged.experiment_id], f"tags.`mlflow.parentRunId` = '{logged.run_id}'")
-    assert rival.data.metrics == {"macro_f1": 0.5}
+    assert rival.data.metrics == {"macro_f1": 0.5, "part_accuracy": 0.5}
     assert (rival.data.params["model"], rival.data.params["verdict"]) == ("forest", "worse")
     assert propose(registry, lake, "models/first", name, rows[:1], always=True) is None, "it is registered"
     with pytest.raises(ConfigurationError, match="no alias champion"):
