@@ -328,9 +328,9 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     assert propose(registry, lake, "models/first", name, rows[:1], always=False) is None
     lake.put_json("comparisons/first.json", [rows[0] | {"training": "models/first"}])
     sources = str(write_sources(registry, tmp_path))
-    context, key = Context.open("compared", **dict(registry)), "comparisons/first.json"
+    context = Context.open("compared", **dict(registry))
     question = {"champion": "", "name": name, "why": "The gate says: there was no champion."}
-    asked = run_stage(APPROVALS, context, comparison=key, sources=sources, require_approval=True)
+    asked = run_stage(APPROVALS, context, comparison="comparisons/first.json", sources=sources, require_approval=True)
     assert asked.questions == [question]
     lake.put_json("comparisons/old.json", rows[:1])
     with pytest.raises(ConfigurationError, match="names no training of cnn_bilstm"):
