@@ -19,7 +19,6 @@ from osteon.records import (
     ManifestKey,
     RegisterRecord,
     ReviewRecord,
-    Run,
     SourcesRecord,
     SplitRecord,
     StageRecord,
@@ -27,6 +26,7 @@ from osteon.records import (
     ValidateRecord,
     ValidationKey,
 )
+from osteon.runs import Run
 
 
 def pulled(source: str, manifest: str) -> IngestRecord:

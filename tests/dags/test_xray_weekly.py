@@ -26,11 +26,11 @@ from osteon.records import (
     GateRecord,
     RegisterRecord,
     RelabelRecord,
-    Run,
     SplitRecord,
     StageRecord,
     ValidateRecord,
 )
+from osteon.runs import Run
 from osteon.settings import ROOT, Settings, load_settings
 from osteon.sources.config import open_source
 from osteon.sources.phantom import Defects, PhantomSource

@@ -16,7 +16,7 @@ from osteon.errors import OsteonError, ServiceError
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import run_all
-from osteon.records import Run
+from osteon.runs import Run
 from osteon.settings import Settings
 
 log = logging.getLogger(__name__)

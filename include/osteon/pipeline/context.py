@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from osteon.ingest import LakeMemory, Memory
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
-from osteon.records import Run
+from osteon.runs import Run
 from osteon.settings import Settings, load_settings
 
 if TYPE_CHECKING:

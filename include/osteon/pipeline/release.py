@@ -8,13 +8,7 @@ from typing import Any
 from osteon.errors import ConfigurationError
 from osteon.models.space import MAIN
 from osteon.pipeline.context import Context
-from osteon.records import (
-    ApprovalsRecord,
-    CatalogKey,
-    ComparisonKey,
-    RegisterRecord,
-    TrainingKey,
-)
+from osteon.records import ApprovalsRecord, CatalogKey, ComparisonKey, RegisterRecord, TrainingKey
 
 
 def approvals(context: Context, comparison: ComparisonKey, sources: str, require_approval: bool) -> ApprovalsRecord:

@@ -23,23 +23,20 @@ from osteon.records import (
     IngestRecord,
     InspectRecord,
     QuestionsRecord,
-    Records,
     RegisterBaseRecord,
     RegisterRecord,
     RelabelRecord,
     RepairRecord,
     ReportRecord,
     ReviewRecord,
-    Run,
     SourcesRecord,
     SplitRecord,
     StageRecord,
     TrainBaseRecord,
     TrainRecord,
     ValidateRecord,
-    consistent,
-    stage_of,
 )
+from osteon.runs import Records, Run, consistent, stage_of
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=StageRecord)

@@ -14,7 +14,7 @@ from osteon.quality.alert import by_source, environment, lines
 from osteon.quality.copies import view_text
 from osteon.quality.pictures import Picture, before_and_after, both_names, class_chart, data_url, thumbnails
 from osteon.quality.validate import Finding, read_validation
-from osteon.records import CheckRecord, Records, RelabelRecord, Run, ValidateRecord
+from osteon.records import CheckRecord, RelabelRecord, ValidateRecord
 from osteon.reports.evaluation import write_evaluation
 from osteon.reports.inventory import head_count, published_files, sankey
 from osteon.reports.leakage import UNDECIDED, closest_pairs, leakage_line, read_leakage, score_chart, undecided_pairs
@@ -22,6 +22,7 @@ from osteon.reports.model_card import interval, number
 from osteon.reports.patients import patient_line
 from osteon.reports.relabel import write_relabel_report
 from osteon.reports.summary import all_findings, summarise, tables
+from osteon.runs import Records, Run
 from osteon.settings import Settings
 from osteon.training.evaluate import MEASURES
 

@@ -18,14 +18,13 @@ from osteon.records import (
     CatalogueRecord,
     CheckRecord,
     InspectRecord,
-    Records,
     RegisterRecord,
     RelabelRecord,
-    Run,
     SplitRecord,
     ValidateRecord,
 )
 from osteon.reports.patients import count_patients
+from osteon.runs import Records, Run
 
 
 def tables(lake: Lake, records: Records) -> tuple[pd.DataFrame, pd.DataFrame] | None:
