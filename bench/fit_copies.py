@@ -75,8 +75,6 @@ FAR_OFF = -5.0
 TREES, RATE, DEPTH, FRACTION, LEAST_IN_LEAF = 200, 0.1, 3, 0.3, 20
 """Trees, what each adds, questions that each asks, share of evidence that each question is chosen of, and pairs that a
 leaf holds at least. Each tree is fitted on half of the pairs."""
-BAR = -0.35
-"""Log-odds that become 0, from which two films are copies: no different films of the archives reach it."""
 RULED_OUT = 0.001
 """Share of copies that features alone may rule out."""
 MARGIN = 5.0
@@ -285,7 +283,7 @@ def fit_model(copied: Sequence[Pair], different: Sequence[Pair]) -> Model:
     ruled_out = float(np.quantile([features.score(pair.evidence) for pair in copied], RULED_OUT))
     sure = MARGIN + max(features.score(pair.evidence) for pair in different)
     whole = fitted(copied, different, list(copied[0].evidence), products=True)
-    return Model(features, round(ruled_out, 3), round(sure, 3), whole, boosted(copied, different, whole), BAR)
+    return Model(features, round(ruled_out, 3), round(sure, 3), whole, boosted(copied, different, whole))
 
 
 def scores(model: Model, pairs: Sequence[Pair]) -> NDArray[np.float64]:

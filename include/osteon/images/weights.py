@@ -88,12 +88,10 @@ class Model:
     """On all evidence."""
     trees: Trees
     """On the same: they see what a sum of weights does not, and err on other pairs."""
-    bar: float
-    """Mean log-odds of both from which two films are copies."""
 
     def score(self, evidence: Mapping[str, float]) -> float:
-        """Of all evidence: above 0 two films are copies."""
-        return (self.whole.score(evidence) + self.trees.score(self.whole.standardised(evidence))) / 2 - self.bar
+        """Of all evidence, the mean log-odds of both: above 0 two films are copies."""
+        return (self.whole.score(evidence) + self.trees.score(self.whole.standardised(evidence))) / 2
 
     def is_sure(self, score: float) -> bool:
         """Whether this score of `features` decides, so that pictures need not be compared."""
