@@ -26,7 +26,7 @@ from models import old_lesson, snapshot
 from osteon.features import load_squares
 from osteon.images.decode import decode
 from osteon.models import space
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
 from osteon.training.fit import dataset
 from osteon.training.sampling import THREADS, prepare_keras
 from osteon.training.search import Candidates
@@ -64,8 +64,8 @@ def trial(course: Course, design: dict[str, Any], seed: int, epochs: int) -> flo
 def main(budget: str) -> None:
     os.environ.update(dict.fromkeys(THREADS, "1"))
     with store():
-        line = Pipeline("cost")
-        course = Course(line.settings, line.lake, snapshot(line), budget, 0)
+        context = Context.open("cost")
+        course = Course(context.settings, context.lake, snapshot(context), budget, 0)
         designs = [space.cnn_bilstm(course.plan.side)(Drawn(seed)) for seed in range(TRIALS)]
         taught = search_of(course, course.learn, "", lambda hp: designs[0]).lesson(designs[0])
         old = old_lesson(course, taught.train, taught.val)
@@ -73,10 +73,10 @@ def main(budget: str) -> None:
 
         def read_theirs() -> None:
             for digest in digests:
-                OldRecipe().transform(decode(line.lake.get_image(digest), line.settings.max_pixels).pixels)
+                OldRecipe().transform(decode(context.lake.get_image(digest), context.settings.max_pixels).pixels)
 
         def read_ours() -> None:
-            load_squares(line.settings, line.lake, course.images, course.plan.search_side)
+            load_squares(context.settings, context.lake, course.images, course.plan.search_side)
 
         def theirs(seed: int) -> None:
             keras.backend.clear_session()

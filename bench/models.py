@@ -28,7 +28,10 @@ from stages import SOURCES, store
 from osteon.images.wavelet import LAZY
 from osteon.models import space
 from osteon.models.space import MAIN
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import prepare
+from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT
+from osteon.records import CatalogKey
 from osteon.reports.model_card import interval, number
 from osteon.training import train as training
 from osteon.training.evaluate import Scored, paired_differences, shortcut_floor
@@ -50,7 +53,7 @@ OLD_EPOCHS = 20
 """Of the old model, whose images are not augmented."""
 
 
-def snapshot(line: Pipeline, seed: int = 0) -> str:
+def snapshot(context: Context, seed: int = 0) -> CatalogKey:
     """The key of FracAtlas alone, split with `seed`; its images of one body part."""
     entries = yaml.safe_load(SOURCES.read_text())["sources"]
     with tempfile.TemporaryDirectory() as folder:
@@ -58,8 +61,7 @@ def snapshot(line: Pipeline, seed: int = 0) -> str:
         (entry,) = (entry for entry in entries if entry["name"] == "fracatlas")
         entry["location"] = [str((SOURCES.parent / entry["location"][0]).resolve()), *entry["location"][1:]]
         path.write_text(yaml.safe_dump({"sources": [entry]}))
-        manifests = [line.ingest(str(path), "fracatlas")]
-    return line.split(line.review(line.group(line.repair(line.inspect(line.catalogue(manifests))))), seed)
+        return prepare(context, str(path), INSPECT, REPAIR, GROUP, REVIEW, SPLIT, seed=seed)
 
 
 def old_lesson(course: training.Course, train: Rows, val: Rows) -> Lesson:
@@ -143,14 +145,14 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
     table = Table("model", *COLUMNS, "seeds +-", "interval", *(f"main - this: {name}" for name in COMPARED), "weights")
     keep.mkdir(parents=True, exist_ok=True)
     with store():
-        line = Pipeline("models")
-        key = snapshot(line, split_seed)
-        courses = [training.Course(line.settings, line.lake, key, budget, seed) for seed in range(seeds)]
+        context = Context.open("models")
+        key = snapshot(context, split_seed)
+        courses = [training.Course(context.settings, context.lake, key, budget, seed) for seed in range(seeds)]
         for course in courses:
             course._squares = courses[0]._squares
             course.plan = replace(course.plan, members=1, side=side or course.plan.side)  # a network each
         side = courses[0].plan.side
-        images, classes, rounds = courses[0].images_of(on), courses[0].classes, line.settings.bootstrap_rounds
+        images, classes, rounds = courses[0].images_of(on), courses[0].classes, context.settings.bootstrap_rounds
         learners, main_model = contenders(courses[0]), None
         for name in only or learners:
             place = keep / f"{name}, {budget}, {side} pixels, {seeds} seeds, split {split_seed}, {on}.json"

@@ -20,7 +20,7 @@ from stages import store
 
 from models import snapshot
 from osteon.models import space
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
 from osteon.training.train import Course
 
 SEEDS = 2
@@ -28,8 +28,8 @@ SEEDS = 2
 
 def main(budget: str, designs: int) -> None:
     with store():
-        line = Pipeline("proxy")
-        course = Course(line.settings, line.lake, snapshot(line), budget, 0)
+        context = Context.open("proxy")
+        course = Course(context.settings, context.lake, snapshot(context), budget, 0)
         plan = course.plan
         sides = {"search": plan.search_side, "fit": plan.side}
         losses: dict[str, list[list[float]]] = {name: [] for name in sides}

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from stages import store
 
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import prepare
+from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, VALIDATE, run_stage
 from osteon.quality.validate import read_validation
 from osteon.settings import load_settings
 from osteon.sources.config import open_source
@@ -46,10 +48,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, store():
         path = Path(folder) / "sources.yaml"
         path.write_text(yaml.safe_dump({"sources": [{**entry, "defects": dict.fromkeys(Defects.model_fields, EACH)}]}))
-        line = Pipeline("bench")
-        manifests = [line.ingest(str(path), name) for name in line.source_names(str(path))]
-        catalog = line.review(line.group(line.repair(line.inspect(line.catalogue(manifests)))))
-        found = read_validation(line.lake, line.validate(catalog, manifests, str(path)))
+        context = Context.open("bench")
+        catalog = prepare(context, str(path), INSPECT, REPAIR, GROUP, REVIEW)
+        manifests = [record.manifest for record in context.run.sources().values()]
+        key = run_stage(VALIDATE, context, catalog=catalog, manifests=manifests, sources=str(path)).validation
+        found = read_validation(context.lake, key)
         source = open_source(path, load_settings(), "p")
     assert isinstance(source, PhantomSource)
     table = Table(

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from rich.table import Table
 from stages import store
 
 from osteon.parts import DIGITS
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.stages import CATALOGUE, GROUP, INGEST, INSPECT, REPAIR, REVIEW, SPLIT, VALIDATE, Stage, run_stage
+from osteon.pipeline.training import square_part
+from osteon.records import CatalogKey
 
 BUDGET = "standard"
 LATER = 20
@@ -61,8 +65,8 @@ def measure(images: int) -> dict[str, dict[str, float]]:
         later = {**entry, "name": "later", "images": images // LATER, "seed": 1}
         sources = Path(folder) / "sources.yaml"
         sources.write_text(yaml.safe_dump({"sources": [{**entry, "name": "clinic"}, later]}))
-        line = Pipeline(f"scaling-{images}")
-        requests = Counted(line.lake)
+        context = Context.open(f"scaling-{images}")
+        requests = Counted(context.lake)
         costs: dict[str, dict[str, float]] = {}
 
         def stage(name: str, work: Callable[..., Any], *arguments: Any) -> Any:
@@ -76,18 +80,21 @@ def measure(images: int) -> dict[str, dict[str, float]]:
             }
             return result
 
-        def grouped(manifests: list[str], when: str = "") -> str:
-            catalog = stage(f"catalogue{when}", line.catalogue, manifests)
-            for name in ("inspect", "repair", "group"):
-                catalog = stage(f"{name}{when}", getattr(line, name), catalog)
-            return str(catalog)
+        def run(which: Stage[Any], when: str = "", **arguments: Any) -> Any:
+            return stage(f"{which.name}{when}", partial(run_stage, which, context, **arguments)).result
 
-        manifests = [stage("ingest", line.ingest, str(sources), "clinic")]
-        catalog = stage("review", line.review, grouped(manifests))
-        stage("validate", line.validate, catalog, manifests, str(sources))
-        snapshot = stage("split", line.split, catalog, 0)
-        stage("squares", line.square_part, snapshot, DIGITS, BUDGET)
-        manifests.append(stage("ingest, later", line.ingest, str(sources), "later"))
+        def grouped(manifests: list[str], when: str = "") -> CatalogKey:
+            catalog = run(CATALOGUE, when, manifests=manifests)
+            for which in (INSPECT, REPAIR, GROUP):
+                catalog = run(which, when, catalog=catalog)
+            return catalog
+
+        manifests = [run(INGEST, source="clinic", sources=str(sources))]
+        catalog = run(REVIEW, catalog=grouped(manifests))
+        run(VALIDATE, catalog=catalog, manifests=manifests, sources=str(sources))
+        snapshot = run(SPLIT, catalog=catalog, seed=0)
+        stage("squares", square_part, context, snapshot, DIGITS, BUDGET)
+        manifests.append(run(INGEST, ", later", source="later", sources=str(sources)))
         grouped(manifests, ", later")
     return costs
 

@@ -17,7 +17,9 @@ from rich.table import Table
 
 from osteon.embedded.ports import free_ports
 from osteon.embedded.stack import Stack
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import prepare, run_on_catalog
+from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT, VALIDATE, read_records, run_stage
 from osteon.settings import ROOT, load_settings
 
 SOURCES = ROOT / "config" / "sources.fracatlas.yaml"
@@ -25,12 +27,12 @@ SOURCES = ROOT / "config" / "sources.fracatlas.yaml"
 
 def run_to_split(name: str) -> dict[str, float]:
     """Run the stages under a run's name; seconds by stage."""
-    line = Pipeline(name)
-    manifests = [line.ingest(str(SOURCES), source) for source in line.source_names(str(SOURCES))]
-    catalog = line.review(line.group(line.repair(line.inspect(line.catalogue(manifests)))))
-    line.validate(catalog, manifests, str(SOURCES))
-    line.split(catalog, seed=0)
-    return {stage: numbers["seconds"] for stage, numbers in line.run.stages().items()}
+    context = Context.open(name)
+    catalog = prepare(context, str(SOURCES), INSPECT, REPAIR, GROUP, REVIEW)
+    manifests = [record.manifest for record in context.run.sources().values()]
+    run_stage(VALIDATE, context, catalog=catalog, manifests=manifests, sources=str(SOURCES))
+    run_on_catalog(context, catalog, SPLIT, seed=0)
+    return {stage: record.seconds for stage, record in read_records(context.run).items()}
 
 
 @contextmanager

@@ -18,23 +18,24 @@ from stages import store
 from models import snapshot
 from osteon.models.space import cnn_bilstm
 from osteon.parts import DIGITS
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.training import square_part
 from osteon.training.sampling import prepare_keras
 from osteon.training.train import Course, search_of
 
 
-def course_of(line: Pipeline, key: str, budget: str) -> Course:
-    course = Course(line.settings, line.lake, key, budget, 0)
+def course_of(context: Context, key: str, budget: str) -> Course:
+    course = Course(context.settings, context.lake, key, budget, 0)
     prepare_keras()
     return course
 
 
 def main(budget: str, workers: list[int]) -> None:
     with store():
-        line = Pipeline("workers")
-        key = snapshot(line, 0)
-        line.square_part(key, DIGITS, budget)  # so that no search makes them
-        course = course_of(line, key, budget)
+        context = Context.open("workers")
+        key = snapshot(context, 0)
+        square_part(context, key, DIGITS, budget)  # so that no search makes them
+        course = course_of(context, key, budget)
         choose = cnn_bilstm(course.plan.side)
         alone = 0.0
         for count in (1, *workers):
@@ -55,7 +56,7 @@ def main(budget: str, workers: list[int]) -> None:
 
 
 def help_with(data: str, key: str, budget: str, worker: str) -> None:
-    course = course_of(Pipeline(worker), key, budget)
+    course = course_of(Context.open(worker), key, budget)
     search = search_of(course, course.learn, data, cnn_bilstm(course.plan.side))
     print(json.dumps({"worker": worker, "trials": search.help(worker, 600)}), flush=True)
 

@@ -26,11 +26,15 @@ from osteon.errors import CatalogError, ConfigurationError, SourceError
 from osteon.ingest import LakeMemory, dropped, ingest
 from osteon.labels import load_labels
 from osteon.lake import Lake
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import run_on_catalog
+from osteon.pipeline.stages import GROUP, INGEST, LIST_SOURCES, REPAIR, REVIEW, SPLIT, VALIDATE, run_stage
+from osteon.records import IngestRecord, InspectRecord, RepairRecord, SplitRecord
 from osteon.settings import ROOT, Settings, load_settings
 from osteon.sources.archive import ArchiveConfig
 from osteon.sources.config import open_source
 from tests.pictures import encode, film, radiograph
+from tests.runs import ingested, record_of, run_to_split
 from tests.sources.publishers import KEY, Publisher, serve
 
 
@@ -41,11 +45,11 @@ def sources_file(folder: Path, location: Path) -> Path:
     return path
 
 
-def run_to_split(name: str, sources: Path) -> Pipeline:
-    line = Pipeline(name)
-    manifests = [line.ingest(str(sources), source) for source in line.source_names(str(sources))]
-    line.split(line.group(line.repair(line.inspect(line.catalogue(manifests)))), seed=0)
-    return line
+def pull_one(run: str, sources: Path, memory: LakeMemory | None = None) -> IngestRecord:
+    """Pull the source of a file that names one."""
+    context = Context.open(run, memory=memory)
+    run_stage(LIST_SOURCES, context, sources=str(sources))
+    return run_stage(INGEST, context, source="s", sources=str(sources))
 
 
 def test_a_killed_ingest_goes_on_and_ends_with_the_same_snapshot(
@@ -67,13 +71,13 @@ def test_a_killed_ingest_goes_on_and_ends_with_the_same_snapshot(
     for key in left:
         lake.get_image(key.rsplit("/", 1)[1])
 
-    killed = run_to_split("killed", sources).run.stages()
-    finished = 300 - len(left) - killed["ingest.s"]["uploaded"]
+    killed = run_to_split("killed", sources)
+    finished = 300 - len(left) - ingested(killed).uploaded
     assert finished in (0, 1), "the store may have finished the one upload that was under way"
     monkeypatch.setenv("OSTEON_S3_BUCKET", f"{lake.bucket}-b")
-    whole = run_to_split("whole", sources).run.stages()
-    assert whole["ingest.s"]["uploaded"] == 300
-    assert killed["split"]["snapshot"] == whole["split"]["snapshot"]
+    whole = run_to_split("whole", sources)
+    assert ingested(whole).uploaded == 300
+    assert record_of(killed, SplitRecord).snapshot == record_of(whole, SplitRecord).snapshot
 
 
 def test_a_week_compares_only_its_new_images_and_finds_their_originals_of_weeks_before(
@@ -90,7 +94,7 @@ def test_a_week_compares_only_its_new_images_and_finds_their_originals_of_weeks_
     run_to_split("third", sources)
     added = [len(json.loads(lake.get_bytes(key))["new"]) for key in lake.keys("copies/")]
     assert sorted(added) == [1, 3], "each was new once"
-    catalog = catalogs.read(lake, second.run.stages()["split"]["catalog"]).set_index("path")
+    catalog = catalogs.read(lake, record_of(second, SplitRecord).catalog).set_index("path")
     assert catalog.at["copy.jpg", "group"] == catalog.at["1.jpg", "group"] and catalog["group"].nunique() == 3
 
 
@@ -117,8 +121,8 @@ def test_odd_files_are_left_out_with_a_reason_and_disturb_nothing(
     }
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    line = run_to_split("odd", sources_file(tmp_path, folder))
-    catalog = catalogs.read(lake, line.run.stages()["split"]["catalog"]).set_index("path")
+    context = run_to_split("odd", sources_file(tmp_path, folder))
+    catalog = catalogs.read(lake, record_of(context, SplitRecord).catalog).set_index("path")
     reasons = catalog.loc[catalog["quarantined"], "reason"].to_dict()
     expected = {
         "text.jpg": "not an image",
@@ -128,11 +132,12 @@ def test_odd_files_are_left_out_with_a_reason_and_disturb_nothing(
         "blank.png": "blank: it shows nothing",
     }
     decision = Decision(target="s:blank.png", action="keep", who="ann", why="a test object")
-    decide(lake, load_labels(line.settings.labels_file), decision)
-    manifests = [line.run.sources()["s"]["manifest"]]
-    reviewed = line.review(line.group(line.repair(line.run.stages()["inspect"]["catalog"])))
-    line.validate(reviewed, manifests, str(tmp_path / "sources.yaml"))
-    kept_after_all = catalogs.read(lake, line.split(reviewed, seed=0)).set_index("path").loc["blank.png"]
+    decide(lake, load_labels(context.settings.labels_file), decision)
+    manifests = [ingested(context).manifest]
+    reviewed = run_on_catalog(context, record_of(context, InspectRecord).catalog, REPAIR, GROUP, REVIEW)
+    run_stage(VALIDATE, context, catalog=reviewed, manifests=manifests, sources=str(tmp_path / "sources.yaml"))
+    snapshot = run_on_catalog(context, reviewed, SPLIT, seed=0)
+    kept_after_all = catalogs.read(lake, snapshot).set_index("path").loc["blank.png"]
     assert pd.notna(kept_after_all["split"]) and kept_after_all["label_origin"] == "human"
     assert history.read(lake, history.PLACEMENTS)["split"].notna().all()
     stub = reasons.pop("stub.jpg")
@@ -151,9 +156,9 @@ def test_an_image_is_measured_again_when_the_limit_changes(
     decoded, kept_out = [], []
     for limit in ("100000", "1000", "100000"):
         monkeypatch.setenv("OSTEON_MAX_PIXELS", limit)
-        stages = run_to_split(f"limit-{limit}-{len(decoded)}", sources).run.stages()
-        decoded.append(stages["inspect"]["decoded"])
-        kept_out.append(stages["repair"]["quarantined"])
+        context = run_to_split(f"limit-{limit}-{len(decoded)}", sources)
+        decoded.append(record_of(context, InspectRecord).decoded)
+        kept_out.append(record_of(context, RepairRecord).quarantined)
     assert kept_out == [0, 1, 0] and decoded == [1, 1, 0], "a measurement under the first limit holds again"
 
 
@@ -178,22 +183,20 @@ def test_a_source_that_fails_is_replaced_by_its_last_good_version(
                 archive.writestr(f"{number}.jpg", encode(radiograph(number)))
         sources = sources_file(tmp_path, path)
         last = run_to_split(f"week-{numbers[0]}", sources)
-    pulled = last.run.sources()["s"]
-    assert pulled["uploaded"] == 1 and dropped(lake, pulled["manifest"], pulled["before"]) == ["1.jpg"]
-    again = Pipeline("week-2")
-    again.source_names(str(sources))
-    again.ingest(str(sources), "s")
-    assert again.run.sources()["s"]["before"] == pulled["before"], "a retry does not forget what was before its run"
+    pulled = ingested(last)
+    assert pulled.uploaded == 1 and dropped(lake, str(pulled.manifest), pulled.before) == ["1.jpg"]
+    again = pull_one("week-2", sources)
+    assert again.before == pulled.before, "a retry does not forget what was before its run"
 
     path.unlink()
-    failed = run_to_split("week-3", sources).run.sources()["s"]
-    assert failed["manifest"] == pulled["manifest"] and "a.zip" in failed["problem"]
-    assert dropped(lake, failed["manifest"], failed["before"]) == []
-    other = Pipeline("other")
-    other.source_names(str(sources))
+    failed = ingested(run_to_split("week-3", sources))
+    assert failed.manifest == pulled.manifest and "a.zip" in str(failed.problem)
+    assert dropped(lake, str(failed.manifest), failed.before) == []
+    memory = LakeMemory(Lake(lake.client, f"{lake.bucket}-none"))
     with pytest.raises(SourceError, match="nothing at"):
-        other.ingest(str(sources), "s", memory=LakeMemory(Lake(lake.client, f"{lake.bucket}-none")))
-    assert set(other.run.sources()["s"]) == {"inputs", "problem", "seconds"}
+        pull_one("other", sources, memory)
+    left = ingested(Context.open("other"))
+    assert left.manifest is None and "nothing at" in str(left.problem)
 
 
 def test_whatever_goes_wrong_with_a_source_is_told_and_its_last_good_version_used(
@@ -202,18 +205,17 @@ def test_whatever_goes_wrong_with_a_source_is_told_and_its_last_good_version_use
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.jpg", encode(radiograph(1)))
     sources = sources_file(tmp_path, tmp_path / "a.zip")
-    good = run_to_split("good", sources).run.sources()["s"]["manifest"]
+    good = ingested(run_to_split("good", sources)).manifest
     monkeypatch.setattr(zipfile, "ZipFile", lambda path: 1 / 0)
-    failed = Pipeline("failed")
-    assert failed.source_names(str(sources)) == ["s"] and failed.ingest(str(sources), "s") == good
-    assert failed.run.sources()["s"]["problem"] == "ZeroDivisionError: see the task's log"
+    failed = pull_one("failed", sources)
+    assert failed.manifest == good and failed.problem == "ZeroDivisionError: see the task's log"
 
 
 def test_a_file_of_sources_that_enables_none_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
     sources = sources_file(tmp_path, tmp_path)
     sources.write_text(sources.read_text().replace("kind: archive", "kind: archive\n  enabled: false"))
     with pytest.raises(ConfigurationError, match="enables no source"):
-        Pipeline("none").source_names(str(sources))
+        run_stage(LIST_SOURCES, Context.open("none"), sources=str(sources))
 
 
 @pytest.mark.slow
@@ -267,9 +269,9 @@ def test_accounts_that_do_not_add_up_are_refused(environment: dict[str, str], la
     folder.mkdir()
     for name, seed in (("a.jpg", 1), ("b.jpg", 1), ("c.jpg", 2)):
         (folder / name).write_bytes(encode(radiograph(seed)))
-    stages = run_to_split("run", sources_file(tmp_path, folder)).run.stages()
-    catalog = catalogs.read(lake, stages["split"]["catalog"])
-    manifests = read_manifests(lake, [stages["ingest.s"]["manifest"]])
+    context = run_to_split("run", sources_file(tmp_path, folder))
+    catalog = catalogs.read(lake, record_of(context, SplitRecord).catalog)
+    manifests = read_manifests(lake, [str(ingested(context).manifest)])
     assert accounts(manifests, catalog).loc["s"].to_dict() == {
         "files": 3, "images": 2, "duplicates": 1, "quarantined": 0,
     }  # fmt: skip

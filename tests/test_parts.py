@@ -13,7 +13,11 @@ from osteon.images.inspect import read_measurements
 from osteon.lake import Lake
 from osteon.models import space
 from osteon.parts import DIGITS, of_part, parts
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.data import inspect_part, inspect_parts
+from osteon.pipeline.local import prepare, run_on_catalog
+from osteon.pipeline.stages import INSPECT, REPAIR, run_stage
+from osteon.pipeline.training import square_part, square_parts
 
 
 @pytest.mark.parametrize(("images", "count"), [(0, 0), (100, 0), (101, 2), (1000, 10), (10**7, 16)])
@@ -26,41 +30,41 @@ def test_parts_hold_every_image_once(images: int, count: int) -> None:
 
 
 @pytest.fixture
-def published(environment: dict[str, str], tmp_path: Path) -> tuple[Pipeline, str]:
+def published(environment: dict[str, str], tmp_path: Path) -> tuple[Context, str]:
     entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": 60, "longer_side": [60, 80]}
     sources = tmp_path / "sources.yaml"
     sources.write_text(yaml.safe_dump({"sources": [{**entry, "parts": ["hand"], "defects": {"truncated": 4}}]}))
-    line = Pipeline("x", part_images=20)
-    return line, line.catalogue([line.ingest(str(sources), "clinic")])
+    context = Context.open("x", part_images=20)
+    return context, prepare(context, str(sources))
 
 
-def test_images_are_measured_in_parts_as_in_one(published: tuple[Pipeline, str], lake: Lake) -> None:
-    line, catalog = published
+def test_images_are_measured_in_parts_as_in_one(published: tuple[Context, str], lake: Lake) -> None:
+    context, catalog = published
     images = len(catalogs.read(lake, catalog))
-    todo = line.inspect_parts(catalog)
+    todo = inspect_parts(context, catalog)
     assert len(todo) == 3
-    parts_done = [line.inspect_part(catalog, part) for part in todo[:2]]
+    parts_done = [inspect_part(context, catalog, part) for part in todo[:2]]
     assert 0 < sum(parts_done) < images
-    assert line.inspect_part(catalog, todo[0]) == 0, "a part is not measured again"
-    key = line.inspect(catalog)  # it measures the part that no task did
-    assert line.run.stages()["inspect"]["decoded"] == images - sum(parts_done)
-    assert line.inspect_parts(catalog) == []
-    in_parts = catalogs.read(lake, key)
-    assert sorted(read_measurements(lake, line.settings.max_pixels)["sha256"]) == sorted(in_parts["sha256"])
+    assert inspect_part(context, catalog, todo[0]) == 0, "a part is not measured again"
+    record = run_stage(INSPECT, context, catalog=catalog)  # it measures the part that no task did
+    assert record.decoded == images - sum(parts_done)
+    assert inspect_parts(context, catalog) == []
+    in_parts = catalogs.read(lake, record.catalog)
+    assert sorted(read_measurements(lake, context.settings.max_pixels)["sha256"]) == sorted(in_parts["sha256"])
     lake.remove_folder("measurements")
     lake.remove_folder("inspect")
-    assert line.inspect(catalog) == key
-    pd.testing.assert_frame_equal(catalogs.read(lake, key), in_parts)
+    assert run_stage(INSPECT, context, catalog=catalog).catalog == record.catalog
+    pd.testing.assert_frame_equal(catalogs.read(lake, record.catalog), in_parts)
 
 
-def test_squares_are_made_in_parts(published: tuple[Pipeline, str], lake: Lake) -> None:
-    line, catalog = published
-    repaired = line.repair(line.inspect(catalog))
-    todo = line.square_parts(repaired)
+def test_squares_are_made_in_parts(published: tuple[Context, str], lake: Lake) -> None:
+    context, catalog = published
+    repaired = run_on_catalog(context, catalog, INSPECT, REPAIR)
+    todo = square_parts(context, repaired)
     assert len(todo) == 3
     sides = len({space.BUDGETS["standard"].side, space.BUDGETS["standard"].search_side, 64})
-    made = sum(line.square_part(repaired, part, "standard") for part in todo)
+    made = sum(square_part(context, repaired, part, "standard") for part in todo)
     usable = ~catalogs.read(lake, repaired)["quarantined"].fillna(False).astype(bool)
     assert made == sides * usable.sum() > 0
     shards = list(lake.keys("squares/"))
-    assert line.square_part(repaired, todo[0], "standard") > 0 and list(lake.keys("squares/")) == shards
+    assert square_part(context, repaired, todo[0], "standard") > 0 and list(lake.keys("squares/")) == shards

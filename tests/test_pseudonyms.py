@@ -19,14 +19,16 @@ from osteon.errors import ConfigurationError, SourceError
 from osteon.ingest import ingest, manifests_of
 from osteon.labels import load_labels
 from osteon.lake import Lake
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.stages import INGEST, LIST_SOURCES, REPORT, run_stage
 from osteon.pseudonyms import CHECK, FILE, find_key, patient_key
 from osteon.reports.patients import patient_line
 from osteon.settings import ROOT, Settings
 from osteon.sources.archive import ArchiveConfig
 from osteon.sources.config import read_sources_file
 from tests.pictures import encode, radiograph
-from tests.test_ingest import run_to_split, sources_file
+from tests.runs import run_to_split
+from tests.test_ingest import sources_file
 
 RULES = {"part": {"constant": "hand"}, "patient": {"folder": 0}, "study": {"folder": 1}}
 FILMS = ("ann-lee/study1/a.jpg", "ann-lee/study1/b.jpg", "ann-lee/study2/a.jpg", "bob-ray/study1/a.jpg", "c.jpg")
@@ -206,13 +208,13 @@ def test_a_run_whose_key_is_lost_goes_on_with_the_last_good_version_and_says_why
 ) -> None:
     sources = sources_file(tmp_path, films)
     sources.write_text(sources.read_text().replace("part:", "patient: {folder: 0}\n    part:"))
-    good = Pipeline("good").ingest(str(sources), "s")
+    good = run_stage(INGEST, Context.open("good"), source="s", sources=str(sources)).manifest
     put_films(films, ("eve/study1/a.jpg",))
     monkeypatch.setenv("OSTEON_STATE_DIR", str(tmp_path / "other"))
-    line = Pipeline("lost")
-    line.source_names(str(sources))
-    assert line.ingest(str(sources), "s") == good
-    assert "OSTEON_PATIENT_KEY" in line.run.sources()["s"]["problem"]
+    lost = Context.open("lost")
+    run_stage(LIST_SOURCES, lost, sources=str(sources))
+    record = run_stage(INGEST, lost, source="s", sources=str(sources))
+    assert record.manifest == good and "OSTEON_PATIENT_KEY" in str(record.problem)
 
 
 def test_the_report_says_how_many_patients_a_source_names_and_for_which_films_none(
@@ -220,9 +222,9 @@ def test_the_report_says_how_many_patients_a_source_names_and_for_which_films_no
 ) -> None:
     sources = sources_file(tmp_path, films)
     sources.write_text(sources.read_text().replace("part:", "patient: {folder: 0}\n    part:"))
-    line = run_to_split("run", sources)
-    page = lake.get_bytes(line.report()).decode()
-    summary = lake.get_json(f"{line.run.prefix}/summary.json")
+    context = run_to_split("run", sources)
+    page = lake.get_bytes(run_stage(REPORT, context).page).decode()
+    summary = lake.get_json(f"{context.run.prefix}/summary.json")
     assert summary["patients"] == {"s": 2} and summary["without_patient"] == {"s": 1}
     assert "patients are unknown for s (1 of its images)." in page and patient_line(summary) in page
 

@@ -24,7 +24,8 @@ from osteon.images.registration import COPIED
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import network
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.stages import APPROVALS, REGISTER, REPORT, run_stage
 from osteon.registry import (
     CHAMPION,
     LONGEST_DESCRIPTION,
@@ -112,6 +113,14 @@ def leave_training(
     return predictor
 
 
+FIGURES = {
+    "learnt_from": 9,
+    "of": 9,
+    "metrics": {"macro_f1": 0.5, "part_accuracy": 0.5, "fracture_auroc_within_part": None, "fracture_auroc": None},
+}
+"""Of a row of a comparison."""
+
+
 def write_sources(registry: Settings, folder: Path) -> Path:
     """A sources file that names the registry's model."""
     entry = {"name": "s", "kind": "phantom", "licence": "CC0-1.0"}
@@ -121,10 +130,12 @@ def write_sources(registry: Settings, folder: Path) -> Path:
 
 def report(registry: Settings, lake: Lake, training: str, folder: Path) -> str:
     """The page of a run that registers what was trained under `models/`."""
-    lake.put_json("comparisons/none.json", [])
-    line = Pipeline(f"run of {training}", **dict(registry))
-    line.register(f"models/{training}", "comparisons/none.json", str(write_sources(registry, folder)))
-    return lake.get_bytes(line.report()).decode()
+    key = f"comparisons/{training}.json"
+    lake.put_json(key, [{"model": "cnn_bilstm", "training": f"models/{training}", **FIGURES}])
+    context = Context.open(f"run of {training}", **dict(registry))
+    sources = str(write_sources(registry, folder))
+    run_stage(REGISTER, context, comparison=key, catalog="", sources=sources, answers=[])
+    return lake.get_bytes(run_stage(REPORT, context).page).decode()
 
 
 def test_registering_serving_and_promoting(
@@ -311,18 +322,19 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     key, images, data = snapshot
     name = registry.model_name
     leave_training(lake, "models/first", key, images, data, epochs=0).to_lake(lake, "models/first")
-    figures = {"learnt_from": 9, "of": 9, "metrics": {"macro_f1": 0.5, "fracture_auroc_within_part": None}}
-    rows = [{"model": "cnn_bilstm", **figures}, {"model": "forest", **figures, "verdict": "worse"}]
+    rows = [{"model": "cnn_bilstm", **FIGURES}, {"model": "forest", **FIGURES, "verdict": "worse"}]
     assert propose(registry, lake, "models/first", name, rows, always=True) is None, "the gate refuses it"
     assert propose(registry, lake, "models/first", name, rows[:1], always=True) == Proposal("", "there was no champion")
     assert propose(registry, lake, "models/first", name, rows[:1], always=False) is None
     lake.put_json("comparisons/first.json", [rows[0] | {"training": "models/first"}])
     sources = str(write_sources(registry, tmp_path))
-    line = Pipeline("compared", **dict(registry))
+    context = Context.open("compared", **dict(registry))
     question = {"champion": "", "name": name, "why": "The gate says: there was no champion."}
-    assert line.approvals("models/first", "comparisons/first.json", sources, always=True) == [question]
-    with pytest.raises(ConfigurationError, match="does not compare models/second"):
-        line.register("models/second", "comparisons/first.json", sources)
+    asked = run_stage(APPROVALS, context, comparison="comparisons/first.json", sources=sources, require_approval=True)
+    assert asked.questions == [question]
+    lake.put_json("comparisons/old.json", rows[:1])
+    with pytest.raises(ConfigurationError, match="names no training of cnn_bilstm"):
+        run_stage(REGISTER, context, comparison="comparisons/old.json", catalog="", sources=sources, answers=[])
 
     beaten = register(registry, lake, "models/first", name, "", rows)
     assert (beaten.alias, beaten.promoted, beaten.champion, beaten.new) == ("challenger", False, "", True)
@@ -330,7 +342,7 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     client = mlflow.MlflowClient(registry.mlflow_url)
     logged = client.get_run(client.get_model_version(name, "1").run_id).info
     (rival,) = client.search_runs([logged.experiment_id], f"tags.`mlflow.parentRunId` = '{logged.run_id}'")
-    assert rival.data.metrics == {"macro_f1": 0.5}
+    assert rival.data.metrics == {"macro_f1": 0.5, "part_accuracy": 0.5}
     assert (rival.data.params["model"], rival.data.params["verdict"]) == ("forest", "worse")
     assert propose(registry, lake, "models/first", name, rows[:1], always=True) is None, "it is registered"
     with pytest.raises(ConfigurationError, match="no alias champion"):

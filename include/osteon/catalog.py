@@ -7,7 +7,7 @@ import hashlib
 import pandas as pd
 
 from osteon.errors import CatalogError
-from osteon.labels import LabelMap
+from osteon.labels import STATES, UNKNOWN, LabelMap
 from osteon.lake import Lake
 
 COLUMNS: dict[str, str] = {
@@ -93,6 +93,16 @@ def labelled_by_people(catalog: pd.DataFrame) -> pd.Series:
     """Whether a publisher or a curator named the body part. A label that a model gave may teach, and never judges: the
     images that base models agree on are the easy ones."""
     return catalog["label_origin"].fillna("") != BASE_MODEL
+
+
+def state_names(images: pd.DataFrame) -> pd.Series:
+    """`fractured`, `non-fractured` or `unknown` of each image (`fractured`)."""
+    return images["fractured"].map(STATES).astype("string").fillna(UNKNOWN)
+
+
+def class_names(images: pd.DataFrame) -> pd.Series:
+    """`part/state` of each image (`body_part, fractured`); empty where the part is."""
+    return images["body_part"] + "/" + state_names(images)
 
 
 def snapshot_id(catalog: pd.DataFrame, labels: LabelMap) -> str:

@@ -8,24 +8,35 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import redirect_stdout
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from osteon.commands import (
+    Budget,
+    Catalog,
+    ForceRetrain,
+    RequireApproval,
+    Run,
+    Seed,
+    Sources,
+    Winner,
+    add_stage_commands,
+)
 from osteon.embedded import STATE
 from osteon.errors import ConfigurationError, OsteonError, ServiceError, SourceError, TryAgainError
 from osteon.labels import load_labels
 from osteon.settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from osteon.embedded.run import Outcome
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-Run = Annotated[str, typer.Option("--run", help="name under which the stage's numbers are kept")]
-Sources = Annotated[Path | None, typer.Option(help="YAML file that names the data sets (default: OSTEON_SOURCES_FILE)")]
-Catalog = Annotated[str, typer.Option("--catalog", help="key of the catalog in the lake")]
-Manifests = Annotated[list[str], typer.Option("--manifest", help="key of a manifest in the lake; repeat it")]
-Seed = Annotated[int, typer.Option(min=0, help="of the training, and of where new images go")]
+add_stage_commands(app)
 
 
 @app.callback()
@@ -73,22 +84,23 @@ def down() -> None:
 @app.command("run")
 def run_command(
     sources: Sources = None,
-    budget: Annotated[str, typer.Option(help="smoke, standard or full")] = "smoke",
+    budget: Budget = "smoke",
     stop_after: Annotated[str, typer.Option(help="the last stage to run")] = "report",
-    force_retrain: Annotated[bool, typer.Option("--force-retrain", help="train although nothing changed")] = False,
+    force_retrain: ForceRetrain = False,
     ask: Annotated[bool, typer.Option("--ask", help="wait for curators where the base models are unsure")] = False,
-    require_approval: Annotated[
-        bool, typer.Option("--require-approval", help="wait for a person before a better model becomes champion")
-    ] = False,
+    require_approval: RequireApproval = False,
     workers: Annotated[int, typer.Option(min=1, help="processes, or pods, that search the main model")] = 1,
     seed: Seed = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the summary to this file")] = None,
+    local: Annotated[
+        bool, typer.Option("--local", help="all stages in this process, without Airflow, mails and people")
+    ] = False,
 ) -> None:
-    """Run the weekly DAG in the embedded Airflow and print what came of it. Exit status 0 only if it succeeded."""
-    from rich.console import Console
+    """Run the weekly pipeline and print what came of it. Exit status 0 only if it succeeded.
 
-    from osteon.embedded.run import run_dag
-    from osteon.reports.page import table_lines
+    It runs as the DAG of the embedded Airflow, or in this process (`--local`). Both start what services are missing.
+    """
+    from osteon.embedded.run import run_dag, run_here
 
     settings = load_settings()
     path = (sources or settings.sources_file).resolve()
@@ -102,7 +114,17 @@ def run_command(
         "workers": workers,
         "seed": seed,
     }
-    outcome = run_dag(settings, conf)
+    outcome = run_here(settings, conf) if local else run_dag(settings, conf)
+    _print_outcome(outcome, json_file)
+    if outcome.state != "success":
+        raise OsteonError(f"the run {outcome.run_id} ended as {outcome.state}; {outcome.failed or 'see its log'}")
+
+
+def _print_outcome(outcome: Outcome, json_file: Path | None) -> None:
+    from rich.console import Console
+
+    from osteon.reports.page import table_lines
+
     console = Console(width=110 if not sys.stdout.isatty() else None, markup=False)
     if outcome.summary is not None:
         if json_file is not None:
@@ -114,20 +136,19 @@ def run_command(
             console.print("{model} version {version} is {alias}: {reason}".format_map(registered))
     for name, place in outcome.places.items():
         console.print(f"{name:10} {place}", soft_wrap=True)
-    if outcome.state != "success":
-        raise OsteonError(f"the DAG run {outcome.run_id} ended as {outcome.state}; {outcome.failed or 'see its log'}")
 
 
 @app.command()
 def ingest(sources: Sources = None, run: Run = "command-line") -> None:
     """Pull every source; prints the manifests' keys. One that fails does not stop the others."""
-    from osteon.pipeline import Pipeline
+    from osteon.pipeline.context import Context
+    from osteon.pipeline.stages import INGEST, LIST_SOURCES, run_stage
 
-    pipeline, failed = Pipeline(run), []
-    path = str(sources or pipeline.settings.sources_file)
-    for name in pipeline.source_names(path):
+    context, failed = Context.open(run), []
+    path = str(sources or context.settings.sources_file)
+    for name in run_stage(LIST_SOURCES, context, sources=path).names:
         try:
-            typer.echo(pipeline.ingest(path, name))
+            typer.echo(run_stage(INGEST, context, source=name, sources=path).manifest)
         except OsteonError as error:
             failed.append(str(error))
         except Exception as error:  # whatever a publisher's data or client makes happen
@@ -135,30 +156,6 @@ def ingest(sources: Sources = None, run: Run = "command-line") -> None:
             failed.append(f"source {name}: {error!r}")
     if failed:
         raise SourceError("\n".join(failed))
-
-
-@app.command()
-def catalogue(manifests: Manifests, run: Run = "command-line") -> None:
-    """Join manifests into a catalog; prints its key."""
-    _stage(run, "catalogue", manifests)
-
-
-@app.command()
-def inspect(catalog: Catalog, run: Run = "command-line") -> None:
-    """Measure the images that were never measured; prints the catalog's key."""
-    _stage(run, "inspect", catalog)
-
-
-@app.command()
-def repair(catalog: Catalog, run: Run = "command-line") -> None:
-    """Mend truncated images, quarantine hopeless ones; prints the catalog's key."""
-    _stage(run, "repair", catalog)
-
-
-@app.command()
-def group(catalog: Catalog, run: Run = "command-line") -> None:
-    """Find the copies of each original; prints the catalog's key."""
-    _stage(run, "group", catalog)
 
 
 @app.command()
@@ -203,62 +200,24 @@ def review(
     typer.echo(decide(lake, load_labels(settings.labels_file), made))
 
 
-@app.command("apply-review")
-def apply_review(catalog: Catalog, run: Run = "command-line") -> None:
-    """Apply what was decided to a catalog; prints its key."""
-    _stage(run, "review", catalog)
-
-
-@app.command()
-def validate(catalog: Catalog, manifests: Manifests, sources: Sources = None, run: Run = "command-line") -> None:
-    """Run the data-quality checks; fails on a critical finding."""
-    from osteon.pipeline import Pipeline
-
-    pipeline = Pipeline(run)
-    path = str(sources or pipeline.settings.sources_file)
-    key = pipeline.validate(catalog, manifests, path)
-    typer.echo(key)
-    pipeline.gate(key, path, lambda alert: "the command line sends no mail")
-
-
-@app.command()
-def relabel(
-    catalog: Catalog,
-    trainings: Annotated[list[str] | None, typer.Option("--training", help="key of a base model; repeat it")] = None,
-    sources: Sources = None,
-    run: Run = "command-line",
-) -> None:
-    """Give ambiguous images a body part where base models and rules say so; prints the catalog's key."""
-    path = str(sources or load_settings().sources_file)
-    _stage(run, "relabel", catalog, trainings or [], path, lambda *_: "the command line sends no mail")
-
-
-@app.command()
-def split(catalog: Catalog, seed: Seed = 0, run: Run = "command-line") -> None:
-    """Place leakage groups into train, val and test; prints the snapshot's key."""
-    _stage(run, "split", catalog, seed)
-
-
-@app.command()
-def check(catalog: Catalog, manifests: Manifests, sources: Sources = None, run: Run = "command-line") -> None:
-    """Look for copies across the splits, and whether counts add up; fails on a critical finding."""
-    path = str(sources or load_settings().sources_file)
-    _stage(run, "check", catalog, manifests, path, lambda alert: "the command line sends no mail")
-
-
 @app.command()
 def train(
     model: Annotated[str, typer.Option()],
     snapshot: Annotated[str, typer.Option(help="key of the split catalog; for a base model of the reviewed one")],
-    out: Annotated[str, typer.Option(help="where in the lake the model and its result go")],
-    budget: Annotated[str, typer.Option(help="smoke, standard or full")] = "smoke",
+    out: Annotated[
+        str, typer.Option(help="where in the lake the model and its result go (default: `osteon training-key`)")
+    ] = "",
+    budget: Budget = "smoke",
     seed: Seed = 0,
-    winner: Annotated[str, typer.Option(help="key of the training whose design is changed, or searched from")] = "",
+    winner: Winner = "",
     helped: Annotated[bool, typer.Option("--helped", help="let other processes help with the search")] = False,
     helper: Annotated[str, typer.Option(help="only help with such a search, under this name")] = "",
 ) -> None:
-    """Search, fit and evaluate a model on a snapshot."""
+    """Search, fit and evaluate a model on a snapshot; prints the training's key and its measures."""
     from osteon.lake import Lake
+    from osteon.pipeline.context import Context
+    from osteon.pipeline.training import training_key as key_of
+    from osteon.records import CatalogKey
     from osteon.training.train import help_search
     from osteon.training.train import train as train_model
     from osteon.version import mismatch
@@ -267,33 +226,32 @@ def train(
     if why := mismatch(settings):
         raise ConfigurationError(why)
     lake = Lake.from_settings(settings)
+    out = out or key_of(Context.open("command-line"), CatalogKey(snapshot), model, budget, seed, winner=winner)
     if helper:
         ran = help_search(settings, lake, snapshot, budget, seed, out, helper)
         lake.put_json(f"{out}/helpers/{helper}.json", {"trials": ran})
         typer.echo(f"{ran} trials")
         return
-    result = train_model(settings, lake, snapshot, model, budget, seed, out, winner, helped)
+    with redirect_stdout(sys.stderr):  # Keras prints its progress
+        result = train_model(settings, lake, snapshot, model, budget, seed, out, winner, helped)
+    typer.echo(out)
     typer.echo(json.dumps(result["metrics"]))
 
 
-@app.command()
-def compare(
-    trainings: Annotated[list[str], typer.Option("--training", help="key of a training; repeat it")],
-    run: Run = "command-line",
+@app.command("training-key")
+def training_key(
+    model: Annotated[str, typer.Option()],
+    catalog: Catalog,
+    budget: Budget = "smoke",
+    seed: Seed = 0,
+    winner: Winner = "",
 ) -> None:
-    """Compare the main model with what else was trained on its snapshot; prints the comparison's key."""
-    _stage(run, "compare", trainings)
+    """Print where in the lake a training goes: what `osteon train --out` takes."""
+    from osteon.pipeline.context import Context
+    from osteon.pipeline.training import training_key as key_of
+    from osteon.records import CatalogKey
 
-
-@app.command()
-def register(
-    training: Annotated[str, typer.Option(help="key of the training")],
-    comparison: Annotated[str, typer.Option(help="key of its comparison")],
-    sources: Sources = None,
-    run: Run = "command-line",
-) -> None:
-    """Put a trained model into the registry."""
-    _stage(run, "register", training, comparison, str(sources or load_settings().sources_file))
+    typer.echo(key_of(Context.open("command-line"), CatalogKey(catalog), model, budget, seed, winner=winner))
 
 
 @app.command()
@@ -354,12 +312,13 @@ def rollback(
 @app.command()
 def report(run: Run = "command-line") -> None:
     """Write a run's report; prints its key."""
-    from osteon.pipeline import Pipeline
+    from osteon.pipeline.context import Context
+    from osteon.pipeline.stages import REPORT, read_records, run_stage
 
-    pipeline = Pipeline(run)
-    if not pipeline.run.stages():
+    context = Context.open(run)
+    if not read_records(context.run):
         raise ConfigurationError(f"the lake holds nothing of a run {run!r}: give a run's id, as Airflow names it")
-    typer.echo(pipeline.report())
+    typer.echo(run_stage(REPORT, context).page)
 
 
 @app.command()
@@ -396,12 +355,6 @@ def _with_registry() -> Settings:
     if not line.ok:
         raise ServiceError(f"no registry at {settings.mlflow_url}; OSTEON_MLFLOW_URL says where it is: {line.text}")
     return settings
-
-
-def _stage(run: str, name: str, *arguments: object) -> None:
-    from osteon.pipeline import Pipeline
-
-    typer.echo(getattr(Pipeline(run), name)(*arguments))
 
 
 def entry() -> None:

@@ -24,7 +24,11 @@ REQUIRED_PARTS = (
     "forearm",
 )
 """The ten body parts; a part's code is its position here."""
-REQUIRED_STATES = ("non-fractured", "fractured")
+STATES = {False: "non-fractured", True: "fractured"}
+"""Names of the fracture states."""
+UNKNOWN = "unknown"
+"""The name of a fracture state that nobody gave."""
+REQUIRED_STATES = tuple(STATES.values())
 
 
 class Entry(BaseModel):

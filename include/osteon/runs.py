@@ -1,44 +1,41 @@
-"""What each stage of a run did, kept below `runs/<run>/` in the lake, so that the report can add it up."""
+"""The records of a run: kept below `runs/<run>/stages/` in the lake, and read so that they fit each other."""
 
 from __future__ import annotations
 
+import logging
 import re
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
+
+from pydantic import ValidationError
 
 from osteon.lake import Lake
+from osteon.records import SCHEMA_VERSION, CatalogueRecord, IngestRecord, SourcesRecord, StageRecord
 
-ORDER = (
-    "sources",
-    "ingest",
-    "catalogue",
-    "inspect",
-    "repair",
-    "group",
-    "review",
-    "validate",
-    "gate",
-    "base_models",
-    "relabel",
-    "register_base",
-    "answers",
-    "split",
-    "check",
-    "compare",
-    "register",
-)
-"""Of what is recorded: what a stage works on, stages before it gave."""
-NO_WORD = "its task ended without a word: see its log"
-OUTPUTS = ("manifest", "catalog", "validation", "trainings", "snapshot", "comparison")
-"""Under which names."""
+ENDED_SILENTLY = "its task ended without a record: see its log"
+log = logging.getLogger(__name__)
+R = TypeVar("R", bound=StageRecord)
+
+
+class Records(dict[str, StageRecord]):
+    """The records of a run by name, in the order of its stages."""
+
+    def of(self, kind: type[R]) -> R | None:
+        """The record of a stage; None where the run did not come to it."""
+        return next((record for record in self.values() if type(record) is kind), None)
+
+    def sources(self) -> dict[str, IngestRecord]:
+        """What ingest left of each source, by name. A source whose task was killed has a `problem`, too."""
+        asked = self.of(SourcesRecord)
+        names = asked.names if asked else []
+        found = {record.source: record for record in self.values() if isinstance(record, IngestRecord)}
+        return {name: IngestRecord(source=name, problem=ENDED_SILENTLY) for name in names} | found
 
 
 @dataclass(frozen=True)
 class Run:
-    """A pipeline run: an Airflow run id, or any name on the command line."""
+    """A pipeline run in the lake: an Airflow run id, or any name on the command line."""
 
     lake: Lake
     run_id: str
@@ -47,54 +44,76 @@ class Run:
     def prefix(self) -> str:
         return f"runs/{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.run_id)}"
 
-    @contextmanager
-    def stage(self, name: str, *inputs: str) -> Iterator[dict[str, Any]]:
-        """Collect a stage's numbers; they are written with its `seconds` when it ends well, or names its `problem`.
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/stages/{name}.json"
 
-        `inputs` are what it works on, of what stages before it gave. What is done again has done nothing until then.
-        """
-        record, numbers = f"{self.prefix}/stages/{name}.json", dict[str, Any]()
-        self.lake.remove(record)
-        start = time.monotonic()
-        ended_well = False
-        try:
-            yield numbers
-            ended_well = True
-        finally:
-            if ended_well or "problem" in numbers:
-                numbers["seconds"] = round(time.monotonic() - start, 3)
-                self.lake.put_json(record, {"inputs": inputs, **numbers})
+    def remove(self, name: str) -> None:
+        """Remove a record. A stage that runs again has done nothing until it ends."""
+        self.lake.remove(self._key(name))
 
-    def sources(self) -> dict[str, dict[str, Any]]:
-        """What ingest left of each source: its `manifest` and that of the run `before`, its `problem`, counts. One that
-        left nothing, for its task was killed, has a `problem`, too."""
-        stages = self.stages()
-        left = {name.removeprefix("ingest."): found for name, found in stages.items() if name.startswith("ingest.")}
-        asked = stages.get("sources", {}).get("names", [])
-        return {name: {"problem": NO_WORD} for name in asked} | left
+    def write(self, record: StageRecord) -> None:
+        """Keep a record."""
+        record.schema_version = SCHEMA_VERSION
+        self.lake.put_json(self._key(record.name), record.model_dump(mode="json"))
 
-    def stages(self) -> dict[str, dict[str, Any]]:
-        """The numbers of every stage that ended well or named its problem, by the stage's name, in their order.
+    def read(self, kind: type[R], name: str = "") -> R | None:
+        """The record of a stage, under `name` where that is not the stage's; None where there is none."""
+        key = self._key(name or kind.stage)
+        return self._parse(kind, key) if self.lake.exists(key) else None
 
-        Where a run was done again with another outcome, what it did before is left out: sources that were taken out,
-        and stages that worked on what this run has no longer.
-        """
+    def names(self) -> Iterator[str]:
+        """Of the records that the run has, in no particular order."""
         prefix = f"{self.prefix}/stages/"
-        names = [key.removeprefix(prefix).removesuffix(".json") for key in self.lake.keys(prefix)]
-        left = {name: self.lake.get_json(f"{prefix}{name}.json") for name in names}
-        asked = left.get("sources", {}).get("names")
-        found: dict[str, dict[str, Any]] = {}
-        given: set[str] = set()
-        for name in sorted(left, key=lambda name: ORDER.index(name.split(".")[0])):
+        for key in self.lake.keys(prefix):
+            yield key.removeprefix(prefix).removesuffix(".json")
+
+    def read_all(self, kinds: list[type[StageRecord]]) -> Records:
+        """The records of these kinds, in their order. One that cannot be read is left out, with a line in the log."""
+        place = {kind.stage: number for number, kind in enumerate(kinds)}
+        found = Records()
+        names = [name for name in self.names() if stage_of(name) in place]
+        for name in sorted(names, key=lambda name: place[stage_of(name)]):
             stage, _, source = name.partition(".")
-            inputs = set(left[name].get("inputs", ()))
-            if stage == "ingest":
-                fits = asked is None or source in asked
-            else:
-                fits = not given or (inputs == given if stage == "catalogue" else inputs <= given)
-            if fits:
-                found[name] = left[name]
-                for output in OUTPUTS:
-                    gave = found[name].get(output, ())
-                    given.update([gave] if isinstance(gave, str) else gave)
+            record = self._parse(kinds[place[stage]], self._key(name))
+            if isinstance(record, IngestRecord):
+                record.source = source  # records of schema version 1 have it in their name only
+            if record is not None:
+                found[name] = record
         return found
+
+    def sources(self) -> dict[str, IngestRecord]:
+        """What ingest left of each source, by name."""
+        return self.read_all([SourcesRecord, IngestRecord]).sources()
+
+    def _parse(self, kind: type[R], key: str) -> R | None:
+        try:
+            return kind.model_validate(self.lake.get_json(key), extra="ignore")
+        except ValidationError as error:
+            log.warning("%s is left out, another version of Osteon wrote it: %s", key, error)
+            return None
+
+
+def stage_of(name: str) -> str:
+    """The stage of a record's name: `ingest` of `ingest.fracatlas`."""
+    return name.partition(".")[0]
+
+
+def consistent(records: Records) -> Records:
+    """Without what a run did before it was done again with another outcome.
+
+    That is: sources that were taken out, and stages that worked on what no earlier stage of the run gives any more.
+    """
+    asked = records.of(SourcesRecord)
+    found, given = Records(), set[str]()
+    for name, record in records.items():
+        inputs = set(record.inputs)
+        if isinstance(record, IngestRecord):
+            fits = asked is None or record.source in asked.names
+        elif isinstance(record, CatalogueRecord):
+            fits = not given or inputs == given
+        else:
+            fits = not given or inputs <= given
+        if fits:
+            found[name] = record
+            given.update(record.outputs)
+    return found

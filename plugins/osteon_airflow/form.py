@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import Param
 
 from osteon.models.space import BUDGETS
-from osteon.pipeline import STAGES
+from osteon.pipeline.stages import STOPS
 from osteon.settings import Settings
 
 
@@ -27,7 +27,7 @@ def params(settings: Settings) -> dict[str, Param]:
         ),
         "stop_after": Param(
             "report",
-            enum=list(STAGES),
+            enum=list(STOPS),
             title="Stop after",
             description="the last stage to run; the report is always written",
         ),

@@ -20,6 +20,11 @@ def run_url(settings: Settings, dag_id: str, run_id: str) -> str:
     return f"{settings.airflow_url}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
 
+def answer_url(run: str) -> str:
+    """Address of the questions of a DAG run that nobody has answered yet; `run` is the run's address."""
+    return f"{run}/required_actions?response_received=false"
+
+
 def page_url(settings: Settings, key: str) -> str:
     """Address of a file of a report or of Data Docs in the lake."""
     return f"{settings.airflow_url}{PAGES}/lake/{quote(key)}"

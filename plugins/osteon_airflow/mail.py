@@ -1,11 +1,13 @@
-"""Sending mails through Airflow's `smtp_default` connection."""
+"""Mails of a DAG run: into the outbox, and from there through Airflow's `smtp_default` connection."""
 
 from __future__ import annotations
 
 import logging
 import smtplib
-from collections.abc import Callable, Mapping
-from email.message import EmailMessage
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.policy import default
 from typing import Any
 
 from airflow.providers.smtp.hooks.smtp import SmtpHook
@@ -13,74 +15,74 @@ from airflow.sdk import get_current_context
 from airflow.sdk.bases.notifier import BaseNotifier
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from osteon.errors import QualityError
-from osteon.quality.alert import Alert, Mail, Tell, notice_mail, quality_mail
+from osteon.errors import OsteonError, QualityError
+from osteon.lake import Lake
+from osteon.notify.message import message_of
+from osteon.notify.outbox import MailNotSentError, Outbox, mail_id
+from osteon.pipeline.context import SENT
+from osteon.quality.alert import Alert, Mail, notice_mail, quality_mail, told
 from osteon.quality.pictures import Picture
 from osteon.settings import Settings, load_settings
-from osteon_airflow.links import page_url, run_url
+from osteon_airflow.links import answer_url, page_url, run_url
 
 CONNECTION = "smtp_default"
 log = logging.getLogger(__name__)
 
 
-class MailNotSentError(Exception):
-    """The mail server is not configured, cannot be reached, or refuses; the message says which and the remedy."""
-
-
-def send(settings: Settings, mail: Mail) -> None:
-    """Send to `OSTEON_MAIL_TO`, HTML with inline pictures and a plain-text part. Raises `MailNotSentError`."""
-    message = EmailMessage()
-    message["Subject"], message["From"], message["To"] = mail.subject, settings.mail_from, ", ".join(settings.mail_to)
-    message.set_content(mail.text)
-    message.add_alternative(mail.html, subtype="html")
-    html = message.get_payload()[1]  # type: ignore[index]
-    for picture in mail.pictures:
-        html.add_related(picture.png, "image", "png", cid=f"<{picture.name}>", disposition="inline")  # type: ignore[union-attr]
+def send(message: bytes) -> None:
+    """Send a message of the outbox. Raises `MailNotSentError`."""
     try:
         with SmtpHook(smtp_conn_id=CONNECTION) as hook:
             client = hook._smtp_client  # the hook itself builds only mails of one HTML part
             assert isinstance(client, smtplib.SMTP)
-            client.send_message(message)
+            client.send_message(message_from_bytes(message, policy=default))
     except AirflowNotFoundException as error:
         raise MailNotSentError(f"there is no connection {CONNECTION!r}: set AIRFLOW_CONN_SMTP_DEFAULT") from error
     except Exception as error:  # the hook wraps what smtplib and the socket raise in exceptions of several libraries
         raise MailNotSentError(f"the mail server behind {CONNECTION!r} did not take it: {error}") from error
 
 
-def quality_teller(settings: Settings) -> Callable[[Alert], str]:
-    """What mails an alert of the current DAG run. It returns `sent`, or why it was not."""
+def post(settings: Settings, mail: Mail, identity: str) -> str:
+    """Put a mail into the outbox, and send what waits there. Returns SENT, or why it waits. It ends no run."""
+    outbox = Outbox(Lake.from_settings(settings))
+    outbox.post(identity, message_of(settings, mail, identity))
+    return deliver(outbox)
 
-    def tell(alert: Alert) -> str:
-        run_id, links = _current_run(settings)
+
+def deliver(outbox: Outbox) -> str:
+    """Send what waits in the outbox. Returns SENT, or why something waits."""
+    if problem := outbox.deliver(send):
+        log.error("%d mails wait in the outbox: %s", len(outbox.waiting()), problem)
+        return f"waits in the outbox: {problem}"
+    return SENT
+
+
+@dataclass(frozen=True)
+class AirflowNotifier:
+    """Mails people about the current DAG run, through Airflow's connection. See `osteon.pipeline.context.Notifier`."""
+
+    settings: Settings
+
+    def alert(self, alert: Alert, stage: str) -> str:
+        run_id, links = _current_run(self.settings)
         if alert.validation.docs:
-            links["Data Docs"] = page_url(settings, f"{alert.validation.docs}/index.html")
-        return _try_to_send(settings, quality_mail(alert, run_id, links))
+            links["Data Docs"] = page_url(self.settings, f"{alert.validation.docs}/index.html")
+        identity = mail_id(run_id, stage, {check: found.digest for check, found in told(alert.findings).items()})
+        return post(self.settings, quality_mail(alert, run_id, links), identity)
 
-    return tell
+    def notice(self, title: str, text: str, *pictures: Picture) -> str:
+        run_id, links = _current_run(self.settings)
+        return post(self.settings, notice_mail(title, text, run_id, links, pictures), mail_id(run_id, title, text))
 
-
-def notice_teller(settings: Settings) -> Tell:
-    """What mails something that the current DAG run did. It returns `sent`, or why it was not."""
-
-    def tell(title: str, text: str, *pictures: Picture) -> str:
-        return _try_to_send(settings, notice_mail(title, text, *_current_run(settings), pictures))
-
-    return tell
+    def question(self, title: str, text: str, *pictures: Picture, asked: Sequence[str]) -> str:
+        run_id, links = _current_run(self.settings)
+        links = {"Answer here": answer_url(links["DAG run"])}
+        return post(self.settings, notice_mail(title, text, run_id, links, pictures), mail_id(run_id, list(asked)))
 
 
 def _current_run(settings: Settings) -> tuple[str, dict[str, str]]:
     context = get_current_context()
     return context["run_id"], {"DAG run": run_url(settings, context["dag"].dag_id, context["run_id"])}
-
-
-def _try_to_send(settings: Settings, mail: Mail) -> str:
-    """A mail that fails never loses what it tells, which the lake keeps, or ends a run."""
-    try:
-        send(settings, mail)
-    except MailNotSentError as error:
-        log.error("%s was not mailed: %s", mail.subject, error)
-        return str(error)
-    return "sent"
 
 
 class FailureMail(BaseNotifier):
@@ -93,4 +95,10 @@ class FailureMail(BaseNotifier):
         links = {"DAG run": run_url(settings, instance.dag_id, instance.run_id)}
         error = str(context.get("exception") or "The task gave no error; see its log.")
         title = f"Task {instance.task_id} of {instance.dag_id} failed"
-        send(settings, notice_mail(title, error, instance.run_id, links))
+        mail = notice_mail(title, error, instance.run_id, links)
+        identity = mail_id(instance.run_id, instance.task_id, instance.map_index, instance.try_number)
+        try:
+            post(settings, mail, identity)
+        except OsteonError as lake:  # where the lake is what failed, there is no outbox
+            log.error("%s: the mail is sent without the outbox", lake)
+            send(message_of(settings, mail, identity).as_bytes())

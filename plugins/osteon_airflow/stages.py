@@ -1,21 +1,20 @@
-"""How a task of the DAG gets its pipeline, and what is tried again when it fails."""
+"""How a stage becomes a task of the DAG, and what is tried again when it fails."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import Connection, get_current_context, task
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 from airflow.sdk.log import mask_secret
 
-from osteon.pipeline import STAGES
+from osteon.ingest import Memory
+from osteon.pipeline.context import Context
+from osteon.pipeline.stages import Parts, Stage, is_wanted, run_stage
 from osteon.settings import load_settings
-from osteon_airflow.mail import FailureMail
-
-if TYPE_CHECKING:
-    from osteon.pipeline import Pipeline
+from osteon_airflow.mail import AirflowNotifier, FailureMail
 
 RETRY_DELAY = timedelta(seconds=30)
 RETRY_POLICY = ExceptionRetryPolicy(
@@ -37,38 +36,51 @@ DEFAULT_ARGS = {
 }
 
 
-def pipeline(stage: str, **settings: object) -> Pipeline:
-    """The pipeline of the current DAG run. Skips the task when the run's `stop_after` names an earlier stage."""
-    from osteon.pipeline import Pipeline
-
+def open_context(stop: str, memory: Memory | None = None, **settings: object) -> Context:
+    """The context of the current DAG run. Skips the task where the run stops before the stage `stop`."""
     stop_after = param("stop_after")
-    if STAGES.index(stage) > STAGES.index(stop_after):
+    if not is_wanted(stop, stop_after):
         raise AirflowSkipException(f"the run stops after `{stop_after}`")
-    return Pipeline(get_current_context()["run_id"], **settings)
+    return Context.open(get_current_context()["run_id"], AirflowNotifier(load_settings()), memory, **settings)
 
 
-def stage_task(name: str) -> Any:
-    """A task of a stage that takes a catalog's key and returns another's."""
+def stage_task(stage: Stage[Any], **task_arguments: Any) -> Any:
+    """The task of a stage of the table.
 
-    @task(task_id=name)
-    def run(catalog: str) -> str:
-        return str(getattr(pipeline(name), name)(catalog))
+    Args:
+        stage: Its inputs, and people's answers, are the task's keyword arguments. Its options come from the form.
+        task_arguments: Of Airflow's `task`, such as `trigger_rule`.
+
+    Returns:
+        A TaskFlow task that gives what the stage yields.
+    """
+
+    @task(**{"task_id": stage.name, **task_arguments})
+    def run(**inputs: Any) -> Any:
+        return run_in_dag(stage, open_context(stage.stop), **inputs)
 
     return run
 
 
-def in_parts(stage: str, work: str, catalog: Any, *params: str) -> Any:
+def run_in_dag(stage: Stage[Any], context: Context, **inputs: Any) -> Any:
+    """Run a stage with what the form says of its options. Gives what the stage yields."""
+    # Airflow adds its context to keyword arguments; what a mapped task gave is a lazy sequence
+    wanted = {name: inputs[name] for name in (*stage.inputs, *stage.people)}
+    given = {name: value if isinstance(value, str) else list(value) for name, value in wanted.items()}
+    return run_stage(stage, context, **given, **{name: param(name) for name in stage.options}).result
+
+
+def in_parts(parts: Parts, catalog: Any) -> Any:
     """A task mapped over the parts of a large catalog, as many at once as OSTEON_PARALLEL_PARTS says; it is skipped
-    where there are none, because one task does it all. It calls the pipeline's `{work}_part` with what the form says
-    of `params`."""
+    where there are none, because one task does it all."""
 
-    @task(task_id=f"list_{work}_parts")
+    @task(task_id=f"list_{parts.name}_parts")
     def list_parts(catalog: str) -> list[str]:
-        return list(getattr(pipeline(stage), f"{work}_parts")(catalog))
+        return parts.list_parts(open_context(parts.before), catalog)
 
-    @task(task_id=f"{work}_part", max_active_tis_per_dagrun=load_settings().parallel_parts)
+    @task(task_id=f"{parts.name}_part", max_active_tis_per_dagrun=load_settings().parallel_parts)
     def work_on(catalog: str, part: str) -> int:
-        return int(getattr(pipeline(stage), f"{work}_part")(catalog, part, *map(param, params)))
+        return parts.work(open_context(parts.before), catalog, part, *map(param, parts.options))
 
     return work_on.partial(catalog=catalog).expand(part=list_parts(catalog))
 

@@ -11,15 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from airflow.sdk import get_current_context, task
+from airflow.sdk import task
 
 from osteon.doctor import MAIL_VARIABLE
 from osteon.errors import TrainingError
 from osteon.lake import Lake
 from osteon.models.space import MAIN
+from osteon.pipeline.stages import TRAIN
+from osteon.pipeline.training import plan_training
+from osteon.records import CatalogKey
 from osteon.settings import load_settings
 from osteon_airflow.mail import CONNECTION
-from osteon_airflow.stages import connection, credentials, param, pipeline
+from osteon_airflow.stages import connection, credentials, open_context, param
 
 log = logging.getLogger(__name__)
 LAST_LINES = 15
@@ -108,18 +111,14 @@ def doctor_pod() -> None:
 def order(stage: str, catalog: str, model: str, winner: list[str] | None, helper: int = 0) -> Order:
     """What the current DAG run wants trained, or the part of a helper. Skips the task when the run stops before
     `stage`."""
-    line = pipeline(stage)
-    context = get_current_context()
-    params = context["params"]
-    salt = context["run_id"] if params["force_retrain"] else ""
-    place = winner[0] if winner else line.start_from(str(params["sources"])) if model == MAIN else ""
-    out = line.training_key(catalog, model, params["budget"], params["seed"], salt, place)
-    command = ["train", "--model", model, "--snapshot", catalog, "--out", out, "--winner", place]
-    command += ["--budget", params["budget"], "--seed", str(params["seed"])]
+    context = open_context(stage)
+    options = {name: param(name) for name in TRAIN.options}
+    plan = plan_training(context, CatalogKey(catalog), model, winner=winner[0] if winner else "", **options)
     if helper:
         name = f"tuner{helper}"  # KerasTuner's names; the one that leads is tuner0
-        return Order(line.lake, out, [*command, "--helper", name], f"helpers/{name}.json")
-    return Order(line.lake, out, [*command, "--helped"] if model == MAIN and params["workers"] > 1 else command)
+        return Order(context.lake, plan.out, [*plan.arguments, "--helper", name], f"helpers/{name}.json")
+    helped = model == MAIN and param("workers") > 1
+    return Order(context.lake, plan.out, [*plan.arguments, "--helped"] if helped else plan.arguments)
 
 
 def failure(arguments: list[str], status: int | None, told: str) -> Exception:

@@ -27,10 +27,13 @@ from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import load_labels
 from osteon.lake import Lake
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import run_on_catalog
+from osteon.pipeline.stages import CHECK, GROUP, SPLIT, run_stage
 from osteon.quality.alert import Alert, quality_mail
 from osteon.reports.leakage import NOT_CHECKED, closest_pairs, leakage_line, read_leakage, undecided_pairs
 from osteon.settings import Settings
+from tests.notifier import RecordingNotifier
 from tests.pictures import cropped, encode, equalised, film, rotated
 
 ALTERED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -90,20 +93,16 @@ def check(settings: Settings, tmp_path: Path) -> Callable[[], list[Alert]]:
     entry = {"name": "s", "kind": "phantom", "licence": "CC0-1.0"}
     sources = tmp_path / "sources.yaml"
     sources.write_text(yaml.safe_dump({"model": "m", "sources": [entry]}))
-    told: list[Alert] = []
-    numbers = count()
-
-    def tell(alert: Alert) -> str:
-        told.append(alert)
-        return "sent"
+    notifier, numbers = RecordingNotifier(), count()
 
     def run() -> list[Alert]:
-        told.clear()
-        line = Pipeline(f"run {next(numbers)}", **dict(settings))
-        assert line.check(CATALOG, [MANIFEST], str(sources), tell) == CATALOG
-        return told
+        notifier.alerts.clear()
+        context = Context.open(f"run {next(numbers)}", notifier, **dict(settings))
+        record = run_stage(CHECK, context, catalog=CATALOG, manifests=[MANIFEST], sources=str(sources))
+        assert record.result == CATALOG
+        return notifier.alerts
 
-    run.told = told  # type: ignore[attr-defined]
+    run.told = notifier.alerts  # type: ignore[attr-defined]
     return run
 
 
@@ -200,21 +199,21 @@ def test_an_image_without_a_fingerprint_is_told_and_compared_when_it_has_one(lak
 def test_images_that_the_split_moved_are_named(lake: Lake, check: Any, settings: Settings) -> None:
     films, splits = originals()
     put_split(lake, put_images(lake, films), splits)
-    line, labels = Pipeline("run", **dict(settings)), load_labels(settings.labels_file)
-    first = line.split(CATALOG, 0)
+    notifier, labels = RecordingNotifier(), load_labels(settings.labels_file)
+    context = Context.open("run", notifier, **dict(settings))
+    first = run_on_catalog(context, CATALOG, SPLIT, seed=0)
     placed = catalogs.read(lake, first).set_index("sha256")["split"]
     train, test = sorted(placed.index[placed == "train"])[0], sorted(placed.index[placed == "test"])[0]
     decide(lake, labels, Decision(target=train, other=test, action="copies", who="ann", why="seen"))
-    key = line.group(CATALOG)
-    second = line.split(key, 0)
-    assert line.run.stages()["split"]["moved_from"] == {train: "train"}
-    told: list[Alert] = []
+    grouped = run_on_catalog(context, CATALOG, GROUP)
+    second = run_stage(SPLIT, context, catalog=grouped, seed=0)
+    assert second.moved_from == {train: "train"}
     entry = {"name": "s", "kind": "phantom", "licence": "CC0-1.0"}
     path = settings.state_dir / "sources.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump({"sources": [entry]}))
-    line.check(second, [MANIFEST], str(path), lambda alert: told.append(alert) or "sent")  # type: ignore[func-returns-value]
-    (finding,) = [finding for finding in told[0].findings if finding.check == "moved_placements"]
+    run_stage(CHECK, context, catalog=second.catalog, manifests=[MANIFEST], sources=str(path))
+    (finding,) = [finding for finding in notifier.alerts[0].findings if finding.check == "moved_placements"]
     assert [(item["sha256"], item["detail"]) for item in finding.offenders] == [(train, "train before, test now")]
 
 

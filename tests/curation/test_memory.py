@@ -25,13 +25,14 @@ from osteon.curation.split import split
 from osteon.images import inspect
 from osteon.labels import load_labels
 from osteon.lake import Lake
-from osteon.pipeline import Pipeline
+from osteon.records import InspectRecord, SplitRecord
 from osteon.settings import Settings
 from osteon.takeover import MARKER, take_over
 from osteon.training.gate import comparable
 from tests.curation.facts import copies, groups, names
-from tests.curation.weeks import RUN
+from tests.curation.weeks import RUN, catalog_of, snapshot, splits
 from tests.pictures import encode, film
+from tests.runs import record_of, run_to_split
 
 VERSIONED = (
     "curation.catalogue", "curation.copies", "curation.grouping", "curation.repair", "curation.review",
@@ -52,22 +53,6 @@ def sources_file(folder: Path, name: str) -> Path:
     return path
 
 
-def to_split(run: str, sources: Path) -> Pipeline:
-    line = Pipeline(run)
-    keys = [line.ingest(str(sources), name) for name in line.source_names(str(sources))]
-    line.split(line.group(line.repair(line.inspect(line.catalogue(keys)))), 0)
-    return line
-
-
-def splits(lake: Lake, key: str) -> pd.Series:
-    """Split by path."""
-    return catalogs.read(lake, key).set_index("path")["split"].dropna().sort_index()
-
-
-def snapshot(line: Pipeline) -> pd.Series:
-    return splits(line.lake, line.run.stages()["split"]["catalog"])
-
-
 def rename(folder: Path, mark: str) -> None:
     """Other names than before, so that only pixels tell."""
     for path in sorted(folder.glob("[0-9]*.jpg")):
@@ -79,7 +64,7 @@ def test_an_upgrade_of_every_version_leaves_what_is_saved_anew_where_it_was(
 ) -> None:
     films(tmp_path / "a", 0, 20)
     sources = sources_file(tmp_path / "a", "s")
-    first = snapshot(to_split("first", sources))
+    first = snapshot(run_to_split("first", sources))
     for module in VERSIONED:
         loaded = importlib.import_module(f"osteon.{module}")
         monkeypatch.setattr(loaded, "VERSION", loaded.VERSION + 1)
@@ -87,10 +72,10 @@ def test_an_upgrade_of_every_version_leaves_what_is_saved_anew_where_it_was(
     before = len(list(lake.keys("history/copies/")))
     films(tmp_path / "a", 0, 20, quality=60)
     rename(tmp_path / "a", "new-")
-    line = to_split("second", sources)
-    second = snapshot(line)
+    context = run_to_split("second", sources)
+    second = snapshot(context)
     assert second.index.str.removeprefix("new-").tolist() == first.index.tolist()
-    assert second.tolist() == first.tolist() and line.run.stages()["split"]["moved"] == 0
+    assert second.tolist() == first.tolist() and record_of(context, SplitRecord).moved == 0
     assert len(list(lake.keys("history/copies/"))) > before and disagreements(lake) == []
 
 
@@ -99,13 +84,13 @@ def test_a_fingerprint_of_another_format_is_made_of_images_of_earlier_weeks_too(
 ) -> None:
     films(tmp_path / "a", 0, 3)
     sources = sources_file(tmp_path / "a", "s")
-    to_split("first", sources)
+    run_to_split("first", sources)
     monkeypatch.setattr(inspect, "FORMAT", inspect.FORMAT + 1)
     for number in (0, 1):
         (tmp_path / "a" / f"{number}.jpg").unlink()
-    assert to_split("second", sources).run.stages()["inspect"]["decoded"] == 1
+    assert record_of(run_to_split("second", sources), InspectRecord).decoded == 1
     assert history.read(lake, history.FINGERPRINTS, ["sha256"])["format"].tolist() == [inspect.FORMAT] * 3
-    assert to_split("third", sources).run.stages()["inspect"]["decoded"] == 0
+    assert record_of(run_to_split("third", sources), InspectRecord).decoded == 0
 
 
 def test_a_lower_limit_of_pixels_forgets_no_film(
@@ -114,12 +99,12 @@ def test_a_lower_limit_of_pixels_forgets_no_film(
     """The large films are kept out now; their small copies stay where those stood."""
     films(tmp_path / "a", 0, 8, longer=192)
     sources = sources_file(tmp_path / "a", "s")
-    first = snapshot(to_split("first", sources))
+    first = snapshot(run_to_split("first", sources))
     monkeypatch.setenv("OSTEON_MAX_PIXELS", "20000")
     for path in sorted((tmp_path / "a").glob("*.jpg")):
         small = Image.open(path).resize((128, 128), Image.Resampling.BOX)
         (tmp_path / "a" / f"small-{path.name}").write_bytes(encode(small, quality=95))
-    second = snapshot(to_split("second", sources))
+    second = snapshot(run_to_split("second", sources))
     assert second.index.tolist() == [f"small-{path}" for path in first.index] and second.tolist() == first.tolist()
 
 
@@ -141,7 +126,7 @@ def test_two_runs_at_once_on_one_bucket_lose_nothing(environment: dict[str, str]
         films(tmp_path / name, first, 24, quality=55)
         rename(tmp_path / name, "again-")
     for name, (key, _) in zip("ab", told, strict=True):
-        now, then = snapshot(to_split(f"later-{name}", tmp_path / f"{name}.yaml")), splits(lake, key)
+        now, then = snapshot(run_to_split(f"later-{name}", tmp_path / f"{name}.yaml")), splits(lake, key)
         in_test = then.index[then == "test"]
         assert len(in_test) and (now[[f"again-{path}" for path in in_test]] == "test").all()
     assert len(read_tip(lake, VERSION).cover) == len(history.digests_ever_seen(lake)), "all are compared with all"
@@ -241,8 +226,8 @@ def test_a_publication_saved_anew_after_the_take_over_keeps_its_split(
     """The old lake holds the images and the old tables; nothing of the history."""
     films(tmp_path / "a", 0, 8)
     sources = sources_file(tmp_path / "a", "s")
-    line = to_split("first", sources)
-    first = catalogs.read(lake, line.run.stages()["split"]["catalog"])
+    context = run_to_split("first", sources)
+    first = catalog_of(context)
     for folder in ("history", "copies", "measurements"):
         lake.remove_folder(folder)
     lake.put_table("splits/assignments.parquet", first[["sha256"]].assign(split="test"))
@@ -250,7 +235,7 @@ def test_a_publication_saved_anew_after_the_take_over_keeps_its_split(
     films(tmp_path / "a", 0, 8, quality=60)
     rename(tmp_path / "a", "new-")
     with caplog.at_level(logging.INFO, "osteon"):
-        again = to_split("second", sources)
+        again = run_to_split("second", sources)
     assert "8 images of earlier weeks get a fingerprint; of 0 more the bytes are gone" in caplog.messages
     assert set(snapshot(again)) == {"test"}
 

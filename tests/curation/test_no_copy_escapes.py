@@ -20,9 +20,11 @@ import pytest
 
 from osteon.curation.grouping import recall
 from osteon.lake import Lake
+from osteon.records import SplitRecord
 from osteon.training.gate import comparable
-from tests.curation.weeks import RUN, catalog_of, publish, snapshot, sources_file, splits, to_split, upgrade
+from tests.curation.weeks import RUN, catalog_of, publish, snapshot, sources_file, splits, upgrade
 from tests.pictures import encode, film
+from tests.runs import record_of, run_to_split
 
 Films = dict[str, np.ndarray]
 ALTERED: dict[str, alterations.Alter] = {
@@ -95,7 +97,7 @@ def test_an_altered_copy_at_another_publisher_stands_where_its_film_stands(
 ) -> None:
     publish(tmp_path / "a", films)
     publish(tmp_path / "b", renamed(altered(films, ALTERED[alteration]), "b"), quality=85)
-    catalog = catalog_of(to_split("run", sources_file(tmp_path / "s.yaml", tmp_path / "a", tmp_path / "b")))
+    catalog = catalog_of(run_to_split("run", sources_file(tmp_path / "s.yaml", tmp_path / "a", tmp_path / "b")))
     assert len(escaped(catalog, lambda path: path.removeprefix("b-"))) <= 1
     assert_strangers_stay_apart(catalog, len(films))
 
@@ -108,7 +110,7 @@ def test_a_truncated_copy_stands_where_its_whole_film_stands(
     publish(tmp_path / "a", films)
     data = {name: encode(one, quality=85) for name, one in renamed(some, "b").items()}
     publish(tmp_path / "b", {name: one[: int(share * len(one))] for name, one in data.items()})
-    catalog = catalog_of(to_split("run", sources_file(tmp_path / "s.yaml", tmp_path / "a", tmp_path / "b")))
+    catalog = catalog_of(run_to_split("run", sources_file(tmp_path / "s.yaml", tmp_path / "a", tmp_path / "b")))
     assert catalog["truncated"].sum() == len(some)
     assert len(escaped(catalog, lambda path: path.removeprefix("b-"))) <= 1
     assert_strangers_stay_apart(catalog, len(films))
@@ -120,9 +122,9 @@ def test_next_weeks_version_of_a_source_leaves_the_test_split_and_the_gate_compa
 ) -> None:
     sources = sources_file(tmp_path / "s.yaml", tmp_path / "a")
     publish(tmp_path / "a", films)
-    first = to_split("first", sources)
+    first = run_to_split("first", sources)
     publish(tmp_path / "a", altered(films, NEXT_WEEK[alteration]))
-    second = to_split("second", sources)
+    second = run_to_split("second", sources)
     assert moved_out_of_test(snapshot(first), snapshot(second)) == []
     champions = catalog_of(first)
     judged = comparable(catalog_of(second), champions, recall(second.lake).cluster)
@@ -137,9 +139,9 @@ def test_whole_files_that_follow_truncated_ones_stay_in_their_split(
     """What the mail about truncated files asks of a publisher. Their names change as well, so that pixels must tell."""
     sources = sources_file(tmp_path / "s.yaml", tmp_path / "a")
     publish(tmp_path / "a", {name: data[: int(0.75 * len(data))] for name, data in encoded(films).items()})
-    first = snapshot(to_split("first", sources))
+    first = snapshot(run_to_split("first", sources))
     publish(tmp_path / "a", renamed(films, "whole"))
-    second = snapshot(to_split("second", sources))
+    second = snapshot(run_to_split("second", sources))
     assert moved_out_of_test(first, second.rename(lambda path: path.removeprefix("whole-"))) == []
 
 
@@ -152,12 +154,12 @@ def test_an_upgrade_of_every_version_moves_nothing_that_is_saved_anew(
 ) -> None:
     sources = sources_file(tmp_path / "s.yaml", tmp_path / "a")
     publish(tmp_path / "a", films)
-    first = snapshot(to_split("first", sources))
+    first = snapshot(run_to_split("first", sources))
     upgrade(monkeypatch)
     publish(tmp_path / "a", renamed(films, "new"), quality=70)
-    line = to_split("second", sources)
-    second = snapshot(line).rename(lambda path: path.removeprefix("new-"))
-    assert second.to_dict() == first.to_dict() and line.run.stages()["split"]["moved"] == 0
+    context = run_to_split("second", sources)
+    second = snapshot(context).rename(lambda path: path.removeprefix("new-"))
+    assert second.to_dict() == first.to_dict() and record_of(context, SplitRecord).moved == 0
 
 
 def test_two_runs_at_once_move_nothing_out_of_test_and_no_copy_escapes_the_week_after(
@@ -177,7 +179,7 @@ def test_two_runs_at_once_move_nothing_out_of_test_and_no_copy_escapes_the_week_
 
     for source in "ab":
         publish(tmp_path / source, renamed(at[source], "again"), quality=60)
-    later = catalog_of(to_split("later", sources_file(tmp_path / "both.yaml", tmp_path / "a", tmp_path / "b")))
+    later = catalog_of(run_to_split("later", sources_file(tmp_path / "both.yaml", tmp_path / "a", tmp_path / "b")))
     after = later.set_index("path")["split"].rename(lambda path: path.removeprefix("again-"))
     assert moved_out_of_test(before, after) == []
     assert escaped(later, lambda path: path.removeprefix("again-").removeprefix("b-")) == []

@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from osteon.curation.grouping import recall
+from osteon.records import SplitRecord
 from osteon.settings import ROOT
 from osteon.training.gate import comparable
-from tests.curation.weeks import catalog_of, to_split
+from tests.curation.weeks import catalog_of
 from tests.pictures import encode, film
+from tests.runs import record_of, run_to_split
 
 PATIENTS, FILMS = 40, 5
 SIDE = 128
@@ -57,7 +59,7 @@ def patient_of(catalog: pd.DataFrame) -> pd.Series:
 def test_no_patient_stands_in_two_splits_also_when_a_known_one_has_another_film_next_week(
     environment: dict[str, str], mura: Path, sources: Path
 ) -> None:
-    first = catalog_of(to_split("first", sources))
+    first = catalog_of(run_to_split("first", sources))
     assert len(first) == PATIENTS * FILMS and first["split"].notna().all()
     by_patient = first.groupby(patient_of(first))["split"]
     assert len(by_patient) == PATIENTS and (by_patient.nunique() == 1).all()
@@ -68,9 +70,9 @@ def test_no_patient_stands_in_two_splits_also_when_a_known_one_has_another_film_
     known = [str(number) for split in ("test", "train") for number in stood.index[stood == split][: FEW // 2]]
     for number in known:
         put_film(mura, int(number), "study9_positive/image7.png", 10_000 + int(number))
-    line = to_split("second", sources)
-    second = catalog_of(line)
-    assert len(second) == len(first) + FEW and line.run.stages()["split"]["moved"] == 0
+    context = run_to_split("second", sources)
+    second = catalog_of(context)
+    assert len(second) == len(first) + FEW and record_of(context, SplitRecord).moved == 0
     assert second["split"].tolist() == patient_of(second).map(stood).tolist()
-    judged = comparable(second, first, recall(line.lake).cluster)
+    judged = comparable(second, first, recall(context.lake).cluster)
     assert set(patient_of(judged)) == set(stood.index[stood == "test"])

@@ -14,8 +14,10 @@ import yaml
 from osteon import catalog as catalogs
 from osteon.images import inspect
 from osteon.lake import Lake
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.records import SplitRecord
 from tests.pictures import encode
+from tests.runs import record_of
 
 VERSIONED = (
     "curation.catalogue.VERSION", "curation.copies.VERSION", "curation.grouping.VERSION", "curation.repair.VERSION",
@@ -23,13 +25,13 @@ VERSIONED = (
 )  # fmt: skip
 RUN = """
 import json, sys
-from osteon.pipeline import Pipeline
-line = Pipeline(sys.argv[2])
-keys = [line.ingest(sys.argv[1], name) for name in line.source_names(sys.argv[1])]
-key = line.split(line.group(line.repair(line.inspect(line.catalogue(keys)))), 0)
-print(json.dumps([key, line.run.stages()["split"]["moved"]]))
+from pathlib import Path
+from osteon.records import SplitRecord
+from tests.runs import record_of, run_to_split
+split = record_of(run_to_split(sys.argv[2], Path(sys.argv[1])), SplitRecord)
+print(json.dumps([split.catalog, split.moved]))
 """
-"""`to_split` as a program, for a process of its own; its arguments are the sources file and the run."""
+"""`run_to_split` as a program, for a process of its own; its arguments are the sources file and the run."""
 
 
 def publish(folder: Path, files: Mapping[str, np.ndarray | bytes], quality: int = 90) -> None:
@@ -49,16 +51,9 @@ def sources_file(path: Path, *folders: Path) -> Path:
     return path
 
 
-def to_split(run: str, sources: Path) -> Pipeline:
-    line = Pipeline(run)
-    keys = [line.ingest(str(sources), name) for name in line.source_names(str(sources))]
-    line.split(line.group(line.repair(line.inspect(line.catalogue(keys)))), 0)
-    return line
-
-
-def catalog_of(line: Pipeline) -> pd.DataFrame:
+def catalog_of(context: Context) -> pd.DataFrame:
     """What a run's split made: one row per image."""
-    return catalogs.read(line.lake, line.run.stages()["split"]["catalog"])
+    return catalogs.read(context.lake, record_of(context, SplitRecord).catalog)
 
 
 def splits(lake: Lake, key: str) -> pd.Series:
@@ -66,8 +61,8 @@ def splits(lake: Lake, key: str) -> pd.Series:
     return catalogs.read(lake, key).set_index("path")["split"].dropna().sort_index()
 
 
-def snapshot(line: Pipeline) -> pd.Series:
-    return splits(line.lake, line.run.stages()["split"]["catalog"])
+def snapshot(context: Context) -> pd.Series:
+    return splits(context.lake, record_of(context, SplitRecord).catalog)
 
 
 def upgrade(patch: pytest.MonkeyPatch) -> None:

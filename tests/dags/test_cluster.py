@@ -26,7 +26,9 @@ import yaml
 
 from osteon.embedded.stack import Stack
 from osteon.lake import Lake
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import prepare
+from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT
 from osteon.settings import ROOT, Settings
 
 pytestmark = pytest.mark.kubernetes
@@ -127,9 +129,7 @@ def snapshot(pods: Any, tmp_path: Path) -> str:
     entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": 150, "longer_side": [60, 80]}
     sources = tmp_path / "sources.yaml"
     sources.write_text(yaml.safe_dump({"sources": [{**entry, "parts": ["hand", "spine", "hip"]}]}))
-    line = Pipeline("prepared")
-    catalog = line.catalogue([line.ingest(str(sources), "clinic")])
-    return line.split(line.review(line.group(line.repair(line.inspect(catalog)))), 0)
+    return prepare(Context.open("prepared"), str(sources), INSPECT, REPAIR, GROUP, REVIEW, SPLIT, seed=0)
 
 
 def train(

@@ -7,13 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 
+import pandas as pd
 import pytest
 
+from osteon import catalog as catalogs
 from osteon import cli
 from osteon.errors import ConfigurationError, TrainingError
+from osteon.lake import Lake
 from osteon.models.space import MAIN
+from osteon.settings import ROOT, load_settings
 
 
 def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
@@ -62,22 +65,23 @@ def test_a_command_ends_when_it_is_told_to() -> None:
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_main_model_is_searched_by_as_many_as_asked_for(
-    workers: int, airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    workers: int, airflow: dict[str, str], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from osteon.pipeline import Pipeline
-    from osteon_airflow import training
+    from osteon_airflow import stages, training
 
-    line, out = Pipeline("test"), f"models/cnn_bilstm/{uuid.uuid4()}"
-    monkeypatch.setattr(line, "training_key", lambda *inputs: out)
-    monkeypatch.setattr(line, "start_from", lambda sources: "")
-    monkeypatch.setattr(training, "pipeline", lambda stage: line)
-    params = {"budget": "smoke", "seed": 0, "force_retrain": False, "sources": "x", "workers": workers}
-    monkeypatch.setattr(training, "get_current_context", lambda: {"params": params, "run_id": "y"})
-    assert ("--helped" in training.order("train", "split/x", MAIN, None).arguments) == (workers > 1)
-    assert "--helped" not in training.order("train", "split/x", "forest", None).arguments
-    help = training.order("train", "split/x", MAIN, None, helper=2)
+    lake, images = (
+        Lake.from_settings(load_settings()),
+        pd.DataFrame({"sha256": ["a"], "source": ["s"], "split": ["test"]}),
+    )
+    snapshot = catalogs.write(lake, "split/x.parquet", catalogs.conform(images))
+    params = {"stop_after": "report", "budget": "smoke", "seed": 0, "force_retrain": False, "workers": workers}
+    params["sources"] = str(ROOT / "config" / "sources.demo.yaml")
+    monkeypatch.setattr(stages, "get_current_context", lambda: {"params": params, "run_id": "y"})
+    assert ("--helped" in training.order("train", snapshot, MAIN, None).arguments) == (workers > 1)
+    assert "--helped" not in training.order("train", snapshot, "forest", None).arguments
+    help = training.order("train", snapshot, MAIN, None, helper=2)
     assert help.arguments[-2:] == ["--helper", "tuner2"] and not help.done
-    line.lake.put_json(f"{out}/helpers/tuner2.json", {"trials": 0})
+    lake.put_json(f"{help.out}/helpers/tuner2.json", {"trials": 0})
     assert help.done
 
 

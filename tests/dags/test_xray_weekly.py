@@ -8,9 +8,8 @@ import subprocess
 import sys
 from collections import Counter
 from email.policy import default
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import yaml
@@ -20,13 +19,26 @@ from osteon.embedded.stack import Stack
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.models.space import MAIN
+from osteon.pipeline.stages import INGEST, STAGES
 from osteon.quality.validate import Validation, read_validation
+from osteon.records import (
+    BaseModelsRecord,
+    GateRecord,
+    RegisterRecord,
+    RelabelRecord,
+    SplitRecord,
+    StageRecord,
+    ValidateRecord,
+)
 from osteon.runs import Run
 from osteon.settings import ROOT, Settings, load_settings
 from osteon.sources.config import open_source
 from osteon.sources.phantom import Defects, PhantomSource
 from tests.sources.publishers import KEY, Publisher, archive, serve
 
+R = TypeVar("R", bound=StageRecord)
+TASKS = {"sources": "list_sources", "gate": "quality_gate"}
+"""Tasks that are not called as their stage."""
 DEFECTS = dict.fromkeys(Defects.model_fields, 2) | {"truncated": 4, "rotated_copies": 6, "reexported_copies": 4}
 
 
@@ -63,40 +75,27 @@ def run(dag: Any, sources: Path, lake: Lake, **conf: object) -> tuple[Run, dict[
     return Run(lake, result.run_id), states | {"run": str(result.state)}
 
 
+def record(run: Run, kind: type[R]) -> R:
+    """What a stage of the run left."""
+    found = run.read(kind)
+    assert found is not None, f"the run left no record of {kind.stage}"
+    return found
+
+
 def mails(stack: Stack) -> list[Any]:
     files = sorted((stack.home / "mail").glob("*.eml"))
     return [email.message_from_bytes(path.read_bytes(), policy=default) for path in files]
 
 
 def test_the_dag_is_wired_as_designed(dag: Any) -> None:
-    order = [
-        "ingest",
-        "collect",
-        "catalogue",
-        "inspect",
-        "repair",
-        "group",
-        "review",
-        "validate",
-        "quality_gate",
-        "base_models",
-        "train_base",
-        "relabel",
-        "questions",
-        "ask",
-        "answers",
-        "split",
-        "check",
-        "train",
-        "list_ablations",
-        "train_ablations",
-        "compare",
-        "approvals",
-        "approve",
-        "register",
-        "report",
-    ]
-    for before, after in pairwise(order):
+    for stage in STAGES:
+        feeds = {*stage.inputs.values(), *stage.people.values()} - {"ingest"}
+        for before in feeds if stage is not INGEST else ("sources",):
+            found = dag.get_task(TASKS.get(stage.name, stage.name)).get_flat_relative_ids(upstream=True)
+            assert TASKS.get(before, before) in found, (before, stage.name)
+    for before, after in (("ingest", "collect"), ("collect", "catalogue"), ("quality_gate", "base_models")):
+        assert after in dag.get_task(before).downstream_task_ids, (before, after)
+    for before, after in (("train", "list_ablations"), ("list_ablations", "train_ablations"), ("questions", "ask")):
         assert after in dag.get_task(before).downstream_task_ids, (before, after)
     assert dag.get_task("finished").upstream_task_ids == {"register", "register_base", "report"}
     for work, before, after in (("inspect", "catalogue", "inspect"), ("square", "relabel", "split")):
@@ -129,7 +128,7 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     assert isinstance(source, PhantomSource)
     truth = source.truth()
     injected = Counter(item.defect for item in truth)
-    found = read_validation(lake, result.stages()["validate"]["validation"])
+    found = read_validation(lake, record(result, ValidateRecord).validation)
 
     assert offenders(found, "truncated") == paths(truth, "truncated")
     assert offenders(found, "unusable_images") == paths(truth, "blank", "not_image")
@@ -152,7 +151,7 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     assert offenders(found, "conflicting_labels") >= paths(truth, "conflicting_copies")
     assert offenders(found, "cross_sections") == paths(truth, "ct_slice")
     assert offenders(found, "burnt_in_text") <= paths(truth, "burnt_in_text")
-    catalog = catalogs.read(lake, result.stages()["split"]["catalog"]).set_index("path")
+    catalog = catalogs.read(lake, record(result, SplitRecord).catalog).set_index("path")
     rotated = [item for item in truth if item.defect == "rotated_copies"]
     folders = {item.path.split("/")[0] for item in rotated} | {str(item.original).split("/")[0] for item in rotated}
     assert len(folders) > 1, "the publisher spread them"
@@ -205,12 +204,12 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     second = lake.get_json(f"{again.prefix}/summary.json")
     assert states["run"] == "success"
     assert second["work"] == {"uploaded": 0, "decoded": 0}
-    assert again.stages()["validate"]["validation"] == result.stages()["validate"]["validation"]
+    assert record(again, ValidateRecord).validation == record(result, ValidateRecord).validation
     assert second["snapshot"] == summary["snapshot"]
     assert second["registered"]["version"] == "1", "no second version of the same training"
     assert mails(stack)[before + 2 :] == [], "what was told already is not told again"
-    assert again.stages()["register"]["comparison"] == result.stages()["register"]["comparison"]
-    assert again.stages()["gate"]["mail"] == "nothing new to tell"
+    assert record(again, RegisterRecord).comparison == record(result, RegisterRecord).comparison
+    assert record(again, GateRecord).mail == "nothing new to tell"
 
 
 def test_ambiguous_images_are_relabelled_and_a_second_run_asks_no_model_again(
@@ -224,9 +223,9 @@ def test_ambiguous_images_are_relabelled_and_a_second_run_asks_no_model_again(
     (tmp_path / "relabel.yaml").write_text(yaml.safe_dump(rules))
     result, states = run(dag, tmp_path / "sources.yaml", lake, stop_after="split")
     assert states["run"] == "success" and states["ask"] == "skipped", states
-    stages = result.stages()
-    assert stages["base_models"]["untaught"].keys() == {"leg_base"}
-    assert sum(stages["relabel"]["decisions"].values()) == 30
+    relabelled = record(result, RelabelRecord)
+    assert record(result, BaseModelsRecord).untaught.keys() == {"leg_base"}
+    assert sum(relabelled.decisions.values()) == 30
     summary = lake.get_json(f"{result.prefix}/summary.json")
     assert summary["relabel"]["models"]["hand_base"]["metrics"]["auroc"] > 0.8
     folder = summary["report"].removesuffix("index.html")
@@ -235,8 +234,8 @@ def test_ambiguous_images_are_relabelled_and_a_second_run_asks_no_model_again(
     assert csv.startswith("file,source,probability,decision") and csv.count("\n") == 31
     again, states = run(dag, tmp_path / "sources.yaml", lake, stop_after="split")
     assert states["run"] == "success"
-    assert again.stages()["relabel"]["table"] == stages["relabel"]["table"]
-    assert again.stages()["relabel"]["seconds"] < 5 and again.stages()["split"]["snapshot"] == summary["snapshot"]
+    assert record(again, RelabelRecord).table == relabelled.table
+    assert record(again, RelabelRecord).seconds < 5 and record(again, SplitRecord).snapshot == summary["snapshot"]
     trained = [key for key in lake.keys("models/hand_base/") if key.endswith("/result.json")]
     assert len(trained) == 1, "the same images are not learnt again"
 

@@ -17,16 +17,20 @@ from osteon import catalog as catalogs
 from osteon import history
 from osteon.curation.audit import disagreements
 from osteon.lake import Lake
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import prepare, run_on_catalog
+from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, SPLIT
 from tests.pictures import encode, radiograph
 
 TRIALS = 50
 RUN = """
 import sys
-from osteon.pipeline import Pipeline
-line = Pipeline(sys.argv[1])
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import run_on_catalog
+from osteon.pipeline.stages import GROUP, SPLIT
+context = Context.open(sys.argv[1])
 print("started", flush=True)
-line.split(line.group(sys.argv[2]), 0)
+run_on_catalog(context, sys.argv[2], GROUP, SPLIT, seed=0)
 """
 
 
@@ -42,11 +46,11 @@ def test_a_killed_group_or_split_forgets_nothing(environment: dict[str, str], la
     sources = tmp_path / "sources.yaml"
     sources.write_text(yaml.safe_dump({"sources": [{**entry, "labels": {"part": {"constant": "hand"}}}]}))
 
-    line = Pipeline("whole")
-    repaired = line.repair(line.inspect(line.catalogue([line.ingest(str(sources), "s")])))
+    context = Context.open("whole")
+    repaired = prepare(context, str(sources), INSPECT, REPAIR)
     prints = list(lake.keys("history/fingerprints/"))
     start = time.monotonic()
-    expected = catalogs.read(lake, line.split(line.group(repaired), 0))
+    expected = catalogs.read(lake, run_on_catalog(context, repaired, GROUP, SPLIT, seed=0))
     facts = {kind.name: history.read(lake, kind) for kind in history.KINDS}
     whole, chance, killed = 1.5 * (time.monotonic() - start) + 0.3, random.Random(0), 0
     for _ in range(TRIALS):
@@ -60,8 +64,7 @@ def test_a_killed_group_or_split_forgets_nothing(environment: dict[str, str], la
             time.sleep(chance.uniform(0, whole))
             killed += process.poll() is None
             process.send_signal(signal.SIGKILL)
-        again = Pipeline("again")
-        found = catalogs.read(lake, again.split(again.group(repaired), 0))
+        found = catalogs.read(lake, run_on_catalog(Context.open("again"), repaired, GROUP, SPLIT, seed=0))
         assert found.equals(expected), "the same snapshot"
         assert all(history.read(lake, kind).equals(facts[kind.name]) for kind in history.KINDS)
         assert disagreements(lake) == []

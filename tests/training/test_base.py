@@ -12,15 +12,20 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
+from osteon.curation.relabel import verdicts_key
 from osteon.errors import TrainingError
 from osteon.images.fourier import FourierRecipe
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.models import network, space
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import prepare
+from osteon.pipeline.stages import BASE_MODELS, GROUP, INSPECT, QUESTIONS, RELABEL, REPAIR, REVIEW, run_stage
+from osteon.pipeline.training import training_key
 from osteon.training.base import by_source, lacking, teaching_images, train_base
 from osteon.training.classes import ClassList
 from osteon.training.predictor import Predictor
+from tests.notifier import RecordingNotifier
 from tests.pictures import radiograph
 
 TINY = replace(space.BASE_BUDGETS["smoke"], search_images=120, side=48)
@@ -72,52 +77,59 @@ def reviewed(environment: dict[str, str], lake: Lake, tmp_path: Path) -> Any:
         {"name": "spines", "images": 30, "parts": ["spine"], "published_part": "unsorted", "seed": 3, **common},
     ]
     (tmp_path / "sources.yaml").write_text(yaml.safe_dump({"sources": entries}))
-    line = Pipeline("base")
-    manifests = [line.ingest(str(tmp_path / "sources.yaml"), entry["name"]) for entry in entries]
-    return line, line.review(line.group(line.repair(line.inspect(line.catalogue(manifests)))))
+    context = Context.open("base")
+    return context, prepare(context, str(tmp_path / "sources.yaml"), INSPECT, REPAIR, GROUP, REVIEW)
 
 
 def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
     reviewed: Any, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line, catalog = reviewed
+    context, catalog = reviewed
     monkeypatch.setitem(space.BASE_BUDGETS, "smoke", TINY)
-    labels, rule = load_labels(line.settings.labels_file), line._rules().base_models["hand_base"]
-    images = teaching_images(catalogs.read(lake, catalog), rule, labels, lake, line.settings, 0)
+    labels, rule = load_labels(context.settings.labels_file), context.relabel_rules.base_models["hand_base"]
+    images = teaching_images(catalogs.read(lake, catalog), rule, labels, lake, context.settings, 0)
     assert set(images["source"]) == {"labelled"} and images["target"].sum() == 120 and lacking(images) is None
     assert "of the answer in" in str(lacking(images[~images["target"]]))
-    assert line.base_models(catalog, 0) == ["hand_base"], "there is no leg to learn from"
+    assert run_stage(BASE_MODELS, context, catalog=catalog, seed=0).names == ["hand_base"], (
+        "there is no leg to learn from"
+    )
 
-    out = line.training_key(catalog, "hand_base", "smoke", 0)
-    result = train_base(line.settings, lake, catalog, "hand_base", "smoke", 0, out)
+    out = training_key(context, catalog, "hand_base", "smoke", 0)
+    result = train_base(context.settings, lake, catalog, "hand_base", "smoke", 0, out)
     assert result["classes"] == ["hand", "other"] and set(result["ablation"]) == {"fourier", "pixels", "both"}
     assert result["metrics"]["auroc"] > 0.9 and result["intervals"]["auroc"][0] <= result["metrics"]["auroc"]
     assert sum(row["count"] for row in result["calibration"]) == result["images"]["test"]
-    assert line.training_key(catalog, "hand_base", "smoke", 0) == out, "the same images are not learnt again"
+    assert training_key(context, catalog, "hand_base", "smoke", 0) == out, "the same images are not learnt again"
 
     may = {"may": "merge", "into": "hand", "like": ["labelled"], "agreement": 0.8}
-    changes: list[str] = []
+    notifier = RecordingNotifier()
     for wrists, merged in ((may, True), ({"may": "nothing"}, False)):
-        rules = yaml.safe_load(line.settings.relabel_file.read_text()) | {"sources": {"wrists": wrists, "spines": may}}
+        rules = yaml.safe_load(context.settings.relabel_file.read_text()) | {
+            "sources": {"wrists": wrists, "spines": may}
+        }
         (tmp_path / "relabel.yaml").write_text(yaml.safe_dump(rules))
         monkeypatch.setenv("OSTEON_RELABEL_FILE", str(tmp_path / "relabel.yaml"))
-        again = Pipeline(f"merged {merged}")
+        again = Context.open(f"merged {merged}", notifier)
         sources = str(tmp_path / "sources.yaml")
-        key = again.relabel(catalog, [out], sources, lambda title, text: str(changes.append(text)))
-        relabelled = catalogs.read(lake, key)
+        record = run_stage(RELABEL, again, catalog=catalog, trainings=[out], sources=sources)
+        relabelled = catalogs.read(lake, record.catalog)
         parts = relabelled[relabelled["source"] == "wrists"]["body_part"]
         assert (parts == "hand").all() if merged else parts.isna().all()
         assert not (relabelled[relabelled["source"] == "spines"]["body_part"] == "hand").any()
-        told = again.run.stages()["relabel"]
-        spines, verdict = lake.get_json(told["table"].replace("-decisions.parquet", "-verdicts.json"))
+        spines, verdict = lake.get_json(verdicts_key(record.table))
         assert not spines["merged"] and "look like hand, 80% are needed" in spines["why"]
         assert verdict["merged"] == merged
-        assert {item["image"] for item in again.questions()} <= set(relabelled["sha256"])
-    came, went = changes
+        asked = run_stage(QUESTIONS, again, catalog=record.catalog).questions
+        assert {item["image"] for item in asked} <= set(relabelled["sha256"])
+        if asked:
+            title, text, pictures = notifier.questions[-1]
+            assert title.startswith(f"A run waits for you: {len(asked)} image") and "Answer until" in text
+            assert all(question["name"] in text for question in asked) and len(pictures) == len(asked)
+    came, went = notifier.texts
     assert came.startswith("wrists is now merged into hand") and went.startswith("wrists is no longer merged into hand")
 
 
 def test_a_base_model_without_images_says_what_it_lacks(reviewed: Any, lake: Lake) -> None:
-    line, catalog = reviewed
+    context, catalog = reviewed
     with pytest.raises(TrainingError, match="leg_base cannot be trained: 0 originals of the answer in train"):
-        train_base(line.settings, lake, catalog, "leg_base", "smoke", 0, "models/leg_base/x")
+        train_base(context.settings, lake, catalog, "leg_base", "smoke", 0, "models/leg_base/x")

@@ -15,7 +15,10 @@ from osteon.errors import ConfigurationError
 from osteon.images.wavelet import LAZY
 from osteon.lake import Lake
 from osteon.models import forest, space
-from osteon.pipeline import Pipeline
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import prepare
+from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT
+from osteon.pipeline.training import ablations, training_key
 from osteon.training.compare import beaten_by, compare
 from osteon.training.evaluate import shortcut_floor
 from osteon.training.steadiness import CHANGES
@@ -35,25 +38,24 @@ TINY = replace(
 
 
 @pytest.fixture
-def snapshot(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pipeline, str]:
+def snapshot(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Context, str]:
     monkeypatch.setitem(space.BUDGETS, "smoke", TINY)
     monkeypatch.setattr(forest, "SPACE", {"n_estimators": [5, 10]})
     monkeypatch.setattr(forest, "ITERATIONS", 2)
     entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": 150, "longer_side": [60, 80]}
     sources = tmp_path / "sources.yaml"
     sources.write_text(yaml.safe_dump({"sources": [{**entry, "parts": ["hand", "spine", "hip"]}]}))
-    line = Pipeline("x", min_completed_trials=1, bootstrap_rounds=20, rival_least=40, rival_share=0.1)
-    catalog = line.catalogue([line.ingest(str(sources), "clinic")])
-    return line, line.split(line.review(line.group(line.repair(line.inspect(catalog)))), 0)
+    context = Context.open("x", min_completed_trials=1, bootstrap_rounds=20, rival_least=40, rival_share=0.1)
+    return context, prepare(context, str(sources), INSPECT, REPAIR, GROUP, REVIEW, SPLIT, seed=0)
 
 
-def test_what_a_base_model_labelled_teaches_and_judges_nothing(snapshot: tuple[Pipeline, str], lake: Lake) -> None:
-    line, key = snapshot
+def test_what_a_base_model_labelled_teaches_and_judges_nothing(snapshot: tuple[Context, str], lake: Lake) -> None:
+    context, key = snapshot
     images = catalogs.read(lake, key)
-    whole = Course(line.settings, lake, key, "smoke", 0)
+    whole = Course(context.settings, lake, key, "smoke", 0)
     by_model = images["split"].notna() & (images.index % 3 == 0)
     images.loc[by_model, "label_origin"] = catalogs.BASE_MODEL
-    course = Course(line.settings, lake, catalogs.write(lake, "machine.parquet", images), "smoke", 0)
+    course = Course(context.settings, lake, catalogs.write(lake, "machine.parquet", images), "smoke", 0)
     assert course.snapshot != whole.snapshot
     assert course.rows["train"].tolist() == whole.rows["train"].tolist()
     for name in ("val", "test"):
@@ -62,17 +64,17 @@ def test_what_a_base_model_labelled_teaches_and_judges_nothing(snapshot: tuple[P
 
 
 def test_the_floor_is_measured_on_the_images_that_the_model_is_judged_on(
-    snapshot: tuple[Pipeline, str], lake: Lake
+    snapshot: tuple[Context, str], lake: Lake
 ) -> None:
     """Hips of one known state only: to know that would earn the floor nearly everything, and the model nothing."""
-    line, key = snapshot
+    context, key = snapshot
     images = catalogs.read(lake, key)
     hips = images["body_part"] == "hip"
     images.loc[hips, "fractured"] = pd.array([False, None] * len(images), "boolean")[: int(hips.sum())]
     machine = images["split"].eq("train") & (images.index % 5 == 0)
     images.loc[machine, "label_origin"] = catalogs.BASE_MODEL
     key = catalogs.write(lake, "one-state.parquet", images)
-    result = train(line.settings, lake, key, "cnn_plain", "smoke", 0, "models/one-state")
+    result = train(context.settings, lake, key, "cnn_plain", "smoke", 0, "models/one-state")
     judged = images["split"].eq("test") & images["fractured"].notna() & ~hips
     expected = shortcut_floor(images[images["split"] == "train"], images[judged])
     assert "hip/unknown" in result["classes"] and result["shortcut_floor"] == expected
@@ -81,22 +83,22 @@ def test_the_floor_is_measured_on_the_images_that_the_model_is_judged_on(
 
 
 def test_rivals_learn_from_a_sample_ablations_change_the_winner_and_all_are_compared_on_the_same_images(
-    snapshot: tuple[Pipeline, str], lake: Lake
+    snapshot: tuple[Context, str], lake: Lake
 ) -> None:
-    line, key = snapshot
+    context, key = snapshot
     trained: dict[str, dict[str, Any]] = {}
 
     def learn(model: str, winner: str = "") -> dict[str, Any]:
-        out = line.training_key(key, model, "smoke", 0, winner=winner)
-        trained[model] = train(line.settings, lake, key, model, "smoke", 0, out, winner)
+        out = training_key(context, key, model, "smoke", 0, winner=winner)
+        trained[model] = train(context.settings, lake, key, model, "smoke", 0, out, winner)
         return trained[model]
 
     main = learn(space.MAIN)
     for model in ("cnn_plain", "forest"):
         learn(model)
-    for model in line.ablations("standard"):
+    for model in ablations("standard"):
         learn(model, main["key"])
-    assert line.ablations("smoke") == [], "the smoke budget has no time for them"
+    assert ablations("smoke") == [], "the smoke budget has no time for them"
     images = catalogs.read(lake, key)
     for result in trained.values():
         assert result["code"] == code_version()
@@ -124,11 +126,11 @@ def test_rivals_learn_from_a_sample_ablations_change_the_winner_and_all_are_comp
 
 
 def test_an_ablation_without_a_winner_and_an_unknown_model_are_refused(
-    snapshot: tuple[Pipeline, str], lake: Lake
+    snapshot: tuple[Context, str], lake: Lake
 ) -> None:
-    line, key = snapshot
+    context, key = snapshot
     with pytest.raises(ConfigurationError, match="no_wavelets changes another training's design"):
-        train(line.settings, lake, key, "no_wavelets", "smoke", 0, "models/x")
+        train(context.settings, lake, key, "no_wavelets", "smoke", 0, "models/x")
     with pytest.raises(ConfigurationError, match="no model 'resnet'"):
-        train(line.settings, lake, key, "resnet", "smoke", 0, "models/x")
+        train(context.settings, lake, key, "resnet", "smoke", 0, "models/x")
     assert pd.Series(lake.keys("models/")).empty

@@ -8,8 +8,7 @@ from typing import Any
 import pandas as pd
 
 from osteon.curation.review import HUMAN
-from osteon.labels import LabelMap
-from osteon.training.classes import STATES, UNKNOWN
+from osteon.labels import STATES, UNKNOWN, LabelMap
 
 MOST_NAMED = 3
 

@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from osteon import history
 from osteon.errors import ConfigurationError
 from osteon.ingest import manifests_of
-from osteon.labels import LabelMap
+from osteon.labels import STATES, UNKNOWN, LabelMap
 from osteon.lake import Lake
 from osteon.takeover import take_over
 
 FOLDER = "decisions/"
-STATES = {"fractured": True, "non-fractured": False, "unknown": None}
+STATE_OF: dict[str, bool | None] = {name: state for state, name in STATES.items()} | {UNKNOWN: None}
+"""The fracture state of each name that a decision may give."""
 ONE = r"^(.+:.+|[0-9a-f]{8,64})$"
 """How an image is named: `source:path`, or 8 digits at least of its SHA-256."""
 PAIRS = {"copies": True, "no copies": False}
@@ -94,12 +95,12 @@ def decided_pairs(made: list[Decision]) -> pd.DataFrame:
 def meaning(decision: Decision, labels: LabelMap) -> tuple[str, bool | None]:
     """Body part and fracture state of a decision's label. Raises `ConfigurationError` where it is none."""
     part, _, state = (decision.label or "").partition("/")
-    if part not in labels.parts or state not in STATES:
-        parts, states = ", ".join(labels.parts), ", ".join(STATES)
+    if part not in labels.parts or state not in STATE_OF:
+        parts, states = ", ".join(labels.parts), ", ".join(STATE_OF)
         raise ConfigurationError(
             f"{decision.label!r} is no label: give a part of {parts}, a slash, and one of {states}"
         )
-    return part, STATES[state]
+    return part, STATE_OF[state]
 
 
 def _of_pair(lake: Lake, decision: Decision) -> Decision:

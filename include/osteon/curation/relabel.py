@@ -204,9 +204,9 @@ def relabel(
     """
     used = {answer: result["key"] for answer, result in trainings.items()}
     key = derived_key("relabel", VERSION, catalog_key, used, rules.model_dump(), labels.model_dump())
-    decisions_key = key.replace(".parquet", "-decisions.parquet")
-    if lake.exists(verdicts_key(decisions_key)):
-        return key, decisions_key
+    table_key = decisions_key(key)
+    if lake.exists(verdicts_key(table_key)):
+        return key, table_key
     catalog = catalogs.read(lake, catalog_key)
     images = catalog[ambiguous(catalog, labels)]
     chances = predict(images) if len(images) and trainings else pd.DataFrame(index=images.index)
@@ -232,14 +232,19 @@ def relabel(
     words = {name: "string" for name in table.columns if not name.startswith("p")} | {"path": "string"}
     table = table.astype(words | {name: "Float64" for name in table.columns if name not in words})
     catalogs.write(lake, key, catalog)
-    lake.put_table(decisions_key, table)
-    lake.put_json(verdicts_key(decisions_key), verdicts)  # last: it says that all is there
-    return key, decisions_key
+    lake.put_table(table_key, table)
+    lake.put_json(verdicts_key(table_key), verdicts)  # last: it says that all is there
+    return key, table_key
 
 
-def verdicts_key(decisions_key: str) -> str:
-    """Where the verdicts about sources are."""
-    return decisions_key.replace("-decisions.parquet", "-verdicts.json")
+def decisions_key(catalog_key: str) -> str:
+    """Where the table of what was decided is, of a relabelled catalog."""
+    return catalog_key.replace(".parquet", "-decisions.parquet")
+
+
+def verdicts_key(table_key: str) -> str:
+    """Where the verdicts about sources are, of a table of what was decided."""
+    return table_key.replace("-decisions.parquet", "-verdicts.json")
 
 
 def changes(before: dict[str, str], verdicts: list[dict[str, Any]]) -> list[str]:

@@ -12,7 +12,6 @@ from osteon.curation.decisions import Decision, decide, decisions, meaning
 from osteon.curation.grouping import recall
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
-from osteon.training.classes import state_names
 
 VERSION = 3
 HUMAN = "human"
@@ -94,7 +93,7 @@ def record(lake: Lake, labels: LabelMap, catalog: pd.DataFrame, answers: list[di
     Who did not answer has decided nothing. The fracture state stays as it was published.
     """
     known = {(made.target, made.action, made.label) for made in decisions(lake)}
-    states = dict(zip(catalog["sha256"], state_names(catalog), strict=True))
+    states = dict(zip(catalog["sha256"], catalogs.state_names(catalog), strict=True))
     new = 0
     for answer in answers:
         if answer["by"] is None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import requests
 
 from osteon.embedded.stack import Stack
-from osteon.errors import ServiceError
+from osteon.errors import OsteonError, ServiceError
 from osteon.lake import Lake
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import run_all
 from osteon.runs import Run
 from osteon.settings import Settings
 
@@ -27,7 +31,7 @@ class Outcome:
     state: str
     summary: dict[str, Any] | None
     failed: str
-    """The failed tasks; empty where none failed."""
+    """The failed tasks, or the error; empty where nothing failed."""
     places: dict[str, str] = field(default_factory=dict)
 
 
@@ -78,6 +82,29 @@ def run_dag(settings: Settings, conf: dict[str, Any]) -> Outcome:
         applied = stack.applied_settings()
         lake = Lake.from_settings(applied)
         return _outcome(stack, lake, Run(lake, run_id), state, f"failed: {failed}" if failed else "")
+    finally:
+        stack.down(started)
+
+
+def run_here(settings: Settings, conf: dict[str, Any]) -> Outcome:
+    """Run all stages in this process, without Airflow. Where no lake is configured, the embedded one is used.
+
+    Args:
+        settings: Where the lake and MLflow are.
+        conf: The same as `run_dag` takes. `ask` and `workers` have no effect: nobody is asked, one process searches.
+    """
+    stack = Stack(settings)
+    started = [] if settings.s3_access_key else stack.up(("s3", "mlflow"))
+    try:
+        if not settings.s3_access_key:
+            os.environ.update(stack.environment())
+        run_id = f"local__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S}"
+        context, failed = Context.open(run_id), ""
+        try:
+            run_all(context, conf, conf["stop_after"])
+        except OsteonError as error:
+            failed = str(error)
+        return _outcome(stack, context.lake, context.run, "failed" if failed else "success", failed)
     finally:
         stack.down(started)
 

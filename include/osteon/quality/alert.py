@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -25,12 +24,6 @@ class Mail:
     text: str
     html: str
     pictures: list[Picture] = field(default_factory=list)
-
-
-class Tell(Protocol):
-    """Mails a notice about the current run. It returns `sent`, or why it was not."""
-
-    def __call__(self, title: str, text: str, *pictures: Picture) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -16,7 +14,7 @@ from osteon.images.measure import THUMB, coarse_thumbnails
 from osteon.ingest import dropped
 from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap, RawLabel
 from osteon.lake import Lake
-from osteon.training.classes import class_names
+from osteon.records import IngestRecord
 
 FOLDS = 5
 MEASURED = ("colour", "contrast", "median", "gutter", "oval", "text")
@@ -47,14 +45,14 @@ def label_map_table(labels: LabelMap) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"class": "string", "code": "Int64", "problem": "string"})
 
 
-def source_table(lake: Lake, sources: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def source_table(lake: Lake, sources: dict[str, IngestRecord]) -> pd.DataFrame:
     """One row per source: `source, problem, dropped`; the last two are empty where all is well."""
     rows = []
-    for name, numbers in sources.items():
-        gone = dropped(lake, numbers["manifest"], numbers["before"]) if "manifest" in numbers else []
+    for name, record in sources.items():
+        gone = dropped(lake, record.manifest, record.before) if record.manifest else []
         more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
         text = f"{len(gone)} images: {', '.join(gone[:MOST_NAMED])}{more}" if gone else None
-        rows.append({"source": name, "problem": numbers.get("problem"), "dropped": text})
+        rows.append({"source": name, "problem": record.problem, "dropped": text})
     return pd.DataFrame(rows, columns=["source", "problem", "dropped"], dtype="string")
 
 
@@ -88,7 +86,7 @@ def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     without images, which are a finding of their own.
     """
     usable = catalog[catalog["fractured"].notna()]
-    names = class_names(usable)
+    names = catalogs.class_names(usable)
     images, originals = names.value_counts(), usable["group"].groupby(names).nunique()
     rows = []
     for part, entry in labels.parts.items():
@@ -130,7 +128,7 @@ def classes_by_source(catalog: pd.DataFrame) -> dict[str, dict[str, int]]:
     """Images that no `reason` leaves out, by class (`hand/fractured`, `spine/unknown`) and source."""
     usable = catalog[catalog["reason"].isna()]
     named = usable[usable["body_part"].notna()]
-    table = pd.crosstab(class_names(named), named["source"])
+    table = pd.crosstab(catalogs.class_names(named), named["source"])
     return {
         str(name): {str(key): int(value) for key, value in row.items()} for name, row in table.to_dict("index").items()
     }

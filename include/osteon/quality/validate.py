@@ -32,6 +32,7 @@ from osteon.quality.tables import (
     shift_table,
     source_table,
 )
+from osteon.records import IngestRecord
 from osteon.settings import Settings
 
 VERSION = 8
@@ -85,12 +86,12 @@ def validate(
     labels: LabelMap,
     catalog_key: str,
     manifest_keys: list[str],
-    sources: dict[str, dict[str, Any]],
+    sources: dict[str, IngestRecord],
     learnt: dict[str, int],
 ) -> Validation:
     """Run every check. The result is kept in the lake; the same inputs give it without running anything.
 
-    `sources` is what ingest left of each, as `Run.sources` gives it; `learnt` the images by class that the champion
+    `sources` is what ingest left of each, by name; `learnt` the images by class that the champion
     learnt from, empty without one.
 
     A critical finding does not raise: whoever calls decides to stop, after telling people.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from osteon.training.classes import state_names
+from osteon import catalog as catalogs
 
 KEYS = ["source", "body_part", "fracture", "label_origin", "raw_label", "raw_split"]
 NOT_SAID = "not said"
@@ -40,7 +40,7 @@ def published_files(manifests: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFr
         {
             "source": joined["source"],
             "body_part": joined["body_part"].fillna(NOT_SAID),
-            "fracture": state_names(joined),
+            "fracture": catalogs.state_names(joined),
             "label_origin": joined["label_origin"].fillna(NOT_SAID),
             "raw_label": joined["raw_label"].fillna(NOT_SAID),
             "raw_split": joined["raw_split"].fillna(NOT_SAID),

@@ -14,6 +14,7 @@ from osteon.quality.alert import by_source, environment, lines
 from osteon.quality.copies import view_text
 from osteon.quality.pictures import Picture, before_and_after, both_names, class_chart, data_url, thumbnails
 from osteon.quality.validate import Finding, read_validation
+from osteon.records import CheckRecord, RelabelRecord, ValidateRecord
 from osteon.reports.evaluation import write_evaluation
 from osteon.reports.inventory import head_count, published_files, sankey
 from osteon.reports.leakage import UNDECIDED, closest_pairs, leakage_line, read_leakage, score_chart, undecided_pairs
@@ -21,7 +22,7 @@ from osteon.reports.model_card import interval, number
 from osteon.reports.patients import patient_line
 from osteon.reports.relabel import write_relabel_report
 from osteon.reports.summary import all_findings, summarise, tables
-from osteon.runs import Run
+from osteon.runs import Records, Run
 from osteon.settings import Settings
 from osteon.training.evaluate import MEASURES
 
@@ -30,16 +31,16 @@ THUMBNAILS_EACH = 6
 COMPARED = ("macro_f1", "part_accuracy", "fracture_auroc_within_part", "fracture_auroc")
 
 
-def write_report(settings: Settings, lake: Lake, run: Run) -> str:
+def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> str:
     """Write the summary, the page and the inventory. Returns the page's key."""
-    found = tables(lake, run)
-    summary = summarise(lake, run, found)
+    found = tables(lake, records)
+    summary = summarise(lake, run, records, found)
     key = summary["report"]
     folder = key.removesuffix("index.html")
-    stages = run.stages()
-    validation = read_validation(lake, stages["validate"]["validation"]) if "validate" in stages else None
-    findings = all_findings(lake, stages)
-    leakage = read_leakage(lake, found[1]) if found is not None and "check" in stages else None
+    validated, relabelled = records.of(ValidateRecord), records.of(RelabelRecord)
+    validation = read_validation(lake, validated.validation) if validated else None
+    findings = all_findings(lake, records)
+    leakage = read_leakage(lake, found[1]) if found is not None and records.of(CheckRecord) else None
     page = (
         environment()
         .get_template("report.html")
@@ -73,8 +74,8 @@ def write_report(settings: Settings, lake: Lake, run: Run) -> str:
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
     if found is not None:
         _write_inventory(lake, run, published_files(*found), folder)
-        if "relabel" in stages:
-            write_relabel_report(settings, lake, stages["relabel"], found[1], folder)
+        if relabelled:
+            write_relabel_report(settings, lake, relabelled, found[1], folder)
     for result in summary["models"].values():
         write_evaluation(lake, run.run_id, result, folder)
     lake.put_json(f"{run.prefix}/summary.json", summary)

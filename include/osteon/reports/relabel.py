@@ -12,6 +12,7 @@ from osteon.curation.relabel import ACCEPTED, LEFT_OUT, MERGED, REVIEW, verdicts
 from osteon.lake import Lake
 from osteon.quality.alert import environment
 from osteon.quality.pictures import SIDE, data_url, png, scaled
+from osteon.records import RelabelRecord
 from osteon.settings import Settings
 
 SAMPLE, COLUMNS = 48, 8
@@ -22,10 +23,10 @@ DECISIONS = (ACCEPTED, MERGED, REVIEW, LEFT_OUT)
 
 
 def write_relabel_report(
-    settings: Settings, lake: Lake, numbers: dict[str, Any], catalog: pd.DataFrame, folder: str
+    settings: Settings, lake: Lake, record: RelabelRecord, catalog: pd.DataFrame, folder: str
 ) -> None:
-    """Write `relabel.html` and `relabel.csv` below `folder`; `numbers` is what the stage left."""
-    table = lake.get_table(numbers["table"])
+    """Write `relabel.html` and `relabel.csv` below `folder`."""
+    table = lake.get_table(record.table)
     table = table.merge(catalog[["sha256", "split"]], on="sha256", how="left", validate="one_to_one")
     answers = [name for name in table.columns if name.startswith("p_")]
     columns = [
@@ -46,9 +47,9 @@ def write_relabel_report(
     sample = decided.sample(min(SAMPLE, len(decided)), random_state=0)
     page = environment().get_template("relabel.html").render(
         run=folder.split("/")[1],
-        models=[lake.get_json(f"{training}/result.json") for training in numbers["trainings"]],
-        verdicts=lake.get_json(verdicts_key(numbers["table"])),
-        changes=numbers["changes"],
+        models=[lake.get_json(f"{training}/result.json") for training in record.trainings],
+        verdicts=lake.get_json(verdicts_key(record.table)),
+        changes=record.changes,
         counts=counts(table),
         columns=("images", *DECISIONS),
         examples=_examples(settings, lake, table),

@@ -12,39 +12,47 @@ from osteon.curation.split import split_accounts
 from osteon.lake import Lake
 from osteon.quality.tables import classes_by_source
 from osteon.quality.validate import ORDER, Finding, read_validation
+from osteon.records import (
+    BaseModelsRecord,
+    CatalogRecord,
+    CatalogueRecord,
+    CheckRecord,
+    InspectRecord,
+    RegisterRecord,
+    RelabelRecord,
+    SplitRecord,
+    ValidateRecord,
+)
 from osteon.reports.patients import count_patients
-from osteon.runs import Run
+from osteon.runs import Records, Run
 
 
-def tables(lake: Lake, run: Run) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+def tables(lake: Lake, records: Records) -> tuple[pd.DataFrame, pd.DataFrame] | None:
     """A run's manifests, in one, and its latest catalog; None for a run that did not come to `repair`."""
-    stages = run.stages()
-    latest = next(
-        (
-            stages[name]["catalog"]
-            for name in ("split", "answers", "relabel", "review", "group", "repair")
-            if name in stages
-        ),
-        None,
-    )
-    if latest is None:
+    catalogs_since_repair = [
+        record.catalog
+        for record in records.values()
+        if isinstance(record, CatalogRecord) and not isinstance(record, CatalogueRecord | InspectRecord)
+    ]
+    if not catalogs_since_repair:
         return None
-    manifests = [numbers["manifest"] for numbers in run.sources().values() if "manifest" in numbers]
-    return read_manifests(lake, manifests), catalogs.read(lake, latest)
+    manifests = [str(record.manifest) for record in records.sources().values() if record.manifest]
+    return read_manifests(lake, manifests), catalogs.read(lake, catalogs_since_repair[-1])
 
 
-def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | None) -> dict[str, Any]:
+def summarise(
+    lake: Lake, run: Run, records: Records, found: tuple[pd.DataFrame, pd.DataFrame] | None
+) -> dict[str, Any]:
     """The summary of a run, with its `tables`. What a run that stopped early did not reach is None or empty.
 
     `truncated` and `repaired` count published files, `duplicates` exact copies beyond an image's first publication.
     Patients are counted as `reports.patients.count_patients` does, of images that have a split.
     Raises `CatalogError` when the counts do not add up from ingest to split.
     """
-    stages = run.stages()
-    sources = run.sources()
+    split, inspected, validated = records.of(SplitRecord), records.of(InspectRecord), records.of(ValidateRecord)
     summary: dict[str, Any] = {
         "run": run.run_id,
-        "snapshot": stages.get("split", {}).get("snapshot"),
+        "snapshot": split.snapshot if split else None,
         **dict.fromkeys(("images", "truncated", "repaired", "quarantined", "duplicates", "groups")),
         "sources": {},
         "patients": {},
@@ -60,46 +68,49 @@ def summarise(lake: Lake, run: Run, found: tuple[pd.DataFrame, pd.DataFrame] | N
         "champion": None,
         "registered": None,
         "alerts": None,
-        "data_docs": stages.get("validate", {}).get("docs"),
-        "seconds": {name: numbers["seconds"] for name, numbers in stages.items()},
+        "data_docs": validated.docs if validated else None,
+        "seconds": {name: record.seconds for name, record in records.items()},
         "work": {
-            "uploaded": sum(numbers.get("uploaded", 0) for numbers in sources.values()),
-            "decoded": stages.get("inspect", {}).get("decoded"),
+            "uploaded": sum(record.uploaded for record in records.sources().values()),
+            "decoded": inspected.decoded if inspected else None,
         },
         "report": f"{run.prefix}/report/index.html",
     }
     if found is not None:
-        summary |= _counts(*found, split="split" in stages)
-    if "validate" in stages:
+        summary |= _counts(*found, split=split is not None)
+    if validated:
         summary["alerts"] = [
             {name: getattr(finding, name) for name in ("check", "severity", "message", "count", "remedy")}
-            for finding in all_findings(lake, stages)
+            for finding in all_findings(lake, records)
         ]
-    if "check" in stages:
-        names = ("tests", "closest", "bar", "not_compared", "waiting")
-        summary["leakage"] = {name: stages["check"][name] for name in names}
-    if "relabel" in stages:
-        numbers = stages["relabel"]
-        models = [lake.get_json(f"{training}/result.json") for training in numbers["trainings"]]
-        summary["relabel"] = {name: numbers[name] for name in ("decisions", "changes")}
-        summary["relabel"]["untaught"] = stages.get("base_models", {}).get("untaught", {})
-        summary["relabel"]["models"] = {
-            result["model"]: {name: result[name] for name in ("input", "metrics", "intervals", "ablation")}
-            for result in models
+    if check := records.of(CheckRecord):
+        summary["leakage"] = check.model_dump(include={"tests", "closest", "bar", "not_compared", "waiting"})
+    if relabelled := records.of(RelabelRecord):
+        models = [lake.get_json(f"{training}/result.json") for training in relabelled.trainings]
+        base = records.of(BaseModelsRecord)
+        summary["relabel"] = {
+            "decisions": relabelled.decisions,
+            "changes": relabelled.changes,
+            "untaught": base.untaught if base else {},
+            "models": {
+                result["model"]: {name: result[name] for name in ("input", "metrics", "intervals", "ablation")}
+                for result in models
+            },
         }
-    if "register" in stages:
-        numbers = stages["register"]
-        result = lake.get_json(f"{numbers['training']}/result.json")
+    if registered := records.of(RegisterRecord):
+        result = lake.get_json(f"{registered.training}/result.json")
         summary["models"] = {result["model"]: result}
-        summary["comparison"] = lake.get_json(numbers["comparison"])
-        summary["registered"] = {name: numbers[name] for name in ("model", "version", "alias", "promoted", "reason")}
-        summary["champion"] = numbers["champion"]
+        summary["comparison"] = lake.get_json(registered.comparison)
+        summary["registered"] = registered.model_dump(include={"model", "version", "alias", "promoted", "reason"})
+        summary["champion"] = registered.champion
     return summary
 
 
-def all_findings(lake: Lake, stages: dict[str, dict[str, Any]]) -> list[Finding]:
+def all_findings(lake: Lake, records: Records) -> list[Finding]:
     """What the checks after `review` and those after `split` found, the worst first."""
-    keys = [stages[name][output] for name, output in (("validate", "validation"), ("check", "check")) if name in stages]
+    validated, checked = records.of(ValidateRecord), records.of(CheckRecord)
+    keys = [validated.validation] if validated else []
+    keys += [checked.check] if checked else []
     findings = [finding for key in keys for finding in read_validation(lake, key).findings]
     return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
 

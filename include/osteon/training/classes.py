@@ -9,20 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from osteon.errors import TrainingError
-from osteon.labels import REQUIRED_PARTS
-
-UNKNOWN = "unknown"
-STATES = {False: "non-fractured", True: "fractured"}
-
-
-def state_names(images: pd.DataFrame) -> pd.Series:
-    """`fractured`, `non-fractured` or `unknown` of each image (`fractured`)."""
-    return images["fractured"].map(STATES).astype("string").fillna(UNKNOWN)
-
-
-def class_names(images: pd.DataFrame) -> pd.Series:
-    """`part/state` of each image (`body_part, fractured`); empty where the part is."""
-    return images["body_part"] + "/" + state_names(images)
+from osteon.labels import REQUIRED_PARTS, STATES, UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from sklearn.metrics import (
 )
 from sklearn.preprocessing import OrdinalEncoder
 
-from osteon.training.classes import STATES, ClassList
+from osteon.labels import STATES
+from osteon.training.classes import ClassList
 from osteon.training.sampling import Rows
 
 BINS = 10

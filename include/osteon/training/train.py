@@ -24,7 +24,7 @@ from osteon.models.space import ABLATIONS, BUDGETS, MAIN, PLAIN, RIVALS
 from osteon.settings import Settings
 from osteon.training.augment import MAIN_MOVES, Augment, augmented
 from osteon.training.base import train_base
-from osteon.training.classes import ClassList, class_names
+from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate, shortcut_floor
 from osteon.training.fit import Lesson, fit
 from osteon.training.predictor import Predictor
@@ -303,4 +303,4 @@ def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, st
 
 def class_counts(images: pd.DataFrame) -> dict[str, int]:
     """Images by `part/state`."""
-    return {str(name): int(count) for name, count in class_names(images).value_counts().items()}
+    return {str(name): int(count) for name, count in catalogs.class_names(images).value_counts().items()}

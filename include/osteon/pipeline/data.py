@@ -1,0 +1,187 @@
+"""The stages that make a snapshot: from the publishers' files to a catalog that is checked and split."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osteon.errors import ConfigurationError, OsteonError
+from osteon.ingest import ingest as pull
+from osteon.ingest import recall, remember
+from osteon.pipeline.context import Context
+from osteon.records import (
+    CatalogKey,
+    CatalogueRecord,
+    CheckRecord,
+    GateRecord,
+    GroupRecord,
+    IngestRecord,
+    InspectRecord,
+    ManifestKey,
+    RepairRecord,
+    ReviewRecord,
+    SourcesRecord,
+    SplitRecord,
+    ValidateRecord,
+    ValidationKey,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+
+
+def list_sources(context: Context, sources: str) -> SourcesRecord:
+    """List the sources that the sources file enables."""
+    from osteon.sources.config import read_sources_file
+
+    names = [entry.name for entry in read_sources_file(Path(sources)).sources if entry.enabled]
+    if not names:
+        raise ConfigurationError(f"{sources} enables no source: set `enabled: true` for one")
+    return SourcesRecord(names=names)
+
+
+def ingest(context: Context, source: str, sources: str) -> IngestRecord:
+    """Pull one source into the lake.
+
+    Where that fails, the run goes on with the last good version. It fails where there is none.
+    """
+    from osteon.sources.config import open_source
+
+    last = recall(context.memory, context.lake, source)
+    try:
+        opened = open_source(Path(sources), context.settings, source)
+        key, counts = pull(context.settings, context.lake, opened)
+        record = IngestRecord.model_validate({"source": source, **counts})
+    except Exception as error:  # whatever a publisher's data or client makes happen, the others go on
+        kind = type(error).__name__
+        problem = str(error) if isinstance(error, OsteonError) else f"{kind}: see the task's log"
+        record = IngestRecord(source=source, problem=problem)
+        if last is None:
+            return record.failing(error)
+        log.exception("the run goes on with the last good version of %s, %s", source, last.manifest)
+        key = last.manifest
+    pulled = remember(context.memory, last, source, key, context.run.run_id)
+    record.manifest, record.before = ManifestKey(key), pulled.before
+    return record
+
+
+def catalogue(context: Context, manifests: list[ManifestKey]) -> CatalogueRecord:
+    """Join the sources' manifests into a catalog, one row for each distinct image."""
+    from osteon.curation.catalogue import catalogue
+
+    key, counts = catalogue(context.lake, context.labels, list(manifests))
+    return CatalogueRecord.model_validate({"catalog": key, **counts})
+
+
+def inspect_parts(context: Context, catalog: CatalogKey) -> list[str]:
+    """Parts of a large catalog that several tasks measure first, each by `inspect_part`; none of a small one."""
+    from osteon.images.inspect import inspect_parts
+
+    return inspect_parts(context.settings, context.lake, catalog)
+
+
+def inspect_part(context: Context, catalog: CatalogKey, part: str) -> int:
+    """Measure the images of one part. Returns their number."""
+    from osteon.images.inspect import inspect_part
+
+    return inspect_part(context.settings, context.lake, catalog, part)
+
+
+def inspect(context: Context, catalog: CatalogKey) -> InspectRecord:
+    """Measure the images that were never measured."""
+    from osteon.images.inspect import inspect
+
+    key, counts = inspect(context.settings, context.lake, catalog)
+    return InspectRecord.model_validate({"catalog": key, **counts})
+
+
+def repair(context: Context, catalog: CatalogKey) -> RepairRecord:
+    """Repair truncated images in a copy, and quarantine those that nobody can use."""
+    from osteon.curation.repair import repair
+
+    key, counts = repair(context.settings, context.lake, catalog)
+    return RepairRecord.model_validate({"catalog": key, **counts})
+
+
+def group(context: Context, catalog: CatalogKey) -> GroupRecord:
+    """Find the copies of each film, and the films of each patient."""
+    from osteon.curation.grouping import group
+
+    key, counts = group(context.settings, context.lake, catalog)
+    return GroupRecord.model_validate({"catalog": key, **counts})
+
+
+def review(context: Context, catalog: CatalogKey) -> ReviewRecord:
+    """Apply what curators decided with `osteon review`."""
+    from osteon.curation.review import review
+
+    key, counts = review(context.lake, context.labels, catalog)
+    return ReviewRecord.model_validate({"catalog": key, **counts})
+
+
+def validate(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], sources: str) -> ValidateRecord:
+    """Run the data-quality checks. The stage after this one stops the run on a critical finding."""
+    from osteon.quality.validate import validate
+    from osteon.registry import champion_key
+
+    lake, champion, learnt = context.lake, champion_key(context.model_name(sources)), dict[str, int]()
+    if lake.exists(champion):
+        record = lake.get_json(champion)
+        learnt = {} if record["catalog"] == catalog else record["images_by_class"]  # of this very data: no shift
+    pulled = context.run.sources()
+    found = validate(context.settings, lake, context.labels, catalog, list(manifests), pulled, learnt)
+    severities = [finding.severity for finding in found.findings]
+    return ValidateRecord(
+        validation=ValidationKey(found.key),
+        docs=found.docs,
+        stops=found.stops,
+        info=severities.count("info"),
+        warning=severities.count("warning"),
+        critical=severities.count("critical"),
+    )
+
+
+def gate(context: Context, validation: ValidationKey, sources: str) -> GateRecord:
+    """Mail what the checks found. Stop the run on a critical finding."""
+    from osteon.pipeline.notices import alert_people, quality_error
+    from osteon.quality.validate import read_validation
+
+    found = read_validation(context.lake, validation)
+    mail = alert_people(context, found, GateRecord.stage, f"alerts/{context.model_name(sources)}.json")
+    return GateRecord(mail=mail).failing(quality_error(found))
+
+
+def split(context: Context, catalog: CatalogKey, seed: int) -> SplitRecord:
+    """Place clusters of films into train, val and test."""
+    from osteon.curation.split import split
+
+    key, counts = split(context.settings, context.lake, context.labels, catalog, seed)
+    return SplitRecord.model_validate({"catalog": key, **counts})
+
+
+def check(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], sources: str) -> CheckRecord:
+    """Look for copies across the splits, and whether counts add up. Stop the run on a critical finding."""
+    from osteon import catalog as catalogs
+    from osteon.pipeline.notices import alert_people, quality_error
+    from osteon.quality.split_check import check_split
+    from osteon.reports.leakage import read_leakage
+
+    last = context.run.read(SplitRecord)
+    moved = last.moved_from if last and last.catalog == catalog else {}
+    found = check_split(context.settings, context.lake, catalog, list(manifests), moved)
+    leakage = read_leakage(context.lake, catalogs.read(context.lake, catalog))
+    mail = alert_people(context, found, CheckRecord.stage, f"alerts/{context.model_name(sources)}-split.json")
+    numbers = leakage.numbers if leakage else {}
+    record = {"catalog": catalog, "check": found.key, "stops": found.stops, "mail": mail, **numbers}
+    return CheckRecord.model_validate(record).failing(quality_error(found))
+
+
+def usable_images(context: Context, catalog: CatalogKey) -> pd.DataFrame:
+    """The rows of a catalog whose image is not quarantined."""
+    from osteon import catalog as catalogs
+
+    images = catalogs.read(context.lake, catalog)
+    return images[catalogs.usable(images)]

@@ -1,0 +1,108 @@
+"""Which findings and merges people are told about: what is as it was in the run before is not mailed again."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+
+from osteon.errors import QualityError
+from osteon.images.decode import UndecodableError
+from osteon.pipeline.context import NO_MAIL, Context
+from osteon.quality.alert import Alert, Told, told
+from osteon.quality.pictures import Picture, before_and_after, class_chart, png, scaled, thumbnails
+from osteon.quality.validate import Validation
+
+log = logging.getLogger(__name__)
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
+NOTHING_NEW = "nothing new to tell"
+
+
+def alert_people(context: Context, found: Validation, stage: str, memory: str) -> str:
+    """Mail findings, unless all is as it was mailed last (OSTEON_MAIL_WHEN says when else).
+
+    Args:
+        context: The run.
+        found: What the checks found.
+        stage: Whose checks.
+        memory: Key in the lake of what was mailed last. A run that sends no mail changes nothing there.
+
+    Returns:
+        NOTHING_NEW, or what the notifier answers.
+    """
+    for finding in found.findings:
+        log.log(LEVELS[finding.severity], "%s: %s %s", finding.check, finding.message, finding.remedy)
+    before = context.left_by_earlier_run(memory, "told")
+    earlier = None if before is None else {check: Told(**values) for check, values in before.items()}
+    alert = Alert(found, earlier, {}, None)
+    mail = NOTHING_NEW
+    wanted = {"news": alert.news, "findings": alert.news or bool(alert.findings), "always": True}
+    if wanted[context.settings.mail_when]:
+        mail = context.notifier.alert(_illustrated(context, alert), stage)
+    if mail != NO_MAIL:
+        now = {check: asdict(values) for check, values in told(alert.findings).items()}
+        context.lake.put_json(memory, {"run": context.run.run_id, "told": now, "before": before})
+    return mail
+
+
+def _illustrated(context: Context, alert: Alert) -> Alert:
+    found, most = alert.validation, context.settings.max_pixels
+    chart = class_chart(found.classes) if found.classes else None
+    return replace(
+        alert,
+        thumbnails=thumbnails(context.lake, alert.findings, most),
+        chart=Picture("classes", chart, "Images by class and source") if chart else None,
+        repairs=before_and_after(context.lake, found, most),
+    )
+
+
+def ask_curators(context: Context, questions: list[dict[str, str]]) -> str | None:
+    """Mail that the run waits for curators: how many questions, until when, and every image.
+
+    Args:
+        context: The run.
+        questions: `image, name, why` of each.
+
+    Returns:
+        What the notifier answers; None where nothing is asked.
+    """
+    if not questions:
+        return None
+    count = f"{len(questions)} {'image needs' if len(questions) == 1 else 'images need'} a body part"
+    text = [f"{count}. Answer until {_deadline(context)}.", "The run leaves out what nobody answers.", ""]
+    text += [f"{question['name']}: {question['why']}." for question in questions]
+    pictures = [
+        Picture(f"question-{number}", picture, question["name"])
+        for number, question in enumerate(questions)
+        if (picture := _thumbnail(context, question["image"]))
+    ]
+    asked = sorted(question["image"] for question in questions)
+    return context.notifier.question(f"A run waits for you: {count}", "\n".join(text), *pictures, asked=asked)
+
+
+def ask_for_approval(context: Context, questions: list[dict[str, str]]) -> str | None:
+    """Mail that the run waits for an approval; the same as `ask_curators` for `champion, name, why`."""
+    for question in questions:
+        title = f"A run waits for you: may the new version of {question['name']} become champion?"
+        champion = f"It would replace version {question['champion']}." if question["champion"] else ""
+        text = f"{question['why']} {champion}\nAnswer until {_deadline(context)}. Unanswered, the champion stays."
+        return context.notifier.question(title, text, asked=[question["name"], question["champion"]])
+    return None
+
+
+def _deadline(context: Context) -> str:
+    return f"{datetime.now(UTC) + timedelta(hours=context.settings.ask_hours):%A %d %B %Y, %H:%M} UTC"
+
+
+def _thumbnail(context: Context, sha256: str) -> bytes | None:
+    """An image as a PNG; None for one that cannot be decoded."""
+    try:
+        return png(scaled(context.lake, sha256, context.settings.max_pixels))
+    except UndecodableError:
+        return None
+
+
+def quality_error(found: Validation) -> QualityError | None:
+    """What stops a run: a critical finding; None without one."""
+    critical = [finding.message for finding in found.findings if finding.severity == "critical"]
+    return QualityError(f"stopped before training: {' '.join(critical)}") if critical else None

@@ -1,0 +1,172 @@
+"""What is trained on a snapshot, where it goes in the lake, and how the models compare."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from osteon.errors import ConfigurationError
+from osteon.models.space import ABLATIONS, BUDGETS, MAIN, RIVALS
+from osteon.pipeline.context import Context
+from osteon.pipeline.data import usable_images
+from osteon.pipeline.relabelling import training_images
+from osteon.records import CatalogKey, CompareRecord, ComparisonKey, TrainBaseRecord, TrainingKey, TrainRecord
+
+
+def square_parts(context: Context, catalog: CatalogKey) -> list[str]:
+    """Parts of a large catalog whose images several tasks resize for training, each by `square_part`."""
+    from osteon.parts import parts
+
+    return parts(len(usable_images(context, catalog)), context.settings.part_images)
+
+
+def square_part(context: Context, catalog: CatalogKey, part: str, budget: str) -> int:
+    """Resize the images of one part to the sides that a budget asks for. Returns the number of squares."""
+    from osteon.features import keep_squares
+    from osteon.models.forest import SIDE
+
+    images, plan = usable_images(context, catalog), BUDGETS[budget]
+    sides = sorted({plan.side, plan.search_side, SIDE})
+    return sum(keep_squares(context.settings, context.lake, images, side, part) for side in sides)
+
+
+def ablations(budget: str) -> list[str]:
+    """In which ways the main model's design is trained again, to see what its parts are worth."""
+    return list(ABLATIONS) if BUDGETS[budget].ablations else []
+
+
+def models_of(budget: str) -> list[str]:
+    """Every model that is trained on a snapshot, the main model first."""
+    return [MAIN, *RIVALS, *ablations(budget)]
+
+
+def champion_training(context: Context, sources: str) -> str:
+    """The training of the champion, whose design a search starts with; empty while there is none."""
+    from osteon.registry import champion_key
+
+    place = champion_key(context.model_name(sources))
+    return str(context.lake.get_json(place).get("training", "")) if context.lake.exists(place) else ""
+
+
+def training_key(
+    context: Context, catalog: CatalogKey, model: str, budget: str, seed: int, salt: str = "", winner: str = ""
+) -> TrainingKey:
+    """Where the training of a model goes in the lake: its inputs set the key.
+
+    Args:
+        context: The run.
+        catalog: The snapshot; for a base model the reviewed catalog.
+        model: A base model, the main model, a rival or an ablation.
+        budget: A name of BUDGETS.
+        seed: Of the training, and of where new images go.
+        salt: Another one gives another key, so the model is trained again.
+        winner: Of an ablation, the training of the main model. The champion that a search starts with is no input: the
+            same data are not learnt again because of it.
+    """
+    from osteon import catalog as catalogs
+    from osteon.lake import derived_key
+    from osteon.training import base
+    from osteon.training.train import VERSION
+
+    images, rules, settings = catalogs.read(context.lake, catalog), context.relabel_rules, context.settings
+    if model in rules.base_models:
+        images = training_images(context, images, model, seed)
+        rounds = settings.bootstrap_rounds
+        return TrainingKey(base.training_key(images, model, rules.base_models[model], budget, seed, rounds, salt))
+    snapshot = catalogs.snapshot_id(images, context.labels)
+    used = images.loc[images["split"].notna(), ["sha256", "source"]]  # there are figures of each source
+    inputs = [snapshot, used.to_csv(index=False), asdict(BUDGETS[budget]), seed, salt]
+    inputs += [settings.unknown_fracture, settings.bootstrap_rounds]
+    if model != MAIN:
+        inputs += [settings.rival_share, settings.rival_least]
+    if model in ABLATIONS:
+        inputs.append(winner)
+    return TrainingKey(derived_key(f"models/{model}", VERSION, *inputs, suffix=""))
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """One training: what `osteon train` is told, here or in a pod."""
+
+    model: str
+    snapshot: CatalogKey
+    """For a base model the reviewed catalog."""
+    budget: str
+    seed: int
+    winner: str
+    """Of an ablation, the training whose design is changed; of the main model, the champion's; else empty."""
+    out: TrainingKey
+
+    @property
+    def arguments(self) -> list[str]:
+        """Of the command `osteon`."""
+        command = ["train", "--model", self.model, "--snapshot", self.snapshot, "--out", self.out]
+        return [*command, "--winner", self.winner, "--budget", self.budget, "--seed", str(self.seed)]
+
+
+def plan_training(
+    context: Context,
+    catalog: CatalogKey,
+    model: str,
+    *,
+    sources: str,
+    budget: str,
+    seed: int,
+    force_retrain: bool,
+    winner: str = "",
+) -> TrainingPlan:
+    """Plan a training. `winner` is the main model's training, where `model` is an ablation of it."""
+    start = champion_training(context, sources) if model == MAIN else winner
+    salt = context.run.run_id if force_retrain else ""
+    out = training_key(context, catalog, model, budget, seed, salt, start)
+    return TrainingPlan(model, catalog, budget, seed, start, out)
+
+
+def train_here(context: Context, plan: TrainingPlan) -> TrainingKey:
+    """Train in this process, unless the lake has the training. Returns its key."""
+    from osteon.training.train import train
+
+    train(context.settings, context.lake, plan.snapshot, plan.model, plan.budget, plan.seed, plan.out, plan.winner)
+    return plan.out
+
+
+def train_base_models(
+    context: Context, catalog: CatalogKey, models: list[str], sources: str, budget: str, seed: int, force_retrain: bool
+) -> TrainBaseRecord:
+    """Train base models one after the other, in this process."""
+    plans = (
+        plan_training(context, catalog, model, sources=sources, budget=budget, seed=seed, force_retrain=force_retrain)
+        for model in models
+    )
+    return TrainBaseRecord(trainings=[train_here(context, plan) for plan in plans])
+
+
+def train_models(
+    context: Context, catalog: CatalogKey, sources: str, budget: str, seed: int, force_retrain: bool
+) -> TrainRecord:
+    """Train the main model and what it is compared with one after the other, in this process."""
+    trainings: list[TrainingKey] = []
+    for model in models_of(budget):
+        winner = trainings[0] if model in ABLATIONS else ""
+        plan = plan_training(
+            context,
+            catalog,
+            model,
+            sources=sources,
+            budget=budget,
+            seed=seed,
+            force_retrain=force_retrain,
+            winner=winner,
+        )
+        trainings.append(train_here(context, plan))
+    return TrainRecord(trainings=trainings)
+
+
+def compare(context: Context, trainings: list[TrainingKey]) -> CompareRecord:
+    """Compare the main model with what else was trained on its snapshot."""
+    from osteon.training.compare import compare
+
+    snapshots = {context.lake.get_json(f"{training}/result.json")["snapshot"] for training in trainings}
+    if len(snapshots) > 1:
+        raise ConfigurationError(f"{', '.join(trainings)} are of several snapshots: compare those of one")
+    key = compare(context.lake, list(trainings), context.settings.bootstrap_rounds)
+    return CompareRecord(comparison=ComparisonKey(key), inputs=tuple(snapshots))

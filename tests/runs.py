@@ -1,0 +1,32 @@
+"""Stages of a run, in this process, as several tests run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+from osteon.pipeline.context import Context
+from osteon.pipeline.local import prepare
+from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, SPLIT
+from osteon.records import IngestRecord, StageRecord
+
+R = TypeVar("R", bound=StageRecord)
+
+
+def run_to_split(run: str, sources: Path) -> Context:
+    """Pull all sources and split what came, without the stages that need a curator, a mail server or a model."""
+    context = Context.open(run)
+    prepare(context, str(sources), INSPECT, REPAIR, GROUP, SPLIT, seed=0)
+    return context
+
+
+def record_of(context: Context, kind: type[R]) -> R:
+    """The record of a stage that the run came to."""
+    found = context.run.read(kind)
+    assert found is not None, f"the run left no record of {kind.stage}"
+    return found
+
+
+def ingested(context: Context, source: str = "s") -> IngestRecord:
+    """What ingest left of a source."""
+    return context.run.sources()[source]
