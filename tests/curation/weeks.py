@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
-from osteon.images import inspect
+from osteon.images.families import Family
 from osteon.lake import Lake
 from osteon.pipeline import Pipeline
 from tests.pictures import encode
@@ -70,6 +70,11 @@ def snapshot(line: Pipeline) -> pd.Series:
     return splits(line.lake, line.run.stages()["split"]["catalog"])
 
 
+def upgrade_measurements(patch: pytest.MonkeyPatch) -> None:
+    """Give every family of measurements another version."""
+    patch.setattr(Family, "folder", property(lambda family: f"measurements/{family.name}-v{family.version + 1}/"))
+
+
 def upgrade(patch: pytest.MonkeyPatch) -> None:
     """Give every number of a version that stands in keys of the lake the next value, in every module that holds it.
 
@@ -81,5 +86,5 @@ def upgrade(patch: pytest.MonkeyPatch) -> None:
             if isinstance(value := vars(module).get(name), int):
                 patch.setattr(module, name, value + 1)
                 raised.add(f"{module.__name__}.{name}")
-    patch.setattr(inspect, "MEASUREMENTS", f"measurements/v{inspect.VERSION}/")
+    upgrade_measurements(patch)
     assert raised >= {f"osteon.{name}" for name in VERSIONED}
