@@ -17,6 +17,7 @@ from osteon.images.radiograph import PARTS, draw
 from osteon.settings import Settings
 from osteon.sources import defects
 from osteon.sources.base import PublishedFile, SourceConfig
+from osteon.sources.registry import publisher
 
 GENERATOR = 4
 """Raise it when the same configuration gives other images."""
@@ -64,6 +65,7 @@ class Defects(BaseModel):
         return self
 
 
+@publisher
 class PhantomConfig(SourceConfig):
     """A `phantom` entry of a sources file."""
 
