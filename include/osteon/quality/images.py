@@ -1,4 +1,7 @@
-"""The images of a run as checks see them: the catalog, what was measured, and masks that several checks share."""
+"""The images of a run as checks see them: the catalog, what was measured, and masks that several checks share.
+
+Every check's module imports this one, so it imports the stages that it asks only where it asks them.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ from functools import cached_property
 import pandas as pd
 
 from osteon import catalog as catalogs
-from osteon.curation.conflicts import conflicts
-from osteon.curation.review import HUMAN
 from osteon.labels import Label, LabelMap
 
 
@@ -35,6 +36,8 @@ class Images:
 
     @cached_property
     def labelled_by_curators(self) -> pd.Series:
+        from osteon.curation.review import HUMAN
+
         return self.catalog["label_origin"].fillna("") == HUMAN
 
     @cached_property
@@ -52,4 +55,6 @@ class Images:
     @cached_property
     def conflicts(self) -> pd.Series:
         """Who says what of each image whose copies contradict each other, see `osteon.curation.conflicts`."""
+        from osteon.curation.conflicts import conflicts
+
         return conflicts(self.catalog, self.labels)
