@@ -11,6 +11,10 @@ class ConfigurationError(OsteonError):
     """A setting or a configuration file is missing or wrong."""
 
 
+class ExtensionError(OsteonError):
+    """A check or a publisher cannot be loaded, or does something else than it declares."""
+
+
 class SourceError(OsteonError):
     """A source cannot be read: missing archive, missing column, hostile zip, empty source."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -95,22 +96,23 @@ def credentials() -> dict[str, str]:
 
     Airflow masks them all in what tasks log.
     """
+    from osteon.sources.registry import accounts
+
     found = load_settings()
-    values = {
-        "kaggle_username": found.kaggle_username,
-        "kaggle_key": found.kaggle_key.get_secret_value(),
-        "kaggle_token": found.kaggle_token.get_secret_value(),
-        "roboflow_api_key": found.roboflow_api_key.get_secret_value(),
-    }
-    if not values["kaggle_token"] and not values["kaggle_key"] and (kaggle := connection("kaggle_default")):
-        name = "kaggle_key" if kaggle.login else "kaggle_token"
-        values |= {"kaggle_username": kaggle.login or "", name: kaggle.password or ""}
-    if not values["roboflow_api_key"] and (roboflow := connection("roboflow_default")):
-        values["roboflow_api_key"] = roboflow.password or ""
-    for name in ("kaggle_key", "kaggle_token", "roboflow_api_key"):
-        if values[name]:
-            mask_secret(values[name])
-    return {name: value for name, value in values.items() if value}
+    values = {name: value.get_secret_value() for name, value in found.credentials.items()}
+    hidden = set(values)
+    for account in accounts():
+        told = {name: found.secret(name) for name in account.names}
+        if not any(told[name] for name in account.secrets) and (kept := connection(account.connection)):
+            told |= account.of_connection(kept.login, kept.password)
+        values |= told
+        hidden |= set(account.secrets)
+    values = {name: value for name, value in values.items() if value}
+    for name in hidden & values.keys():
+        mask_secret(values[name])
+    fields = {name: values[name] for name in values if name in type(found).model_fields}
+    others = {name: values[name] for name in values if name not in fields}
+    return fields | ({"credentials": json.dumps(others)} if others else {})
 
 
 def connection(name: str) -> Connection | None:

@@ -30,7 +30,7 @@ from osteon.settings import Settings
 from osteon.takeover import MARKER, take_over
 from osteon.training.gate import comparable
 from tests.curation.facts import copies, groups, names
-from tests.curation.weeks import RUN, catalog_of, snapshot, splits
+from tests.curation.weeks import RUN, catalog_of, snapshot, splits, upgrade_measurements
 from tests.pictures import encode, film
 from tests.runs import record_of, run_to_split
 
@@ -68,7 +68,7 @@ def test_an_upgrade_of_every_version_leaves_what_is_saved_anew_where_it_was(
     for module in VERSIONED:
         loaded = importlib.import_module(f"osteon.{module}")
         monkeypatch.setattr(loaded, "VERSION", loaded.VERSION + 1)
-    monkeypatch.setattr(inspect, "MEASUREMENTS", "measurements/v99/")
+    upgrade_measurements(monkeypatch)
     before = len(list(lake.keys("history/copies/")))
     films(tmp_path / "a", 0, 20, quality=60)
     rename(tmp_path / "a", "new-")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
-from hashlib import sha256
 from itertools import islice
 
 import joblib
@@ -15,9 +12,10 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon import history
-from osteon.images.decode import OVER_LIMIT, over_limit
+from osteon.images.families import Family, registered
 from osteon.images.fingerprint import FORMAT
-from osteon.images.measure import Measurement, measure_batch
+from osteon.images.measure import Measured, Request, measure_batch
+from osteon.images.measurements import keep, read_measurements, requests
 from osteon.lake import Lake, derived_key, image_key
 from osteon.parts import of_part, parts
 from osteon.progress import Meter
@@ -25,26 +23,15 @@ from osteon.settings import Settings
 from osteon.takeover import take_over
 
 VERSION = 5
-MEASUREMENTS = f"measurements/v{VERSION}/"
-"""Objects of measurements, one for each addition: a cache that any number of processes add to at once."""
-COLUMNS = tuple(name for name in Measurement.__dataclass_fields__ if name != "fingerprint")
+IN_CATALOG = ("width", "height", "mode", "truncated", "blank_fraction", "mean", "std", "dhash")
+"""Columns of the family `IMAGE` that the catalog's schema has."""
 OBJECT = 4096
-"""Images whose measurements go into one object."""
+"""Images whose measurements go into one object of each family."""
 BATCH, BATCH_BYTES = 32, 16 << 20
 """Images, and bytes, that are handed to a process at once."""
 PROCESSES_FROM = 256
 """Images that are worth the start of processes."""
 log = logging.getLogger(__name__)
-
-
-def read_measurements(lake: Lake, max_pixels: int, columns: list[str] | None = None) -> pd.DataFrame:
-    """Measurements that hold under this limit, or some `columns` of them; one row per image, in order of `sha256`."""
-    deciding = ["sha256", "problem", "width", "height"]
-    wanted = [name for name in COLUMNS if columns is None or name in {*deciding, *columns}]
-    tables = [pd.read_parquet(io.BytesIO(data), columns=wanted) for data in lake.get_all(list(lake.keys(MEASUREMENTS)))]
-    full = [table for table in tables if len(table)] or [pd.DataFrame(columns=wanted, dtype="object")]
-    known = _valid(max_pixels, pd.concat(full, ignore_index=True))
-    return known.sort_values("sha256", kind="stable").drop_duplicates("sha256").reset_index(drop=True)
 
 
 def inspect_parts(settings: Settings, lake: Lake, catalog_key: str) -> list[str]:
@@ -54,7 +41,8 @@ def inspect_parts(settings: Settings, lake: Lake, catalog_key: str) -> list[str]
 
 def inspect_part(settings: Settings, lake: Lake, catalog_key: str, part: str) -> int:
     """Measure the new images of a part. Returns their number."""
-    fresh = of_part(_undone(settings, lake, catalogs.read(lake, catalog_key)), part)
+    undone = {request.sha256: request for request in _undone(settings, lake, catalogs.read(lake, catalog_key))}
+    fresh = [undone[digest] for digest in of_part(undone, part)]
     _measure(settings, lake, fresh)
     return len(fresh)
 
@@ -62,11 +50,17 @@ def inspect_part(settings: Settings, lake: Lake, catalog_key: str, part: str) ->
 def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
     """Fill the catalog's measured columns. Returns its key and counts (`images`, `decoded`, `truncated`).
 
-    Only images that lack a measurement or a fingerprint are fetched and decoded. So are images of earlier weeks that
-    lack a fingerprint of today's format: what is published next is compared with them, too.
+    An image is fetched and decoded only where a family did not measure it, or it lacks a fingerprint; then it is
+    measured by what it lacks and by nothing else. Images of earlier weeks that lack a fingerprint of today's format get
+    one: what is published next is compared with them, too.
+
+    Raises:
+        ExtensionError: A check of another package cannot be loaded, or cannot measure an image.
     """
     take_over(lake)
-    key = derived_key("inspect", VERSION, catalog_key, [settings.max_pixels])
+    more = [family for family in registered() if family.in_catalog]
+    versions = {family.name: family.version for family in more}
+    key = derived_key("inspect", VERSION, catalog_key, [settings.max_pixels], *([versions] if versions else []))
     catalog = catalogs.read(lake, catalog_key)
     fresh = _undone(settings, lake, catalog)
     _measure(settings, lake, fresh)
@@ -74,50 +68,43 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
     if lake.exists(key):
         done = lake.get_table(key, columns=["truncated"])
         return key, {"images": len(done), "decoded": len(fresh), "truncated": int(done["truncated"].sum())}
-    measured = read_measurements(lake, settings.max_pixels).set_index("sha256").loc[catalog["sha256"].tolist()]
-    for column in ("width", "height", "mode", "truncated", "blank_fraction", "mean", "std", "dhash"):
-        catalog[column] = measured[column].to_numpy()
-    catalog["reason"] = measured["problem"].to_numpy()
+    measured = read_measurements(lake, settings.max_pixels, more).set_index("sha256").loc[catalog["sha256"].tolist()]
+    for column in (*IN_CATALOG, *(name for family in more for name in family.full_names.values())):
+        catalog[column] = measured[column].array
+    catalog["reason"] = measured["problem"].array
     catalogs.write(lake, key, catalog)
-    truncated = int((measured["truncated"] == True).sum())  # noqa: E712 - the column holds None as well
-    return key, {"images": len(catalog), "decoded": len(fresh), "truncated": truncated}
+    return key, {"images": len(catalog), "decoded": len(fresh), "truncated": int(measured["truncated"].sum())}
 
 
-def _measure(settings: Settings, lake: Lake, digests: list[str]) -> None:
+def _measure(settings: Settings, lake: Lake, wanted: list[Request]) -> None:
     """Measure images, and keep what was measured as it comes: a run that is killed goes on where it stopped."""
-    rows = measure_all(lake, digests, settings)
-    while some := list(islice(rows, OBJECT)):
-        _keep(lake, some)
+    measured = measure_all(lake, wanted, settings)
+    while some := list(islice(measured, OBJECT)):
+        _keep(lake, some, registered())
 
 
-def _keep(lake: Lake, rows: list[Measurement]) -> None:
-    table = pd.DataFrame([asdict(row) for row in rows]).sort_values("sha256")
-    prints = table.loc[table["fingerprint"].notna(), ["sha256", "fingerprint"]].rename(columns={"fingerprint": "data"})
-    history.append(lake, history.FINGERPRINTS, prints.assign(format=FORMAT))
-    buffer = io.BytesIO()
-    table[list(COLUMNS)].to_parquet(buffer, index=False, compression="zstd")
-    data = buffer.getvalue()
-    lake.put_missing(f"{MEASUREMENTS}{sha256(data).hexdigest()[:20]}.parquet", data)
+def _keep(lake: Lake, measured: list[Measured], families: tuple[Family, ...]) -> None:
+    prints = [(one.sha256, one.fingerprint) for one in measured if one.fingerprint is not None]
+    rows = pd.DataFrame(prints, columns=["sha256", "data"])
+    history.append(lake, history.FINGERPRINTS, rows.assign(format=FORMAT))
+    keep(lake, measured, families)
 
 
-def _undone(settings: Settings, lake: Lake, catalog: pd.DataFrame) -> list[str]:
-    """The catalog's images that lack a measurement under this limit, or a fingerprint of today's format."""
-    known = read_measurements(lake, settings.max_pixels, ["sha256"])
-    decoded = known.loc[known["problem"].isna(), "sha256"]
-    lacking = set(decoded) & set(catalog["sha256"]) - _fingerprinted(lake)
-    return sorted(set(catalog["sha256"]) - set(known["sha256"]) | lacking)
+def _undone(settings: Settings, lake: Lake, catalog: pd.DataFrame) -> list[Request]:
+    """What the catalog's images lack: measurements under this limit, or a fingerprint of today's format."""
+    return requests(lake, settings.max_pixels, catalog["sha256"], registered(), _fingerprinted(lake))
 
 
-def _of_earlier_weeks(settings: Settings, lake: Lake) -> list[str]:
+def _of_earlier_weeks(settings: Settings, lake: Lake) -> list[Request]:
     """Images ever seen that lack a fingerprint of today's format, and can have one."""
-    lacking = set(history.digests_ever_seen(lake)) - _fingerprinted(lake)
+    fingerprinted = _fingerprinted(lake)
+    lacking = set(history.digests_ever_seen(lake)) - fingerprinted
     if not lacking:
         return []
-    known = read_measurements(lake, settings.max_pixels, ["sha256"])
-    left = sorted(lacking - set(known.loc[known["problem"].notna(), "sha256"]))
+    left = requests(lake, settings.max_pixels, lacking, (), fingerprinted)
     with ThreadPoolExecutor(lake.workers) as threads:
-        there = threads.map(lambda digest: lake.exists(image_key(digest)), left)
-        found = [digest for digest, is_there in zip(left, there, strict=True) if is_there]
+        there = threads.map(lambda request: lake.exists(image_key(request.sha256)), left)
+        found = [request for request, is_there in zip(left, there, strict=True) if is_there]
     gone = len(left) - len(found)
     log.info("%d images of earlier weeks get a fingerprint; of %d more the bytes are gone", len(found), gone)
     return found
@@ -128,24 +115,17 @@ def _fingerprinted(lake: Lake) -> set[str]:
     return set(found.loc[found["format"] == FORMAT, "sha256"])
 
 
-def _valid(max_pixels: int, known: pd.DataFrame) -> pd.DataFrame:
-    """Measurements but for those that another limit refused, or let pass: they are made again."""
-    problem = known["problem"].fillna("")
-    refused = problem.str.contains(OVER_LIMIT, regex=False) & ~problem.str.endswith(over_limit(max_pixels))
-    large = (known["width"].astype("Float64") * known["height"].astype("Float64") > max_pixels).fillna(False)
-    return known[~refused & ~large]
-
-
-def measure_all(lake: Lake, digests: list[str], settings: Settings) -> Iterator[Measurement]:
+def measure_all(lake: Lake, wanted: list[Request], settings: Settings) -> Iterator[Measured]:
     """Fetch images on threads and measure them on as many processes as there are cores, in the order given."""
-    with ThreadPoolExecutor(settings.upload_workers) as threads, Meter("inspect", len(digests)) as meter:
+    with ThreadPoolExecutor(settings.upload_workers) as threads, Meter("inspect", len(wanted)) as meter:
 
-        def batches() -> Iterator[list[tuple[str, bytes]]]:
-            batch: list[tuple[str, bytes]] = []
+        def batches() -> Iterator[list[tuple[Request, bytes]]]:
+            batch: list[tuple[Request, bytes]] = []
             size = 0
-            for start in range(0, len(digests), BATCH):
-                chunk = digests[start : start + BATCH]
-                for pair in zip(chunk, threads.map(lake.get_image, chunk), strict=True):
+            for start in range(0, len(wanted), BATCH):
+                chunk = wanted[start : start + BATCH]
+                images = threads.map(lake.get_image, [request.sha256 for request in chunk])
+                for pair in zip(chunk, images, strict=True):
                     batch.append(pair)
                     size += len(pair[1])
                     if len(batch) == BATCH or size > BATCH_BYTES:
@@ -154,7 +134,7 @@ def measure_all(lake: Lake, digests: list[str], settings: Settings) -> Iterator[
             if batch:
                 yield batch
 
-        processes = joblib.cpu_count() if len(digests) >= PROCESSES_FROM else 1
+        processes = joblib.cpu_count() if len(wanted) >= PROCESSES_FROM else 1
         parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
         for rows in parallel(joblib.delayed(measure_batch)(batch, settings.max_pixels) for batch in batches()):
             meter.add(len(rows))
