@@ -17,8 +17,8 @@ from cleanvision import Imagelab
 from PIL import ImageFile
 from rich.console import Console
 
+from osteon.curation.inspect import measure_all
 from osteon.images.families import registered
-from osteon.images.inspect import measure_all
 from osteon.images.measure import IMAGE, Request
 from osteon.settings import ROOT, load_settings
 from osteon.sources.config import open_source, read_sources_file

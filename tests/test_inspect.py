@@ -12,11 +12,11 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
+from osteon.curation.measurements import IN_OLD, OLD, read_measurements, requests
 from osteon.errors import CatalogError, ConfigurationError, ExtensionError
 from osteon.images.decode import Decoded
 from osteon.images.families import Family, registered
 from osteon.images.measure import IMAGE, Request, measure
-from osteon.images.measurements import IN_OLD, OLD, read_measurements, requests
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare

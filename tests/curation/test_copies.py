@@ -16,11 +16,11 @@ from osteon.curation.groups import find_groups
 from osteon.images import registration
 from osteon.images.fingerprint import FORMAT, fingerprint, read_fingerprint
 from osteon.images.measure import Request, measure
-from osteon.images.radiograph import PARTS
 from osteon.images.registration import AGAINST, CERTAIN
 from osteon.images.weights import Model, Trees, Weights
 from osteon.lake import Lake
 from osteon.settings import Settings
+from osteon.sources.radiograph import PARTS
 from tests.pictures import encode, film, radiograph
 
 NO_PAIRS = pd.DataFrame(columns=["first", "second"])

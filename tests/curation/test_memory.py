@@ -16,13 +16,13 @@ from PIL import Image
 
 from osteon import catalog as catalogs
 from osteon import history
+from osteon.curation import inspect
 from osteon.curation.audit import audit, disagreements
 from osteon.curation.compared import read_tip
 from osteon.curation.copies import VERSION
 from osteon.curation.decisions import Decision, decide
 from osteon.curation.grouping import group, recall
 from osteon.curation.split import split
-from osteon.images import inspect
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.records import InspectRecord, SplitRecord
@@ -36,7 +36,7 @@ from tests.runs import record_of, run_to_split
 
 VERSIONED = (
     "curation.catalogue", "curation.copies", "curation.grouping", "curation.repair", "curation.review",
-    "curation.split", "images.inspect", "ingest",
+    "curation.split", "curation.inspect", "ingest",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from tests.runs import record_of
 
 VERSIONED = (
     "curation.catalogue.VERSION", "curation.copies.VERSION", "curation.grouping.VERSION", "curation.repair.VERSION",
-    "curation.split.VERSION", "images.fingerprint.FORMAT", "images.inspect.VERSION", "ingest.VERSION",
+    "curation.split.VERSION", "images.fingerprint.FORMAT", "curation.inspect.VERSION", "ingest.VERSION",
 )  # fmt: skip
 RUN = """
 import json, sys

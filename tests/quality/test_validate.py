@@ -15,10 +15,10 @@ import yaml
 from osteon import catalog as catalogs
 from osteon import history
 from osteon.curation.decisions import Decision, decide
+from osteon.curation.measurements import keep
 from osteon.errors import ConfigurationError
 from osteon.images.families import registered
 from osteon.images.measure import Measured
-from osteon.images.measurements import keep
 from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import load_labels
 from osteon.lake import Lake

@@ -78,21 +78,21 @@ def catalogue(context: Context, manifests: list[ManifestKey]) -> CatalogueRecord
 
 def inspect_parts(context: Context, catalog: CatalogKey) -> list[str]:
     """Parts of a large catalog that several tasks measure first, each by `inspect_part`; none of a small one."""
-    from osteon.images.inspect import inspect_parts
+    from osteon.curation.inspect import inspect_parts
 
     return inspect_parts(context.settings, context.lake, catalog)
 
 
 def inspect_part(context: Context, catalog: CatalogKey, part: str) -> int:
     """Measure the images of one part. Returns their number."""
-    from osteon.images.inspect import inspect_part
+    from osteon.curation.inspect import inspect_part
 
     return inspect_part(context.settings, context.lake, catalog, part)
 
 
 def inspect(context: Context, catalog: CatalogKey) -> InspectRecord:
     """Measure the images that were never measured."""
-    from osteon.images.inspect import inspect
+    from osteon.curation.inspect import inspect
 
     key, counts = inspect(context.settings, context.lake, catalog)
     return InspectRecord.model_validate({"catalog": key, **counts})

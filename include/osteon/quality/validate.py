@@ -16,9 +16,9 @@ from osteon import catalog as catalogs
 from osteon import extensions, history
 from osteon.curation.catalogue import read_manifests
 from osteon.curation.decisions import decided_pairs, decisions
+from osteon.curation.measurements import read_measurements
 from osteon.curation.split import left_out
 from osteon.images import families
-from osteon.images.measurements import read_measurements
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.quality.check import Check, Rule, Severity, Table, Threshold, registered, sentence

@@ -13,10 +13,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from osteon.extensions import nearest
-from osteon.images.radiograph import PARTS, draw
 from osteon.settings import Settings
 from osteon.sources import defects
 from osteon.sources.base import PublishedFile, SourceConfig
+from osteon.sources.radiograph import PARTS, draw
 from osteon.sources.registry import publisher
 
 GENERATOR = 4

@@ -12,11 +12,11 @@ from osteon import catalog as catalogs
 from osteon.images.decode import Decoded
 from osteon.images.families import Family
 from osteon.images.measure import THUMB, coarse_thumbnails, thumbnail
-from osteon.images.radiograph import PARTS
 from osteon.quality.check import Check, Threshold, register
 from osteon.quality.images import Images
 from osteon.sources.base import PublishedFile
 from osteon.sources.defects import Change, defect
+from osteon.sources.radiograph import PARTS
 
 FOLDS = 5
 

@@ -12,10 +12,10 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon import history
+from osteon.curation.measurements import keep, read_measurements, requests
 from osteon.images.families import Family, registered
 from osteon.images.fingerprint import FORMAT
 from osteon.images.measure import Measured, Request, measure_batch
-from osteon.images.measurements import keep, read_measurements, requests
 from osteon.lake import Lake, derived_key, image_key
 from osteon.parts import of_part, parts
 from osteon.progress import Meter
