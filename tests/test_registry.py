@@ -328,9 +328,9 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     assert propose(registry, lake, "models/first", name, rows[:1], always=False) is None
     lake.put_json("comparisons/first.json", [rows[0] | {"training": "models/first"}])
     sources = str(write_sources(registry, tmp_path))
-    context, key = Context.open("compared", **dict(registry)), "comparisons/first.json"
+    context, comparison = Context.open("compared", **dict(registry)), "comparisons/first.json"
     question = {"champion": "", "name": name, "why": "The gate says: there was no champion."}
-    asked = run_stage(APPROVALS, context, comparison=key, sources=sources, require_approval=True)
+    asked = run_stage(APPROVALS, context, comparison=comparison, sources=sources, require_approval=True)
     assert asked.questions == [question]
     lake.put_json("comparisons/old.json", rows[:1])
     with pytest.raises(ConfigurationError, match="names no training of cnn_bilstm"):
@@ -342,7 +342,7 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     client = mlflow.MlflowClient(registry.mlflow_url)
     logged = client.get_run(client.get_model_version(name, "1").run_id).info
     (rival,) = client.search_runs([logged.experiment_id], f"tags.`mlflow.parentRunId` = '{logged.run_id}'")
-    assert rival.data.metrics == {"macro_f1": 0.5}
+    assert rival.data.metrics == {"macro_f1": 0.5, "part_accuracy": 0.5}
     assert (rival.data.params["model"], rival.data.params["verdict"]) == ("forest", "worse")
     assert propose(registry, lake, "models/first", name, rows[:1], always=True) is None, "it is registered"
     with pytest.raises(ConfigurationError, match="no alias champion"):
