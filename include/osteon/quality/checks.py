@@ -14,10 +14,10 @@ from osteon.strict_yaml import read_yaml
 
 Severity = Literal["info", "warning", "critical"]
 Table = Literal[
-    "images", "taking_part", "coverage", "classes", "shift", "label_map", "sources", "groups", "pairs",
+    "images", "taking_part", "coverage", "classes", "shift", "champion", "label_map", "sources", "groups", "pairs",
     "neighbours", "placements",
 ]  # fmt: skip
-"""What the checks look at: the first nine after `review`, the last two after `split`."""
+"""What the checks look at: the first ten after `review`, the last two after `split`."""
 
 
 class Threshold(BaseModel):
@@ -173,6 +173,9 @@ CHECKS = (
     _check("class_shift", "shift", "psi", BETWEEN, "The classes' shares are those that the champion learnt.", "moved",
            "The classes' shares have shifted since the champion learnt them.",
            "See which source changed; figures of the champion may not hold on such data.", max_value="maximum"),
+    _check("class_shift_unknown", "champion", "unknown", NULL, "It is known what the champion learnt, if there is one.", "unknown",
+           "The classes' shares were not compared with those that the champion learnt.",
+           "They are compared again once the registry answers, and Osteon registered the champion from this lake."),
     _check("copy_across_splits", "neighbours", "copy", NULL, "No test image has a copy in train or val.", "copy",
            "Test images with a copy in train or val: {count} ({share}).",
            "The lake knows these copies now: run again, and each pair stands in one split. "

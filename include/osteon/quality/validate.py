@@ -24,6 +24,7 @@ from osteon.quality.checks import BETWEEN, CHECKS, NOT_NULL, NULL, Check, Severi
 from osteon.quality.copies import OTHER, group_table, pair_table
 from osteon.quality.data_docs import make_offline
 from osteon.quality.tables import (
+    champion_table,
     class_table,
     classes_by_source,
     coverage_table,
@@ -88,11 +89,12 @@ def validate(
     manifest_keys: list[str],
     sources: dict[str, IngestRecord],
     learnt: dict[str, int],
+    unknown: str = "",
 ) -> Validation:
     """Run every check. The result is kept in the lake; the same inputs give it without running anything.
 
     `sources` is what ingest left of each, by name; `learnt` the images by class that the champion
-    learnt from, empty without one.
+    learnt from, empty without one, and `unknown` why they are not known.
 
     A critical finding does not raise: whoever calls decides to stop, after telling people.
     """
@@ -111,6 +113,7 @@ def validate(
         pulled.to_json(),
         pairs.to_json(),
         learnt,
+        unknown,
         marginal,
     ]
     key = derived_key("quality", VERSION, *inputs, suffix="/result.json")
@@ -120,17 +123,20 @@ def validate(
     measured = read_measurements(lake, settings.max_pixels).set_index("sha256")
     taking_part = catalog[left_out(catalog, labels, marginal).isna()]
     classes = class_table(taking_part, labels)
+    shift = shift_table(learnt, classes)
     tables = {
         "images": image_table(catalog, manifests, labels, measured),
         "taking_part": taking_part[["source", "path"]],
         "coverage": coverage_table(manifests),
         "classes": classes,
-        "shift": shift_table(learnt, classes),
+        "champion": champion_table(unknown),
         "label_map": label_map_table(labels),
         "sources": pulled,
         "groups": group_table(catalog),
         "pairs": pairs,
     }
+    if len(shift):  # a check of nothing would pass
+        tables["shift"] = shift
     with tempfile.TemporaryDirectory(prefix="osteon-gx-") as folder:
         findings = find(tables, thresholds, Path(folder))
         site = Path(folder) / "gx" / "uncommitted" / "data_docs" / "local_site"
@@ -250,7 +256,7 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
         finding = replace(
             finding, by_source={str(row.Index): (int(row.sum), int(row.size)) for row in counts.itertuples()}
         )
-    if check.table == "shift":
+    if check.table in ("shift", "champion"):
         finding = replace(finding, message=f"{message[:-1]}: {offenders[0]['detail']}.")
     elif check.table != "images" and "path" not in table:
         finding = replace(finding, message=f"{message[:-1]} ({', '.join(item['name'] for item in offenders)}).")
