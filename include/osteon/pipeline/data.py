@@ -50,7 +50,7 @@ def ingest(context: Context, source: str, sources: str) -> IngestRecord:
     """
     from osteon.sources.config import open_source
 
-    last = recall(context.memory, context.lake, source)
+    last = recall(context.lake, source)
     try:
         opened = open_source(Path(sources), context.settings, source)
         key, counts = pull(context.settings, context.lake, opened)
@@ -63,7 +63,7 @@ def ingest(context: Context, source: str, sources: str) -> IngestRecord:
             return record.failing(error)
         log.exception("the run goes on with the last good version of %s, %s", source, last.manifest)
         key = last.manifest
-    pulled = remember(context.memory, last, source, key, context.run.run_id)
+    pulled = remember(context.lake, last, source, key, context.run.run_id)
     record.manifest, record.before = ManifestKey(key), pulled.before
     return record
 
