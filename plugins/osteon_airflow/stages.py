@@ -11,7 +11,6 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryActi
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 from airflow.sdk.log import mask_secret
 
-from osteon.ingest import Memory
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import Parts, Stage, is_wanted, run_stage
 from osteon.settings import load_settings
@@ -37,12 +36,12 @@ DEFAULT_ARGS = {
 }
 
 
-def open_context(stop: str, memory: Memory | None = None, **settings: object) -> Context:
+def open_context(stop: str, **settings: object) -> Context:
     """The context of the current DAG run. Skips the task where the run stops before the stage `stop`."""
     stop_after = param("stop_after")
     if not is_wanted(stop, stop_after):
         raise AirflowSkipException(f"the run stops after `{stop_after}`")
-    return Context.open(get_current_context()["run_id"], AirflowNotifier(load_settings()), memory, **settings)
+    return Context.open(get_current_context()["run_id"], AirflowNotifier(load_settings()), **settings)
 
 
 def stage_task(stage: Stage[Any], **task_arguments: Any) -> Any:

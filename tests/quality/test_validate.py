@@ -27,6 +27,7 @@ from osteon.quality.check import registered as checks
 from osteon.quality.pictures import thumbnails
 from osteon.quality.thresholds import load_thresholds
 from osteon.quality.validate import Validation, read_validation, validate
+from osteon.records import IngestRecord
 from osteon.reports.leakage import undecided_pairs
 from osteon.settings import Settings
 from tests.pictures import encode, film
@@ -80,7 +81,8 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
         labels = load_labels(settings.labels_file)
         change = {"quality_file": tmp_path / "quality.yaml", "data_docs_kept": kept}
         chosen = settings.model_copy(update=change)
-        return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"], sources or {}, learnt or {})
+        pulled = {name: IngestRecord.model_validate(values) for name, values in (sources or {}).items()}
+        return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"], pulled, learnt or {})
 
     return run
 

@@ -75,6 +75,12 @@ def shift_table(learnt: dict[str, int], classes: pd.DataFrame) -> pd.DataFrame:
     return table.astype({"class": "string", "psi": "Float64", "moved": "string"})
 
 
+def champion_table(unknown: str) -> pd.DataFrame:
+    """One row, `class, unknown`: why it is not known what the champion learnt; empty where it is, or there is none."""
+    table = pd.DataFrame({"class": ["all classes"], "unknown": [unknown or None]})
+    return table.astype("string")
+
+
 def class_table(catalog: pd.DataFrame, labels: LabelMap) -> pd.DataFrame:
     """One row per joint class of the label map: `class, images, originals, originals_if_any, imbalance`.
 

@@ -25,6 +25,7 @@ from osteon.quality.check import Check, Rule, Severity, Table, Threshold, regist
 from osteon.quality.copies import OTHER, group_table, pair_table
 from osteon.quality.data_docs import make_offline
 from osteon.quality.tables import (
+    champion_table,
     class_table,
     classes_by_source,
     coverage_table,
@@ -100,11 +101,12 @@ def validate(
     manifest_keys: list[str],
     sources: dict[str, IngestRecord],
     learnt: dict[str, int],
+    unknown: str = "",
 ) -> Validation:
     """Run every check. The result is kept in the lake; the same inputs give it without running anything.
 
     `sources` is what ingest left of each, by name; `learnt` the images by class that the champion
-    learnt from, empty without one.
+    learnt from, empty without one, and `unknown` why they are not known.
 
     A critical finding does not raise: whoever calls decides to stop, after telling people.
     """
@@ -123,6 +125,7 @@ def validate(
         pulled.to_json(),
         pairs.to_json(),
         learnt,
+        unknown,
         marginal,
         extensions.packages(extensions.CHECKS),
     ]
@@ -133,17 +136,20 @@ def validate(
     images = images_to_check(catalog, labels, read_measurements(lake, settings.max_pixels, families.registered()))
     taking_part = catalog[left_out(catalog, labels, marginal).isna()]
     classes = class_table(taking_part, labels)
+    shift = shift_table(learnt, classes)
     tables: dict[Table, pd.DataFrame] = {
         "images": image_table(catalog, manifests, images, _of_table("images")),
         "taking_part": taking_part[["source", "path"]],
         "coverage": coverage_table(manifests),
         "classes": classes,
-        "shift": shift_table(learnt, classes),
+        "champion": champion_table(unknown),
         "label_map": label_map_table(labels),
         "sources": with_source_values(pulled, images, _of_table("sources")),
         "groups": group_table(catalog),
         "pairs": pairs,
     }
+    if len(shift):  # a check of nothing would pass
+        tables["shift"] = shift
     with tempfile.TemporaryDirectory(prefix="osteon-gx-") as folder:
         findings = find(tables, thresholds, Path(folder))
         site = Path(folder) / "gx" / "uncommitted" / "data_docs" / "local_site"

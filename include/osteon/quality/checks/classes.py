@@ -66,3 +66,14 @@ class ClassShift(Check):
     message = "The shares of the classes have changed since the champion learnt, {details}."
     remedy = "Find out which source changed. Figures of the champion may not hold on these data."
     detail = "moved"
+
+
+@register
+class ClassShiftUnknown(Check):
+    name = "class_shift_unknown"
+    table = "champion"
+    column = "unknown"
+    default = Threshold(severity="info")
+    title = "It is known what the champion learnt from, if there is one."
+    message = "The shares of the classes were not compared with those that the champion learnt from: {details}."
+    remedy = "They are compared again once MLflow answers and the lake holds the training of the champion."
