@@ -27,7 +27,7 @@ from osteon.quality.check import registered as checks
 from osteon.quality.pictures import thumbnails
 from osteon.quality.thresholds import load_thresholds
 from osteon.quality.validate import Validation, read_validation, validate
-from osteon.records import IngestRecord
+from osteon.records import IngestRecord, ManifestKey
 from osteon.reports.leakage import undecided_pairs
 from osteon.settings import Settings
 from tests.pictures import encode, film
@@ -222,13 +222,15 @@ def test_a_source_that_failed_and_one_that_dropped_images_are_told(found, lake: 
     before = pd.DataFrame({"path": ["a.jpg", "b.jpg", "c.txt"], "sha256": ["a", "b", None]})
     for name, table in (("before", before), ("now", before.iloc[:1])):
         lake.put_table(f"manifests/{name}.parquet", table.astype("string"))
-    changed = {"manifest": "manifests/now.parquet", "before": "manifests/before.parquet"}
-    result = found(good(), {"changed": changed, "refused": {"problem": "set OSTEON_KAGGLE_TOKEN"}})
+    now = ManifestKey("manifests/now.parquet")
+    changed = IngestRecord(source="changed", manifest=now, before="manifests/before.parquet")
+    refused = IngestRecord(source="refused", problem="set OSTEON_KAGGLE_TOKEN")
+    result = found(good(), {"changed": changed, "refused": refused})
     by_name = {finding.check: finding for finding in result.findings}
     assert by_name["sources_pulled"].severity == "warning"
     assert by_name["sources_pulled"].offenders == [{"name": "refused", "detail": "set OSTEON_KAGGLE_TOKEN"}]
     assert by_name["dropped_images"].offenders == [{"name": "changed", "detail": "1 images: b.jpg"}]
-    same = {"manifest": "manifests/now.parquet", "before": "manifests/now.parquet"}
+    same = IngestRecord(source="same", manifest=now, before=now)
     assert found(good(), {"same": same}).findings == []
 
 
