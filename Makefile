@@ -62,10 +62,11 @@ compose:  ## the production shape in docker: passwords into .env on first use, i
 	@$(PYTHON) docker/make_env.py
 	@docker compose up --detach --build --wait
 
-lint: setup-dev prose  ## style, types and prose
+lint: setup-dev prose  ## style, types, layers and prose
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@PYTHONPATH=include:plugins $(BIN)/lint-imports --no-logo
 
 # Pages that `make docs` generates lie one folder deeper and are not prose of ours.
 MARKDOWN := $(wildcard *.md .github/*.md docs/*.md)

@@ -46,9 +46,9 @@ from sklearn.tree import DecisionTreeRegressor
 from osteon.curation.candidates import candidate_pairs
 from osteon.curation.copies import compare
 from osteon.images.fingerprint import fingerprint, read_fingerprint
-from osteon.images.radiograph import PARTS, draw
 from osteon.images.registration import COPIED, examine
 from osteon.images.weights import CLIPPED, FILE, Model, Trees, Weights
+from osteon.sources.radiograph import PARTS, draw
 
 OF_FEATURES = (
     "inliers", "share", "exact", "close", "missed", "likeness", "cells", "spread", "strongest, least",

@@ -17,7 +17,9 @@ from cleanvision import Imagelab
 from PIL import ImageFile
 from rich.console import Console
 
-from osteon.images.inspect import measure_all
+from osteon.curation.inspect import measure_all
+from osteon.images.families import registered
+from osteon.images.measure import IMAGE, Request
 from osteon.settings import ROOT, load_settings
 from osteon.sources.config import open_source, read_sources_file
 
@@ -50,8 +52,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="osteon-bench-") as path:
         folder = Path(path)
         names = unpack(folder)
+        wanted = [Request(name, (IMAGE, *registered()), fingerprint=True) for name in names]
         start = time.perf_counter()
-        found = list(measure_all(Folder(folder), names, load_settings()))  # type: ignore[arg-type]
+        found = list(measure_all(Folder(folder), wanted, load_settings()))  # type: ignore[arg-type]
         ours = time.perf_counter() - start
         ImageFile.LOAD_TRUNCATED_IMAGES = True
         lab = Imagelab(data_path=str(folder), verbose=False)
@@ -59,7 +62,7 @@ def main() -> None:
         lab.find_issues(n_jobs=os.cpu_count(), verbose=False)
         theirs = time.perf_counter() - start
     console = Console(width=None if sys.stdout.isatty() else 100)
-    truncated = sum(bool(row.truncated) for row in found)
+    truncated = sum(bool(row.values[IMAGE.name]["truncated"]) for row in found if row.problem is None)
     console.print(
         f"osteon: {len(found)} images in {ours:.1f} s, starting its processes included; {truncated} truncated"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import Asset, TriggerRule, dag, get_current_context, task
+from airflow.sdk import TriggerRule, dag, task
 
 from osteon.lake import Lake
 from osteon.models.space import MAIN, RIVALS
@@ -18,7 +18,6 @@ from osteon_airflow.stages import DEFAULT_ARGS, credentials, in_parts, open_cont
 from osteon_airflow.training import helping_task, training_task
 
 SETTINGS = load_settings()
-MANIFESTS = Asset("osteon_manifests")  # its state store remembers the last good manifest of each source
 NONE_FAILED = TriggerRule.NONE_FAILED  # a task before it may be skipped
 
 
@@ -33,10 +32,9 @@ NONE_FAILED = TriggerRule.NONE_FAILED  # a task before it may be skipped
     doc_md=__doc__,
 )
 def xray_weekly() -> None:
-    @task(outlets=[MANIFESTS])
+    @task
     def ingest(source: str) -> str:
-        memory = get_current_context()["asset_state_store"][MANIFESTS]
-        return run_in_dag(stages.INGEST, open_context("ingest", memory, **credentials()), source=source)
+        return run_in_dag(stages.INGEST, open_context("ingest", **credentials()), source=source)
 
     # A source that fails does not stop the others.
     @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)

@@ -7,7 +7,6 @@ It imports the objects that the program uses and parses no text of theirs.
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator
@@ -19,21 +18,20 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 import osteon
+from osteon.quality.check import Threshold, registered
+from osteon.quality.thresholds import load_thresholds
 from osteon.settings import ROOT, Settings
 
 DOCS = ROOT / "docs"
 GENERATED = DOCS / "generated"
 COPIED = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """Files of the root that are pages of the site, too."""
-PENDING = ("add-a-check.md", "add-a-publisher.md")
-"""Pages that the navigation names before they are written; until then it leaves them out."""
 BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "pattern": "matches"}
 
 
 def on_config(config: Any) -> Any:
     """Generate all, and complete the navigation: MkDocs calls this."""
-    pages = generate()
-    config["nav"] = [*_written(config["nav"]), {"API reference": pages}]
+    config["nav"] = [*config["nav"], {"API reference": generate()}]
     return config
 
 
@@ -78,14 +76,12 @@ def settings_rows(model: type[BaseModel], prefix: str = "OSTEON_") -> Iterator[l
 
 def check_rows() -> Iterator[list[str]]:
     """A row for each check, with its threshold as config/quality.yaml has it."""
-    checks: Any = importlib.import_module("osteon.quality.checks")
-    thresholds = checks.load_thresholds(ROOT / "config" / "quality.yaml")
-    for check in checks.CHECKS:
-        finding = _threshold(thresholds[check.name], check.unit)
-        yield [_code(check.name), _code(check.table), check.claim, finding, check.remedy]
+    thresholds = load_thresholds(ROOT / "config" / "quality.yaml")
+    for name, check in registered().items():
+        yield [_code(name), _code(check.table), check.title, _threshold(thresholds[name], check.unit), check.remedy]
 
 
-def _threshold(threshold: Any, unit: str) -> str:
+def _threshold(threshold: Threshold, unit: str) -> str:
     """How bad a finding is, and from where on."""
     unit = f" {unit}" if unit else ""
     text = [f"**{threshold.severity}**"]
@@ -154,18 +150,6 @@ def _table(head: list[str], rows: Iterable[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     text = "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
     return f'<div class="facts" markdown="1">\n\n{text}\n</div>\n'
-
-
-def _written(nav: list[Any]) -> list[Any]:
-    """The navigation without pages that are pending and not there."""
-    kept = []
-    for entry in nav:
-        ((title, target),) = entry.items()
-        if isinstance(target, list):
-            kept.append({title: _written(target)})
-        elif target not in PENDING or (DOCS / target).exists():
-            kept.append(entry)
-    return kept
 
 
 def _write(path: Path, text: str) -> None:

@@ -59,7 +59,8 @@ def lake(settings: Settings) -> Lake:
 @pytest.fixture
 def environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The settings as variables, for `Pipeline` and for processes."""
-    values = settings.model_dump(include={"s3_endpoint", "s3_access_key", "s3_bucket", "state_dir", "upload_workers"})
+    names = {"s3_endpoint", "s3_access_key", "s3_bucket", "mlflow_url", "state_dir", "upload_workers"}
+    values = settings.model_dump(include=names)
     values["s3_secret_key"] = settings.s3_secret_key.get_secret_value()
     for name, value in values.items():
         monkeypatch.setenv(f"OSTEON_{name.upper()}", str(value))

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from osteon.curation.repair import mend
 from osteon.images.decode import UndecodableError, decode
-from osteon.images.measure import measure
+from osteon.images.measure import IMAGE, Measured, Request, measure
 from tests.pictures import encode, radiograph
 
 LIMIT = 10_000_000
@@ -78,7 +78,11 @@ def test_16_bits_keep_their_order() -> None:
 def test_what_cannot_be_used_has_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(UndecodableError, match=reason):
         decode(data, 100_000)
-    assert measure("x", data, 100_000).problem
+    assert measured(data, 100_000).problem
+
+
+def measured(data: bytes, limit: int = LIMIT) -> Measured:
+    return measure(Request("x", (IMAGE,), fingerprint=True), data, limit)
 
 
 def _with_exif(data: bytes, exif: bytes) -> bytes:
@@ -98,7 +102,7 @@ def test_damaged_exif_says_nothing_of_pixels_that_are_whole(exif: bytes) -> None
 
 def test_whatever_pillow_raises_over_odd_or_damaged_bytes_is_a_reason() -> None:
     odd = encode(Image.new("LAB", (40, 40)), "TIFF")
-    assert "LAB" in str(measure("x", odd, LIMIT).problem)
+    assert "LAB" in str(measured(odd).problem)
     rng = np.random.default_rng(0)
     pages = [Image.fromarray(rng.integers(0, 255, (40, 40), dtype=np.uint8)) for _ in range(2)]
     files = [encode(pages[0], kind) for kind in ("PNG", "TIFF", "GIF", "WEBP", "BMP", "JPEG")]
@@ -109,8 +113,8 @@ def test_whatever_pillow_raises_over_odd_or_damaged_bytes_is_a_reason() -> None:
     for data in files:
         for at in range(0, len(data), max(1, len(data) // 40)):
             for byte in (b"\0", b"\xff"):
-                found = measure("x", data[:at] + byte + data[at + 1 :], LIMIT)
-                assert found.problem or found.width
+                found = measured(data[:at] + byte + data[at + 1 :])
+                assert found.problem or found.values["image"]["width"]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -126,7 +130,7 @@ def test_what_a_stream_lacks_is_known_however_the_image_is_turned(orientation: i
     found = decode(cut, LIMIT)
     np.testing.assert_array_equal(found.missing, found.pixels == 0)
     assert found.truncated and 0.6 < found.missing.mean() < 0.95
-    assert measure("x", cut, LIMIT).decoded_fraction == pytest.approx(1 - found.missing.mean())
+    assert measured(cut).values["image"]["decoded_fraction"] == pytest.approx(1 - found.missing.mean())
 
 
 def test_a_20000_x_20000_image_is_refused_before_it_is_decoded() -> None:
@@ -137,4 +141,4 @@ def test_a_20000_x_20000_image_is_refused_before_it_is_decoded() -> None:
 def test_blank_area_counts_flat_rows_and_columns() -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (100, 100), dtype=np.uint8)
     pixels[75:] = 0
-    assert measure("x", encode(pixels, "PNG"), LIMIT).blank_fraction == pytest.approx(0.25)
+    assert measured(encode(pixels, "PNG")).values["image"]["blank_fraction"] == pytest.approx(0.25)

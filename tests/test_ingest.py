@@ -23,7 +23,7 @@ from osteon import history
 from osteon.curation.catalogue import accounts, read_manifests
 from osteon.curation.decisions import Decision, decide
 from osteon.errors import CatalogError, ConfigurationError, SourceError
-from osteon.ingest import LakeMemory, dropped, ingest
+from osteon.ingest import dropped, ingest, memory_key, recall, remember
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
@@ -45,9 +45,9 @@ def sources_file(folder: Path, location: Path) -> Path:
     return path
 
 
-def pull_one(run: str, sources: Path, memory: LakeMemory | None = None) -> IngestRecord:
+def pull_one(run: str, sources: Path) -> IngestRecord:
     """Pull the source of a file that names one."""
-    context = Context.open(run, memory=memory)
+    context = Context.open(run)
     run_stage(LIST_SOURCES, context, sources=str(sources))
     return run_stage(INGEST, context, source="s", sources=str(sources))
 
@@ -174,7 +174,7 @@ def test_a_refused_archive_leaves_no_manifest(settings: Settings, lake: Lake, tm
 
 
 def test_a_source_that_fails_is_replaced_by_its_last_good_version(
-    environment: dict[str, str], lake: Lake, tmp_path: Path
+    environment: dict[str, str], lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.zip"
     for numbers in ((1, 2, 3), (2, 3, 4)):
@@ -192,11 +192,90 @@ def test_a_source_that_fails_is_replaced_by_its_last_good_version(
     failed = ingested(run_to_split("week-3", sources))
     assert failed.manifest == pulled.manifest and "a.zip" in str(failed.problem)
     assert dropped(lake, str(failed.manifest), failed.before) == []
-    memory = LakeMemory(Lake(lake.client, f"{lake.bucket}-none"))
+    monkeypatch.setenv("OSTEON_S3_BUCKET", f"{lake.bucket}-none")
     with pytest.raises(SourceError, match="nothing at"):
-        pull_one("other", sources, memory)
+        pull_one("other", sources)
     left = ingested(Context.open("other"))
     assert left.manifest is None and "nothing at" in str(left.problem)
+
+
+def publish(path: Path, *numbers: int) -> None:
+    """Publish an archive of some radiographs."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in numbers:
+            archive.writestr(f"{number}.jpg", encode(radiograph(number)))
+
+
+def pass_a_second() -> None:
+    """The store tells times to the second."""
+    time.sleep(1.1)
+
+
+@pytest.mark.parametrize("by_hand_once", [False, True])
+def test_what_airflow_remembered_before_is_found_in_the_lake(
+    by_hand_once: bool, environment: dict[str, str], settings: Settings, lake: Lake, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zip"
+    sources, pulled = sources_file(tmp_path, path), []
+    for numbers in ((1, 2, 3), (2, 3, 4)):
+        publish(path, *numbers)
+        pulled.append(ingest(settings, lake, open_source(sources, settings, "s"))[0])  # Airflow's database knows it
+        if by_hand_once and len(pulled) == 1:
+            pull_one("by hand", sources)
+        pass_a_second()
+    kept = path.rename(path.with_name("b.zip"))
+    failed = pull_one("failed", sources)
+    assert failed.manifest == pulled[-1] and "nothing at" in str(failed.problem)
+
+    lake.remove(memory_key("s"))
+    publish(path, 3, 4, 5)
+    assert pull_one("upgraded", sources).before == pulled[-1]
+    assert pull_one("upgraded", sources).before == pulled[-1], "a retry is not its own past"
+
+    path.write_bytes(kept.read_bytes())  # what was published before is published again
+    assert pull_one("back", sources).manifest == pulled[-1]
+    path.unlink()
+    assert pull_one("failed again", sources).manifest == pulled[-1], "the version pulled last, not the newest"
+
+
+def test_a_pull_that_was_killed_before_it_was_remembered_is_not_its_own_past(
+    environment: dict[str, str], settings: Settings, lake: Lake, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zip"
+    sources = sources_file(tmp_path, path)
+    publish(path, 1, 2)
+    opened = open_source(sources, settings, "s")
+    ingest(settings, lake, opened)  # killed: no memory at all
+    first = pull_one("first", sources)
+    assert first.before is None and lake.get_json(memory_key("s"))["run"] == "first"
+    pass_a_second()
+    publish(path, 2, 3)
+    recall(lake, "s")
+    ingest(settings, lake, opened)  # killed again
+    second = pull_one("second", sources)
+    assert second.before == first.manifest != second.manifest
+    assert dropped(lake, str(second.manifest), second.before) == ["1.jpg"]
+
+    lake.remove(memory_key("s"))  # killed in the first run after an upgrade
+    pass_a_second()
+    publish(path, 3, 4)
+    recall(lake, "s")
+    ingest(settings, lake, opened)
+    pass_a_second()
+    third = pull_one("third", sources)
+    assert third.before == second.manifest and dropped(lake, str(third.manifest), third.before) == ["2.jpg"]
+
+
+def test_of_two_runs_at_once_each_compares_with_what_it_recalled(lake: Lake) -> None:
+    for version in ("old", "new"):
+        lake.put_bytes(f"manifests/v3/s/{version}.parquet", b"")
+    old, new = (f"manifests/v3/s/{version}.parquet" for version in ("old", "new"))
+    remember(lake, None, "s", old, "before")
+    first, second = recall(lake, "s"), recall(lake, "s")
+    assert remember(lake, first, "s", new, "scheduled").before == old
+    assert remember(lake, second, "s", new, "by hand").before == old
+    again = recall(lake, "s")
+    assert again is not None and (again.manifest, again.run) == (new, "by hand")
 
 
 def test_whatever_goes_wrong_with_a_source_is_told_and_its_last_good_version_used(

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
-from osteon.images.inspect import read_measurements
+from osteon.curation.measurements import read_measurements
 from osteon.lake import Lake
 from osteon.models import space
 from osteon.parts import DIGITS, of_part, parts

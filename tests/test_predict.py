@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -93,6 +94,8 @@ def test_nothing_is_said_of_what_is_no_radiograph(predictor: Predictor, pixels: 
 def test_where_the_registry_does_not_answer_one_line_says_so() -> None:
     url = f"http://127.0.0.1:{free_ports(1)[0]}"
     command = [sys.executable, "-m", "osteon.cli", "predict", "x.png"]
-    done = subprocess.run(command, env={"OSTEON_MLFLOW_URL": url}, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and f"no registry at {url}" in done.stderr
+    done = subprocess.run(
+        command, env={**os.environ, "OSTEON_MLFLOW_URL": url}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == os.EX_TEMPFAIL and f"no MLflow answers at {url}: start it" in done.stderr
     assert "OSTEON_MLFLOW_URL" in done.stderr and "Traceback" not in done.stderr

@@ -32,10 +32,10 @@ from osteon.registry import (
     PREVIOUS,
     REQUIREMENTS,
     Approval,
+    Champion,
     Proposal,
     _description,
-    champion_key,
-    champion_version,
+    champion,
     propose,
     register,
     register_base,
@@ -163,7 +163,7 @@ def test_registering_serving_and_promoting(
 
     told = report(registry, lake, "trained", tmp_path)
     assert f"Version 2 of {registry.model_name} is <b>champion</b>: better with confidence" in told
-    assert lake.get_json(champion_key(registry.model_name))["images_by_class"] == {"spine/fractured": 60}
+    assert champion(registry, registry.model_name) == Champion("2", "models/trained", "")
     assert "this is try" not in told, "the first champion was compared with nobody"
     mlflow.set_tracking_uri(registry.mlflow_url)
     client = mlflow.MlflowClient()
@@ -178,15 +178,14 @@ def test_registering_serving_and_promoting(
 
     with monkeypatch.context() as patch, pytest.raises(ConnectionError):
         patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", breaking)
-        rollback(registry, lake, registry.model_name, "ann", "it misses wrists")
-    now, then = rollback(registry, lake, registry.model_name, "ann", "it misses wrists")  # it is finished
+        rollback(registry, registry.model_name, "ann", "it misses wrists")
+    now, then = rollback(registry, registry.model_name, "ann", "it misses wrists")  # it is finished
     assert (now, then) == ("1", "2")
     aliases = {alias: str(client.get_model_version_by_alias(registry.model_name, alias).version)
                for alias in (CHAMPION, PREVIOUS)}  # fmt: skip
     assert aliases == {CHAMPION: "1", PREVIOUS: "2"}
     assert client.get_model_version(registry.model_name, "2").tags["osteon.rolled_back"] == "by ann: it misses wrists"
-    kept = lake.get_json(champion_key(registry.model_name))
-    assert (kept["version"], kept["training"]) == ("1", "models/untrained")
+    assert champion(registry, registry.model_name) == Champion("1", "models/untrained", "")
 
     leave_training(lake, "models/alike", key, images, data, epochs=0)
     lake.put_folder("models/alike", tmp_path / "trained")
@@ -198,7 +197,8 @@ def test_registering_serving_and_promoting(
     with monkeypatch.context() as patch, pytest.raises(TryAgainError, match="another champion meanwhile"):
         patch.setattr("osteon.registry._decide", meanwhile)
         register(registry, lake, "models/alike", registry.model_name, approval=Approval(True, "bob", "1"))
-    assert champion_version(registry, registry.model_name).version in (2, "2")
+    held = champion(registry, registry.model_name)
+    assert held is not None and held.version == "2"
     client.set_registered_model_alias(registry.model_name, CHAMPION, "1")
     asked = propose(registry, lake, "models/alike", registry.model_name, [], always=False)
     assert asked is not None and asked.champion == "1", "next week's model would be much like the one taken back"
@@ -214,9 +214,9 @@ def test_registering_serving_and_promoting(
     client.set_registered_model_alias(registry.model_name, CHAMPION, "2")
     client.set_registered_model_alias(registry.model_name, PREVIOUS, "2")
     with pytest.raises(ConfigurationError, match=r"version 2 of .* is champion and previous"):
-        rollback(registry, lake, registry.model_name, "ann", "x")
+        rollback(registry, registry.model_name, "ann", "x")
     client.set_registered_model_alias(registry.model_name, CHAMPION, "1")
-    rollback(registry, lake, registry.model_name, "ann", "it does not")
+    rollback(registry, registry.model_name, "ann", "it does not")
 
     before = register(registry, lake, "models/untrained", registry.model_name)
     assert (before.version, before.alias, before.champion) == ("1", PREVIOUS, "2")
@@ -328,9 +328,9 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     assert propose(registry, lake, "models/first", name, rows[:1], always=False) is None
     lake.put_json("comparisons/first.json", [rows[0] | {"training": "models/first"}])
     sources = str(write_sources(registry, tmp_path))
-    context = Context.open("compared", **dict(registry))
+    context, comparison = Context.open("compared", **dict(registry)), "comparisons/first.json"
     question = {"champion": "", "name": name, "why": "The gate says: there was no champion."}
-    asked = run_stage(APPROVALS, context, comparison="comparisons/first.json", sources=sources, require_approval=True)
+    asked = run_stage(APPROVALS, context, comparison=comparison, sources=sources, require_approval=True)
     assert asked.questions == [question]
     lake.put_json("comparisons/old.json", rows[:1])
     with pytest.raises(ConfigurationError, match="names no training of cnn_bilstm"):
@@ -346,7 +346,7 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     assert (rival.data.params["model"], rival.data.params["verdict"]) == ("forest", "worse")
     assert propose(registry, lake, "models/first", name, rows[:1], always=True) is None, "it is registered"
     with pytest.raises(ConfigurationError, match="no alias champion"):
-        rollback(registry, lake, name, "ann", "x")
+        rollback(registry, name, "ann", "x")
 
     leave_training(lake, "models/second", key, images, data, epochs=0).to_lake(lake, "models/second")
     refused = register(registry, lake, "models/second", name, "", rows[:1], Approval(False, "ann", ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pandas as pd
 
@@ -46,6 +47,10 @@ COLUMNS: dict[str, str] = {
     "split": "string",
 }
 """Column name to pandas type; a stage that has not run yet leaves its columns empty."""
+MEASURED = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+"""Further columns, such as `sharpness.variance`: what a check measured, by its family and column (see
+`osteon.images.families`). Their type is the one that they were written with, so whoever reads a catalog need not have
+the check."""
 
 SPLITS = ("train", "val", "test")
 BASE_MODEL = "base-model"
@@ -53,15 +58,18 @@ BASE_MODEL = "base-model"
 
 
 def conform(catalog: pd.DataFrame) -> pd.DataFrame:
-    """The frame with exactly the schema's columns and types, ordered by `sha256`.
+    """The frame with exactly the schema's columns and types, then those that checks measured, ordered by `sha256`.
 
     An image of a group without a cluster, as older catalogs have them, stands in a cluster of that name.
     Raises `CatalogError` when a column is unknown, a value does not fit, or an image has two rows.
     """
-    unknown = set(catalog.columns) - set(COLUMNS)
+    more = sorted(name for name in catalog.columns if MEASURED.fullmatch(name))
+    unknown = set(catalog.columns) - set(COLUMNS) - set(more)
     if unknown:
         raise CatalogError(f"columns {sorted(unknown)} are not in the catalog's schema: see osteon.catalog.COLUMNS")
-    full = catalog.reindex(columns=list(COLUMNS))
+    if untyped := [name for name in more if catalog[name].dtype == "object"]:
+        raise CatalogError(f"the measured column {untyped[0]} has no type: give it Float64, Int64, string or boolean")
+    full = catalog.reindex(columns=[*COLUMNS, *more])
     try:
         full = full.astype({name: kind for name, kind in COLUMNS.items() if kind != "object"})
     except (TypeError, ValueError) as error:

@@ -27,9 +27,9 @@ from osteon.commands import (
     add_stage_commands,
 )
 from osteon.embedded import STATE
-from osteon.errors import ConfigurationError, OsteonError, ServiceError, SourceError, TryAgainError
+from osteon.errors import ConfigurationError, OsteonError, SourceError, TryAgainError
 from osteon.labels import load_labels
-from osteon.settings import Settings, load_settings
+from osteon.settings import load_settings
 
 if TYPE_CHECKING:
     from osteon.embedded.run import Outcome
@@ -265,7 +265,7 @@ def predict(
     from osteon import predict as ask
     from osteon.images.decode import UndecodableError, decode
 
-    settings, failed, found, places = _with_registry(), [], [], set[Path]()
+    settings, failed, found, places = load_settings(), [], [], set[Path]()
     version, predictor = ask.champion(settings, model or settings.model_name)
     out.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -300,12 +300,11 @@ def rollback(
     model: Annotated[str, typer.Option(help="name in the registry (default: OSTEON_MODEL_NAME)")] = "",
 ) -> None:
     """Make the previous champion the champion again."""
-    from osteon.lake import Lake
     from osteon.registry import rollback as roll_back
 
-    settings = _with_registry()
+    settings = load_settings()
     name = model or settings.model_name
-    now, before = roll_back(settings, Lake.from_settings(settings), name, who, why)
+    now, before = roll_back(settings, name, who, why)
     typer.echo(f"version {now} of {name} is champion again, version {before} is previous")
 
 
@@ -344,17 +343,6 @@ def doctor(
         typer.echo(f"{'ok  ' if line.ok else 'FAIL'} {line.name:24} {line.text}")
     if not all(line.ok for line in lines):
         raise SystemExit(1)
-
-
-def _with_registry() -> Settings:
-    """The settings, where MLflow answers: its client would ask for minutes, and then tell of HTTP."""
-    from osteon.doctor import examine
-
-    settings = load_settings()
-    (line,) = examine(settings, settings.sources_file, ["mlflow"])
-    if not line.ok:
-        raise ServiceError(f"no registry at {settings.mlflow_url}; OSTEON_MLFLOW_URL says where it is: {line.text}")
-    return settings
 
 
 def entry() -> None:

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import requests
-
 from osteon.errors import OsteonError
 from osteon.lake import Lake
 from osteon.settings import Settings
@@ -21,7 +19,7 @@ from osteon.version import code_version, mismatch
 
 MAIL_VARIABLE = "AIRFLOW_CONN_SMTP_DEFAULT"
 PATIENCE = 10.0
-"""Seconds that a server has to answer."""
+"""Seconds that the mail server has to answer."""
 REMEDIES = {
     "lake": "OSTEON_S3_ENDPOINT, and what else begins with OSTEON_S3",
     "history": "OSTEON_S3_ENDPOINT, and the objects below history/ in the lake",
@@ -81,12 +79,9 @@ def _history(settings: Settings, sources_file: Path) -> list[Line]:
 
 def _mlflow(settings: Settings, sources_file: Path) -> list[Line]:
     """Search the registry: a server that is up may still refuse to log in."""
-    import mlflow
+    from osteon.registry import connect
 
-    answer = requests.get(f"{settings.mlflow_url}/health", timeout=PATIENCE)
-    if not answer.ok:
-        return [Line("mlflow", False, f"{settings.mlflow_url}/health says {answer.status_code}: is it MLflow?")]
-    found = mlflow.MlflowClient(settings.mlflow_url).search_registered_models()
+    found = connect(settings).search_registered_models()
     return [Line("mlflow", True, f"{settings.mlflow_url} holds {len(found)} registered models")]
 
 

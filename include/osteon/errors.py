@@ -11,6 +11,10 @@ class ConfigurationError(OsteonError):
     """A setting or a configuration file is missing or wrong."""
 
 
+class ExtensionError(OsteonError):
+    """A check or a publisher cannot be loaded, or does something else than it declares."""
+
+
 class SourceError(OsteonError):
     """A source cannot be read: missing archive, missing column, hostile zip, empty source."""
 
@@ -39,12 +43,20 @@ class OtherTransformError(TrainingError):
     """A model cannot be asked by this code, which would show it something else than what it learnt from."""
 
 
+class RegistryError(OsteonError):
+    """The MLflow registry refuses, or is no registry."""
+
+
 class TryAgainError(OsteonError):
     """Nothing is wrong with data or settings: what failed may succeed when it is tried again."""
 
 
 class LakeUnreachableError(LakeError, TryAgainError):
     """The object store does not answer."""
+
+
+class RegistryUnreachableError(RegistryError, TryAgainError):
+    """The MLflow registry does not answer."""
 
 
 class SourceUnreachableError(SourceError, TryAgainError):

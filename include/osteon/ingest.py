@@ -6,7 +6,6 @@ import hashlib
 import shutil
 import threading
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
 
 import pandas as pd
 
@@ -45,42 +44,53 @@ class Pulled:
     before: str | None
     """Key of the manifest that the run before used; None for the first."""
     run: str
-    """The run that pulled it."""
+    """The run that pulled it, or FOUND."""
 
 
-class Memory(Protocol):
-    """Keeps JSON by key across runs. Airflow's asset state store is one; `LakeMemory` is another."""
-
-    def get(self, key: str, default: Any = None) -> Any: ...
-    def set(self, key: str, value: Any) -> None: ...
+FOUND = "found in the lake"
+"""The run of a manifest of which the lake does not say which run pulled it."""
 
 
-@dataclass(frozen=True)
-class LakeMemory:
-    """A memory for where there is no Airflow."""
-
-    lake: Lake
-
-    def get(self, key: str, default: Any = None) -> Any:
-        place = f"sources/{key}.json"
-        return self.lake.get_json(place) if self.lake.exists(place) else default
-
-    def set(self, key: str, value: Any) -> None:
-        self.lake.put_json(f"sources/{key}.json", value)
+def memory_key(name: str) -> str:
+    """Where the lake remembers what was pulled of a source last, for the next run."""
+    return f"sources/{name}.json"
 
 
-def recall(memory: Memory, lake: Lake, name: str) -> Pulled | None:
-    """What was pulled of a source last; None where nothing was, or its manifest is gone."""
-    stored = memory.get(name)
-    return Pulled(**stored) if stored and lake.exists(stored["manifest"]) else None
+def recall(lake: Lake, name: str) -> Pulled | None:
+    """What was pulled of a source last; None where nothing was.
+
+    The newest manifest counts where the lake remembers none, or an older one: the run that pulled it was killed before
+    it could `remember` it, or belonged to an Osteon that remembered in Airflow's database. It is remembered at once:
+    what is pulled next shall not pass for its own past.
+    """
+    key = memory_key(name)
+    last = Pulled(**lake.get_json(key)) if lake.exists(key) else None
+    if last is not None and not lake.exists(last.manifest):
+        last = None
+    newest = next(iter(lake.newest(manifests_of(name), ".parquet")), None)
+    if newest is None or (last is not None and not _is_later(lake, newest, last.manifest, key)):
+        return last
+    found = Pulled(newest, last.manifest if last else None, FOUND)
+    lake.put_json(key, asdict(found))
+    return found
 
 
-def remember(memory: Memory, last: Pulled | None, name: str, manifest: str, run: str) -> Pulled:
-    """Remember a pull. A task that runs again within its run does not become its own past."""
-    again = last is not None and (last.run, last.manifest) == (run, manifest)
+def _is_later(lake: Lake, newest: str, manifest: str, key: str) -> bool:
+    """Whether the newest manifest is another one than what is remembered under `key`, and was written later."""
+    return newest != manifest and lake.changed(newest) > lake.changed(key)
+
+
+def remember(lake: Lake, last: Pulled | None, name: str, manifest: str, run: str) -> Pulled:
+    """Remember a pull. A task that runs again within its run does not become its own past.
+
+    Of two runs that pull one source at once, the last may win. Each writes a version whose manifest the lake holds, and
+    compares it with what it recalled itself, as its own record says. Where the older version wins, the next pull
+    remembers the current one again.
+    """
+    again = last is not None and last.manifest == manifest and last.run in (run, FOUND)
     before = None if last is None else last.before if again else last.manifest
     pulled = Pulled(manifest, before, run)
-    memory.set(name, asdict(pulled))
+    lake.put_json(memory_key(name), asdict(pulled))
     return pulled
 
 

@@ -148,6 +148,12 @@ class Lake:
             raise
         return True
 
+    def changed(self, key: str) -> datetime:
+        """When an object that is there was written last, to the second."""
+        changed = self.client.stat_object(self.bucket, key).last_modified
+        assert changed is not None  # every store's answer has the header
+        return changed
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that start with the prefix, in order."""
         for item in self.client.list_objects(self.bucket, prefix=prefix, recursive=True):

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from osteon import registry
 from osteon.errors import ConfigurationError
 from osteon.images.wavelet import place
 from osteon.models.network import FEATURE_MAP, members_of
-from osteon.registry import champion_version
 from osteon.settings import Settings
 from osteon.training.predictor import Answer, Predictor
 
@@ -26,13 +26,13 @@ def champion(settings: Settings, name: str) -> tuple[str, Predictor]:
     """The champion's version and predictor. Raises `ConfigurationError` where there is none."""
     import mlflow
 
-    version = champion_version(settings, name)
-    if version is None:
+    held = registry.champion(settings, name)
+    if held is None:
         raise ConfigurationError(
             f"{settings.mlflow_url} has no champion of {name!r}: run the DAG, or name another model"
         )
-    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{version.version}"))
-    return str(version.version), Predictor.load(folder / "artifacts" / "predictor")
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{held.version}"))
+    return held.version, Predictor.load(folder / "artifacts" / "predictor")
 
 
 def look(predictor: Predictor, pixels: NDArray[np.uint8], part: str) -> NDArray[np.float32]:

@@ -7,13 +7,23 @@ import importlib.metadata
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from osteon import catalog as catalogs
 from osteon.curation.grouping import recall
-from osteon.errors import ConfigurationError, LakeError, LakeUnreachableError, OtherTransformError, TryAgainError
+from osteon.errors import (
+    ConfigurationError,
+    LakeError,
+    LakeUnreachableError,
+    OtherTransformError,
+    RegistryError,
+    RegistryUnreachableError,
+    TryAgainError,
+)
 from osteon.features import load_features
 from osteon.labels import load_labels
 from osteon.lake import Lake
@@ -50,6 +60,34 @@ REQUIREMENTS = (
 LONGEST_DESCRIPTION = 5000
 """Characters that MLflow's database holds."""
 SERVED_MODEL = Path(__file__).with_name("served_model.py")
+PATIENCE = 10
+"""Seconds in which MLflow has to answer at first."""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version of a model that the alias `champion` names."""
+
+    version: str
+    training: str
+    """Key of its training in the lake; empty where Osteon did not register it."""
+    catalog: str
+    """Key of the catalog that its snapshot was split from; empty where the registry does not say it."""
+
+    def unknown(self, lake: Lake) -> str:
+        """Why the lake does not say how it was trained; empty where it does."""
+        if not self.training:
+            return f"Osteon did not register version {self.version}, the champion"
+        if not lake.exists(f"{self.training}/result.json"):
+            return f"the lake holds no {self.training}, the training of version {self.version}, the champion"
+        return ""
+
+    def images_by_class(self, lake: Lake) -> dict[str, int]:
+        """How many images of each class it learnt from, by their published labels. Of one that is not `unknown`."""
+        result = lake.get_json(f"{self.training}/result.json")
+        name = "published_by_class" if "published_by_class" in result else "images_by_class"  # early ones have no other
+        counts: dict[str, int] = result[name]
+        return counts
 
 
 @dataclass(frozen=True)
@@ -105,7 +143,7 @@ def register(
     Otherwise it is `challenger`, with the reason as a tag. A champion that was restored makes place with a person's
     `approval` only, and an approval is of one champion's replacement.
     """
-    client, rows = _client(settings), rows or []
+    client, rows = connect(settings), rows or []
 
     def tag(version: str, **tags: str) -> None:
         for key, value in tags.items():
@@ -141,8 +179,6 @@ def register(
         if decision.promoted and champion is not None:
             client.set_registered_model_alias(name, PREVIOUS, champion.version)
         client.set_registered_model_alias(name, CHAMPION if decision.promoted else CHALLENGER, version)
-    if decision.promoted:
-        lake.put_json(champion_key(name), _champion_record(lake, version, out, catalog))
     tag(version, registered="yes")
     alias = CHAMPION if decision.promoted else CHALLENGER
     held = version if decision.promoted else _number(champion)
@@ -154,7 +190,7 @@ def propose(
 ) -> Proposal | None:
     """What a person is asked before `register` with the same arguments; None where there is nothing to ask: the
     training is registered, the gate refuses it, or, unless `always`, no rollback brought the champion back."""
-    client = _client(settings)
+    client = connect(settings)
     champion, known = _by_alias(client, name, CHAMPION), _versions_of(client, name, out)
     if (known and "osteon.registered" in known[0].tags) or not (always or _refusal(champion, None)):
         return None
@@ -175,14 +211,14 @@ def _refusal(champion: Any, approval: Approval | None) -> str:
     return ""
 
 
-def rollback(settings: Settings, lake: Lake, name: str, who: str, why: str) -> tuple[str, str]:
+def rollback(settings: Settings, name: str, who: str, why: str) -> tuple[str, str]:
     """Make `previous` the champion again, and the champion `previous`. Returns the versions now and before.
 
     From then on a person has to approve what follows it: else the next week's model, much like the one that was taken
     back, would be promoted by the same figures. Raises `ConfigurationError` where there is no previous champion, or one
     that Osteon did not register.
     """
-    client = _client(settings)
+    client = connect(settings)
     now, before = (_by_alias(client, name, alias) for alias in (CHAMPION, PREVIOUS))
     if now is None or before is None:
         raise ConfigurationError(f"{name} has no alias {CHAMPION if now is None else PREVIOUS}: there is no way back")
@@ -190,22 +226,19 @@ def rollback(settings: Settings, lake: Lake, name: str, who: str, why: str) -> t
         now, before = client.get_model_version(name, now.tags[INSTEAD_OF]), now
     if now.version == before.version:
         raise ConfigurationError(f"version {now.version} of {name} is {CHAMPION} and {PREVIOUS}: there is no way back")
-    tags = before.tags
-    if "osteon.training" not in tags:
+    if "osteon.training" not in before.tags:
         raise ConfigurationError(f"version {before.version} of {name} is not Osteon's: set the aliases by hand")
-    told = _champion_record(lake, str(before.version), tags["osteon.training"], tags.get("osteon.catalog", ""))
     client.set_model_version_tag(name, now.version, "osteon.rolled_back", f"by {who}: {why}")
     client.set_model_version_tag(name, before.version, RESTORED, f"by {who}: {why}")
     client.set_model_version_tag(name, before.version, INSTEAD_OF, now.version)
     client.set_registered_model_alias(name, CHAMPION, before.version)
     client.set_registered_model_alias(name, PREVIOUS, now.version)
-    lake.put_json(champion_key(name), told)
     return str(before.version), str(now.version)
 
 
 def register_base(settings: Settings, lake: Lake, out: str, name: str) -> str:
     """Register a base model's training as a version of `name`, once; the newest is `champion`. Returns the version."""
-    client = _client(settings)
+    client = connect(settings)
     known, champion = _versions_of(client, name, out), _by_alias(client, name, CHAMPION)
     version = int(known[0].version if known else _log(settings, lake, out, lake.get_json(f"{out}/result.json"), name))
     if champion is None or int(champion.version) < version:
@@ -213,22 +246,70 @@ def register_base(settings: Settings, lake: Lake, out: str, name: str) -> str:
     return str(version)
 
 
-def _client(settings: Settings) -> Any:
+def champion(settings: Settings, name: str) -> Champion | None:
+    """The champion of a model, whoever gave it the alias; None where there is none. Raises as `connect` does."""
+    version = _by_alias(connect(settings), name, CHAMPION)
+    if version is None:
+        return None
+    tags = version.tags
+    return Champion(str(version.version), tags.get("osteon.training", ""), tags.get("osteon.catalog", ""))
+
+
+def connect(settings: Settings) -> Any:
+    """MLflow's client, once the registry has answered it.
+
+    Raises:
+        RegistryUnreachableError: It does not answer within PATIENCE seconds. The client alone would ask for minutes.
+        RegistryError: It answers, and refuses.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import mlflow
+    from mlflow.exceptions import MlflowException
 
-    mlflow.set_tracking_uri(settings.mlflow_url)
-    return mlflow.MlflowClient()
+    url = settings.mlflow_url
+    if not url:
+        raise RegistryError("OSTEON_MLFLOW_URL is empty: say where MLflow is, such as http://mlflow:5000")
+    mlflow.set_tracking_uri(url)
+    client = mlflow.MlflowClient()
+    try:
+        with _one_short_try():
+            client.search_registered_models(max_results=1)
+    except MlflowException as error:  # the messages hold nothing that changes from try to try: validations tell them
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise RegistryError(
+                f"the certificate of {url} is not trusted: name the PEM file of the authority that signed it in "
+                "MLFLOW_TRACKING_SERVER_CERT_PATH"
+            ) from error
+        if error.error_code == "INTERNAL_ERROR":  # MLflow's word for no answer, and for one with a status from 500 on
+            raise RegistryUnreachableError(
+                f"no MLflow answers at {url}: start it, or say where it is in OSTEON_MLFLOW_URL"
+            ) from error
+        raise RegistryError(
+            f"{url} refuses to show its models ({error.error_code}): check OSTEON_MLFLOW_URL, "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        ) from error
+    return client
+
+
+@contextmanager
+def _one_short_try() -> Iterator[None]:
+    """MLflow's client asks once, and waits for PATIENCE seconds. It knows no other way to say so than variables."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PATIENCE)}
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _versions_of(client: Any, name: str, out: str) -> Any:
     """Versions of model `name` that were registered from the training under `out`: none or one."""
     return client.search_model_versions(f"name='{name}' and tag.`osteon.training` = '{out}'")
-
-
-def champion_version(settings: Settings, name: str) -> Any:
-    """MLflow's record of the champion's version; None where there is none."""
-    return _by_alias(_client(settings), name, CHAMPION)
 
 
 def _by_alias(client: Any, name: str, alias: str) -> Any:
@@ -241,19 +322,6 @@ def _by_alias(client: Any, name: str, alias: str) -> Any:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-
-
-def _champion_record(lake: Lake, version: str, out: str, catalog: str) -> dict[str, Any]:
-    """What the lake tells of a champion under `champion_key`."""
-    result = lake.get_json(f"{out}/result.json")
-    by_class = result.get("published_by_class", result["images_by_class"])  # early champions have no other
-    learnt = {"snapshot": result["snapshot"], "images_by_class": by_class}
-    return {"version": version, "training": out, "catalog": catalog, **learnt}
-
-
-def champion_key(name: str) -> str:
-    """Where the lake tells what the champion of a model learnt from: `version, training, catalog, ...`."""
-    return f"champions/{name}.json"
 
 
 def _number(version: Any) -> str:
@@ -298,7 +366,7 @@ def _decide(settings: Settings, lake: Lake, out: str, name: str, champion: Any, 
         return Decision(False, f"{why}; {MAKE_PLACE} to let another be champion")
     digest = hashlib.sha256("".join(test["sha256"]).encode()).hexdigest()[:16]
     same_test = f"name='{name}' and tag.`osteon.test` = '{digest}'"
-    tried = [one.tags.get("osteon.training") for one in _client(settings).search_model_versions(same_test)]
+    tried = [one.tags.get("osteon.training") for one in connect(settings).search_model_versions(same_test)]
     decision = judge(scored(out), theirs, settings.bootstrap_rounds, tries=1 + sum(other != out for other in tried))
     return replace(decision, test=digest)
 

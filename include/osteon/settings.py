@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ class Settings(BaseSettings):
     mount secrets); variables win over files.
     """
 
-    model_config = SettingsConfigDict(env_prefix="OSTEON_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="OSTEON_", extra="ignore", hide_input_in_errors=True)
 
     # The lake: any S3-compatible object store.
     s3_endpoint: str = Field("http://127.0.0.1:9000", description="URL of the object store; http or https")
@@ -82,7 +83,10 @@ class Settings(BaseSettings):
         datetime(2026, 1, 1, tzinfo=UTC), description="no scheduled run is made for a time before; must lie in the past"
     )
 
-    # Publishers' accounts. Airflow's connections `kaggle_default` and `roboflow_default` serve where these are empty.
+    # Publishers' accounts. Where these are empty, Airflow's connections serve, such as `kaggle_default`.
+    credentials: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        {}, description='JSON: accounts at publishers that have no setting here, such as {"zenodo_token": "..."}'
+    )
     kaggle_token: SecretStr = Field(SecretStr(""), description="API token; or give user name and key instead")
     kaggle_username: str = ""
     kaggle_key: SecretStr = SecretStr("")
@@ -161,6 +165,11 @@ class Settings(BaseSettings):
     smtp_port: int = Field(1025, ge=1, le=65535)
     mail_port: int = Field(8025, ge=1, le=65535, description="the page that shows the mails")
 
+    def secret(self, name: str) -> str:
+        """A publisher's credential by its name: a setting here, or one of `credentials`. Empty where nobody gave it."""
+        found = getattr(self, name) if name in type(self).model_fields else self.credentials.get(name, "")
+        return found.get_secret_value() if isinstance(found, SecretStr) else str(found)
+
     def files_digest(self) -> str:
         """Of the files that set what a training learns: label map and relabelling rules. Equal texts, equal digests."""
         texts = (path.read_bytes() for path in (self.labels_file, self.relabel_file))
@@ -171,6 +180,11 @@ class Settings(BaseSettings):
         if self.train_share + self.val_share >= 1:
             raise ValueError(f"train_share {self.train_share} and val_share {self.val_share} leave nothing for test")
         return self
+
+    @field_validator("credentials", mode="before")
+    @classmethod
+    def _read_json(cls, value: object) -> object:
+        return json.loads(value or "{}") if isinstance(value, str) else value
 
     @field_validator("mail_to", mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,6 @@ from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryActi
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 from airflow.sdk.log import mask_secret
 
-from osteon.ingest import Memory
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import Parts, Stage, is_wanted, run_stage
 from osteon.settings import load_settings
@@ -36,12 +36,12 @@ DEFAULT_ARGS = {
 }
 
 
-def open_context(stop: str, memory: Memory | None = None, **settings: object) -> Context:
+def open_context(stop: str, **settings: object) -> Context:
     """The context of the current DAG run. Skips the task where the run stops before the stage `stop`."""
     stop_after = param("stop_after")
     if not is_wanted(stop, stop_after):
         raise AirflowSkipException(f"the run stops after `{stop_after}`")
-    return Context.open(get_current_context()["run_id"], AirflowNotifier(load_settings()), memory, **settings)
+    return Context.open(get_current_context()["run_id"], AirflowNotifier(load_settings()), **settings)
 
 
 def stage_task(stage: Stage[Any], **task_arguments: Any) -> Any:
@@ -95,22 +95,23 @@ def credentials() -> dict[str, str]:
 
     Airflow masks them all in what tasks log.
     """
+    from osteon.sources.registry import accounts
+
     found = load_settings()
-    values = {
-        "kaggle_username": found.kaggle_username,
-        "kaggle_key": found.kaggle_key.get_secret_value(),
-        "kaggle_token": found.kaggle_token.get_secret_value(),
-        "roboflow_api_key": found.roboflow_api_key.get_secret_value(),
-    }
-    if not values["kaggle_token"] and not values["kaggle_key"] and (kaggle := connection("kaggle_default")):
-        name = "kaggle_key" if kaggle.login else "kaggle_token"
-        values |= {"kaggle_username": kaggle.login or "", name: kaggle.password or ""}
-    if not values["roboflow_api_key"] and (roboflow := connection("roboflow_default")):
-        values["roboflow_api_key"] = roboflow.password or ""
-    for name in ("kaggle_key", "kaggle_token", "roboflow_api_key"):
-        if values[name]:
-            mask_secret(values[name])
-    return {name: value for name, value in values.items() if value}
+    values = {name: value.get_secret_value() for name, value in found.credentials.items()}
+    hidden = set(values)
+    for account in accounts():
+        told = {name: found.secret(name) for name in account.names}
+        if not any(told[name] for name in account.secrets) and (kept := connection(account.connection)):
+            told |= account.of_connection(kept.login, kept.password)
+        values |= told
+        hidden |= set(account.secrets)
+    values = {name: value for name, value in values.items() if value}
+    for name in hidden & values.keys():
+        mask_secret(values[name])
+    fields = {name: values[name] for name in values if name in type(found).model_fields}
+    others = {name: values[name] for name in values if name not in fields}
+    return fields | ({"credentials": json.dumps(others)} if others else {})
 
 
 def connection(name: str) -> Connection | None:

@@ -15,12 +15,12 @@ from osteon.curation.copies import compare, find_copies, ready
 from osteon.curation.groups import find_groups
 from osteon.images import registration
 from osteon.images.fingerprint import FORMAT, fingerprint, read_fingerprint
-from osteon.images.measure import measure
-from osteon.images.radiograph import PARTS
+from osteon.images.measure import Request, measure
 from osteon.images.registration import AGAINST, CERTAIN
 from osteon.images.weights import Model, Trees, Weights
 from osteon.lake import Lake
 from osteon.settings import Settings
+from osteon.sources.radiograph import PARTS
 from tests.pictures import encode, film, radiograph
 
 NO_PAIRS = pd.DataFrame(columns=["first", "second"])
@@ -88,11 +88,11 @@ def test_several_alterations_at_once_make_a_copy() -> None:
 
 @pytest.mark.parametrize("share", [0.95, 0.75, 0.5])
 def test_a_truncated_file_is_a_copy_of_the_whole(share: float) -> None:
-    prints = {}
+    prints, wanted = {}, Request("", (), fingerprint=True)
     for number in range(FILMS):
         data = encode(film(number))
-        prints[f"whole-{number}"] = measure("", data, 10**8).fingerprint
-        prints[f"cut-{number}"] = measure("", data[: int(share * len(data))], 10**8).fingerprint
+        prints[f"whole-{number}"] = measure(wanted, data, 10**8).fingerprint
+        prints[f"cut-{number}"] = measure(wanted, data[: int(share * len(data))], 10**8).fingerprint
     group = groups(pd.Series(prints, dtype=object))
     assert [group[f"cut-{number}"] for number in range(FILMS)] == [group[f"whole-{number}"] for number in range(FILMS)]
     assert group.nunique() == FILMS

@@ -16,13 +16,13 @@ from PIL import Image
 
 from osteon import catalog as catalogs
 from osteon import history
+from osteon.curation import inspect
 from osteon.curation.audit import audit, disagreements
 from osteon.curation.compared import read_tip
 from osteon.curation.copies import VERSION
 from osteon.curation.decisions import Decision, decide
 from osteon.curation.grouping import group, recall
 from osteon.curation.split import split
-from osteon.images import inspect
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.records import InspectRecord, SplitRecord
@@ -30,13 +30,13 @@ from osteon.settings import Settings
 from osteon.takeover import MARKER, take_over
 from osteon.training.gate import comparable
 from tests.curation.facts import copies, groups, names
-from tests.curation.weeks import RUN, catalog_of, snapshot, splits
+from tests.curation.weeks import RUN, catalog_of, snapshot, splits, upgrade_measurements
 from tests.pictures import encode, film
 from tests.runs import record_of, run_to_split
 
 VERSIONED = (
     "curation.catalogue", "curation.copies", "curation.grouping", "curation.repair", "curation.review",
-    "curation.split", "images.inspect", "ingest",
+    "curation.split", "curation.inspect", "ingest",
 )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_an_upgrade_of_every_version_leaves_what_is_saved_anew_where_it_was(
     for module in VERSIONED:
         loaded = importlib.import_module(f"osteon.{module}")
         monkeypatch.setattr(loaded, "VERSION", loaded.VERSION + 1)
-    monkeypatch.setattr(inspect, "MEASUREMENTS", "measurements/v99/")
+    upgrade_measurements(monkeypatch)
     before = len(list(lake.keys("history/copies/")))
     films(tmp_path / "a", 0, 20, quality=60)
     rename(tmp_path / "a", "new-")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
-from osteon.images import inspect
+from osteon.images.families import Family
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.records import SplitRecord
@@ -21,7 +21,7 @@ from tests.runs import record_of
 
 VERSIONED = (
     "curation.catalogue.VERSION", "curation.copies.VERSION", "curation.grouping.VERSION", "curation.repair.VERSION",
-    "curation.split.VERSION", "images.fingerprint.FORMAT", "images.inspect.VERSION", "ingest.VERSION",
+    "curation.split.VERSION", "images.fingerprint.FORMAT", "curation.inspect.VERSION", "ingest.VERSION",
 )  # fmt: skip
 RUN = """
 import json, sys
@@ -65,6 +65,11 @@ def snapshot(context: Context) -> pd.Series:
     return splits(context.lake, record_of(context, SplitRecord).catalog)
 
 
+def upgrade_measurements(patch: pytest.MonkeyPatch) -> None:
+    """Give every family of measurements another version."""
+    patch.setattr(Family, "folder", property(lambda family: f"measurements/{family.name}-v{family.version + 1}/"))
+
+
 def upgrade(patch: pytest.MonkeyPatch) -> None:
     """Give every number of a version that stands in keys of the lake the next value, in every module that holds it.
 
@@ -76,5 +81,5 @@ def upgrade(patch: pytest.MonkeyPatch) -> None:
             if isinstance(value := vars(module).get(name), int):
                 patch.setattr(module, name, value + 1)
                 raised.add(f"{module.__name__}.{name}")
-    patch.setattr(inspect, "MEASUREMENTS", f"measurements/v{inspect.VERSION}/")
+    upgrade_measurements(patch)
     assert raised >= {f"osteon.{name}" for name in VERSIONED}

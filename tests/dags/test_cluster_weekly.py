@@ -19,7 +19,7 @@ import yaml
 from osteon.embedded.run import DAG_ID, AirflowClient
 from osteon.embedded.stack import Stack
 from osteon.lake import Lake
-from osteon.registry import champion_version
+from osteon.registry import champion
 from osteon.runs import Run
 from tests.conftest import fresh_settings
 from tests.dags.test_cluster import kubectl, namespace, none_left, trained_in_pods
@@ -122,7 +122,8 @@ def test_the_weekly_dag_trains_in_pods_while_airflow_starts_again(weekly: Weekly
     assert len({trial["trial"] for trial in trials}) == len(trials) == 3
     assert {trial["worker"] for trial in trials} > {"tuner0"}, "pods that help ran trials"
     assert summary["registered"] == {**summary["registered"], "version": "1", "alias": "champion"}
-    assert champion_version(settings, settings.model_name).version == "1"
+    held = champion(settings, settings.model_name)
+    assert held is not None and held.version == "1"
 
 
 def test_pods_go_when_their_task_is_cleared_or_their_run_is_ended(weekly: Weekly, namespace: str) -> None:

@@ -105,7 +105,7 @@ def test_a_run_triggered_from_the_form_succeeds_and_is_seen(page: Page, everythi
     page.get_by_text("champion").first.wait_for()
     page.goto(urls["mail"])
     page.get_by_role("link", name="data-quality findings").click()
-    assert "Images with a broken stream: 3" in page.frame_locator("iframe").locator("body").inner_text()
+    assert "3 image files are cut off before the end" in page.frame_locator("iframe").locator("body").inner_text()
 
     answer = requests.get(f"{urls['airflow']}/osteon/", allow_redirects=False, timeout=30)
     assert answer.status_code == 303 and "/auth/login" in answer.headers["Location"], "strangers see nothing"

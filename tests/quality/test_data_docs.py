@@ -7,17 +7,18 @@ import pandas as pd
 import pytest
 
 from osteon.errors import QualityError
-from osteon.quality.checks import CHECKS, load_thresholds
+from osteon.quality.check import BOUND, Table, registered
 from osteon.quality.data_docs import make_offline
-from osteon.quality.tables import NUMBERS
+from osteon.quality.thresholds import load_thresholds
 from osteon.quality.validate import run_suite
 from osteon.settings import load_settings
 
 
 def test_real_pages_load_only_files_that_lie_beside_them(tmp_path: Path) -> None:
     thresholds = load_thresholds(load_settings().quality_file)
-    columns = {name: {check.column for check in CHECKS if check.table == name} - {None} for name in
-               ("images", "usable", "classes", "shift", "label_map", "sources")}  # fmt: skip
+    columns: dict[Table, list[str]] = {}
+    for check in registered().values():
+        columns.setdefault(check.table, []).append(check.column)
     run_suite(
         {name: pd.DataFrame({key: [None] for key in keys}) for name, keys in columns.items()}, thresholds, tmp_path
     )
@@ -34,9 +35,8 @@ def test_real_pages_load_only_files_that_lie_beside_them(tmp_path: Path) -> None
 
 def test_what_a_publisher_names_a_file_does_not_become_markup(tmp_path: Path) -> None:
     path = "a<img src=x onerror=alert(1)>.jpg"
-    table = pd.DataFrame({check.column: ["bad"] for check in CHECKS if check.table == "images" and check.column})
-    for name in NUMBERS:
-        table[name] = 1.0
+    checks = [check for check in registered().values() if check.table == "images"]
+    table = pd.DataFrame({check.column: [1.0 if check.rule in BOUND else "bad"] for check in checks})
     run_suite({"images": table.assign(source="s", path=path)}, load_thresholds(load_settings().quality_file), tmp_path)
     pages = [page.read_text() for page in tmp_path.rglob("catalog-images.html")]
     assert pages and "<img src=x" not in "".join(pages) and "&lt;img src=x" in "".join(pages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -14,24 +15,30 @@ import yaml
 from osteon import catalog as catalogs
 from osteon import history
 from osteon.curation.decisions import Decision, decide
+from osteon.curation.measurements import keep
 from osteon.errors import ConfigurationError
-from osteon.images.inspect import MEASUREMENTS
-from osteon.images.measure import Measurement
+from osteon.images.families import registered
+from osteon.images.measure import Measured
 from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.quality.alert import Alert, Told, quality_mail, told
-from osteon.quality.checks import load_thresholds
+from osteon.quality.check import registered as checks
 from osteon.quality.pictures import thumbnails
+from osteon.quality.thresholds import load_thresholds
 from osteon.quality.validate import Validation, read_validation, validate
+from osteon.records import IngestRecord, ManifestKey
 from osteon.reports.leakage import undecided_pairs
 from osteon.settings import Settings
 from tests.pictures import encode, film
 
 THUMB = (np.arange(64 * 64) // 64).astype(np.uint8).tobytes()
+IMAGE = {"width": 100, "height": 120, "mode": "L", "truncated": False, "decoded_fraction": 1.0, "mean": 60.0,
+         "std": 30.0, "blank_fraction": 0.0, "dhash": "0" * 16}  # fmt: skip
 MEASURED = {
-    "thumb": THUMB, "colour": 0.0, "dark_band": 0.0, "bright_band": 0.0, "band_where": "", "contrast": 150.0,
-    "median": 40.0, "gutter": 0.0, "oval": 0.0, "text": 0,
+    "image": IMAGE, "thumbnail": {"thumb": THUMB}, "channels": {"colour": 0.0}, "exposures": {"gutter": 0.0},
+    "bands": {"dark_band": 0.0, "bright_band": 0.0, "band_where": ""}, "levels": {"contrast": 150.0, "median": 40.0},
+    "outline": {"oval": 0.0}, "writing": {"text": 0},
 }  # fmt: skip
 
 
@@ -70,12 +77,12 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
         lake.put_table(
             "manifests/m.parquet", pd.DataFrame(files).reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS)
         )
-        measured = pd.DataFrame([vars(Measurement(row["sha256"], **MEASURED)) for row in rows])
-        lake.put_table(f"{MEASUREMENTS}m.parquet", measured)
+        keep(lake, [Measured(str(row["sha256"]), values=MEASURED) for row in rows], registered())
         labels = load_labels(settings.labels_file)
         change = {"quality_file": tmp_path / "quality.yaml", "data_docs_kept": kept}
         chosen = settings.model_copy(update=change)
-        return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"], sources or {}, learnt or {})
+        pulled = {name: IngestRecord.model_validate(values) for name, values in (sources or {}).items()}
+        return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"], pulled, learnt or {})
 
     return run
 
@@ -114,7 +121,7 @@ def test_too_few_images_and_missing_rare_and_unbalanced_classes_are_told(found) 
     told = {finding.check: finding for finding in found(broken, enough_images={"minimum": 95}).findings}[
         "enough_images"
     ]
-    assert "There are 90, 95 are needed" in told.message, "what is kept out is not counted"
+    assert "90 can be used, and at least 95 are needed" in told.message, "what is kept out is not counted"
 
 
 def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
@@ -170,10 +177,10 @@ def test_pairs_for_a_curator_mosaics_and_large_groups_are_told(found, lake: Lake
 def test_a_rule_that_fits_some_files_only_and_images_that_teach_nothing_are_told(found) -> None:
     rows = [row | image(i, str(row["body_part"])) if i % 3 == 0 else row for i, row in enumerate(good())]
     by_name = {finding.check: finding for finding in found(rows).findings}
-    assert by_name["label_coverage"].offenders == [{"name": "s: fracture state", "detail": "0.334 of its images"}]
+    assert by_name["label_coverage"].offenders == [{"name": "s: fracture state", "detail": "33 %"}]
     nothing = [row | {"body_part": None, "raw_label": "unsorted|fractured"} for row in rows]
     assert (
-        "There are 0"
+        "0 can be used"
         in {f.check: f for f in found(nothing, enough_images={"minimum": 99}).findings}["enough_images"].message
     )
 
@@ -215,13 +222,15 @@ def test_a_source_that_failed_and_one_that_dropped_images_are_told(found, lake: 
     before = pd.DataFrame({"path": ["a.jpg", "b.jpg", "c.txt"], "sha256": ["a", "b", None]})
     for name, table in (("before", before), ("now", before.iloc[:1])):
         lake.put_table(f"manifests/{name}.parquet", table.astype("string"))
-    changed = {"manifest": "manifests/now.parquet", "before": "manifests/before.parquet"}
-    result = found(good(), {"changed": changed, "refused": {"problem": "set OSTEON_KAGGLE_TOKEN"}})
+    now = ManifestKey("manifests/now.parquet")
+    changed = IngestRecord(source="changed", manifest=now, before="manifests/before.parquet")
+    refused = IngestRecord(source="refused", problem="set OSTEON_KAGGLE_TOKEN")
+    result = found(good(), {"changed": changed, "refused": refused})
     by_name = {finding.check: finding for finding in result.findings}
     assert by_name["sources_pulled"].severity == "warning"
     assert by_name["sources_pulled"].offenders == [{"name": "refused", "detail": "set OSTEON_KAGGLE_TOKEN"}]
     assert by_name["dropped_images"].offenders == [{"name": "changed", "detail": "1 images: b.jpg"}]
-    same = {"manifest": "manifests/now.parquet", "before": "manifests/now.parquet"}
+    same = IngestRecord(source="same", manifest=now, before=now)
     assert found(good(), {"same": same}).findings == []
 
 
@@ -235,7 +244,7 @@ def test_the_mail_tells_the_worst_first_and_escapes_names(found) -> None:
     assert "(+20 since the run before)" in mail.text and "(new since" in mail.text
     assert "No longer found: near_copies." in mail.text and "near_copies" in mail.html
     assert mail.subject == "[Osteon] critical: 2 data-quality findings, the run stopped before training"
-    assert mail.text.index("CRITICAL: Images with a broken stream: 300") < mail.text.index("WARNING")
+    assert mail.text.index("CRITICAL: 300 image files are cut off before the end (37.5%).") < mail.text.index("WARNING")
     assert "... and 292 more" in mail.text
     assert "&lt;script&gt;.jpg" in mail.html and "<script>" not in mail.html
 
@@ -270,10 +279,30 @@ def test_a_quality_file_with_mistakes_names_them(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="OSTEON_QUALITY_FILE"):
         load_thresholds(path)
     for text, message in (
-        ("truncated: {severity: warning}", "missing or unknown: .*blank|class_balance"),
+        ("trunkated: {severity: warning}", "`trunkated`, which does not exist: did you mean `truncated`?"),
         ("truncated: {severity: bad}", "severity"),
+        ("truncated: warning", "Threshold"),
+        ("truncated: {minimal: 3}", "minimal"),
+        ("- truncated", "must map names of checks"),
         ("[1, 2", "cannot be read"),
     ):
         path.write_text(text)
-        with pytest.raises(ConfigurationError, match=message):
+        with pytest.raises(ConfigurationError, match=re.escape(message)):
             load_thresholds(path)
+
+
+def test_what_the_quality_file_leaves_out_has_its_defaults(tmp_path: Path) -> None:
+    path, defaults = tmp_path / "quality.yaml", {name: check.default for name, check in checks().items()}
+    path.write_text("# nothing")
+    assert load_thresholds(path) == defaults
+    path.write_text("truncated: {severity: critical}\nburnt_in_text: {max_share: 0.1}\ninverted: {maximum: null}")
+    found = load_thresholds(path)
+    assert list(found)[:3] == ["truncated", "burnt_in_text", "inverted"], "what people write comes first"
+    truncated = found.pop("truncated")
+    assert (truncated.severity, truncated.critical_share) == ("critical", None), "an entry says all shares"
+    assert found.pop("burnt_in_text") == defaults["burnt_in_text"].model_copy(update={"max_share": 0.1})
+    assert found == {name: default for name, default in defaults.items() if name in found}
+
+
+def test_the_quality_file_that_comes_with_osteon_says_the_defaults() -> None:
+    assert load_thresholds(Settings().quality_file) == {name: check.default for name, check in checks().items()}

@@ -8,10 +8,10 @@ from sklearn.linear_model import LogisticRegression
 
 from osteon.images.decode import decode
 from osteon.images.measure import thumbnail
-from osteon.images.radiograph import PARTS
 from osteon.settings import load_settings
 from osteon.sources.base import PublishedFile
 from osteon.sources.phantom import Defects, PhantomConfig, PhantomSource
+from osteon.sources.radiograph import PARTS
 
 EVERY = Defects(**dict.fromkeys(Defects.model_fields, 2))
 

@@ -9,9 +9,9 @@ from PIL import Image
 
 from osteon import catalog as catalogs
 from osteon.curation.decisions import decisions
+from osteon.curation.measurements import read_measurements
 from osteon.curation.review import kept
 from osteon.images.decode import decode
-from osteon.images.inspect import read_measurements
 from osteon.lake import Lake, derived_key
 from osteon.progress import parallel
 from osteon.settings import Settings

@@ -12,6 +12,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 COLOUR_SAMPLES = (48, 48)
 """Pixels, evenly spread, that colour is measured on."""
+REDUCED, DETAILED = 256, 800
+"""Pixels of the longer side of the two reductions that several measurements share."""
 OVER_LIMIT = "more than the limit of"
 TRUNCATED = "image file is truncated"
 """How Pillow's strict decoder begins its message about a stream that ends too early."""
@@ -50,6 +52,40 @@ class Decoded:
     def pixels(self) -> NDArray[np.uint8]:
         """The same as an array (height, width)."""
         return np.asarray(self.grey)
+
+    @cached_property
+    def detailed(self) -> NDArray[np.uint8]:
+        """Pixels (height, width) after area averaging to at most DETAILED pixels a side."""
+        return np.asarray(self._detailed_image)
+
+    @cached_property
+    def reduced(self) -> NDArray[np.uint8]:
+        """Pixels (height, width) after area averaging to at most REDUCED pixels a side."""
+        return np.asarray(_reduce(self._detailed_image, REDUCED))
+
+    @cached_property
+    def row_spans(self) -> NDArray[np.uint8]:
+        """(height of `reduced`,): grey levels between the darkest and the brightest pixel of each row."""
+        return np.ptp(self.reduced, axis=1)
+
+    @cached_property
+    def column_spans(self) -> NDArray[np.uint8]:
+        """(width of `reduced`,): the same for each column."""
+        return np.ptp(self.reduced, axis=0)
+
+    @cached_property
+    def histogram(self) -> NDArray[np.int64]:
+        """(256,): pixels of `reduced` by grey level."""
+        return np.bincount(self.reduced.ravel(), minlength=256)
+
+    @cached_property
+    def _detailed_image(self) -> Image.Image:
+        return _reduce(self.grey, DETAILED)
+
+
+def _reduce(image: Image.Image, side: int) -> Image.Image:
+    factor = -(-max(image.size) // side)
+    return image.reduce(factor) if factor > 1 else image
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:

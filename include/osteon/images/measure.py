@@ -1,8 +1,9 @@
-"""What is measured in the one decode of an image."""
+"""What is measured in the one decode of an image: by every family that lacks it, and the fingerprint."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 
 import cv2
@@ -11,78 +12,119 @@ from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from osteon.images.decode import UndecodableError, decode
+from osteon.errors import ExtensionError
+from osteon.images.decode import Decoded, UndecodableError, decode
+from osteon.images.families import Family
 from osteon.images.fingerprint import fingerprint
-from osteon.images.sanity import examine
 
 THUMB = 64
-"""Side in pixels of the thumbnail that near-duplicates are verified on."""
+"""Side in pixels of the thumbnail that hashes and doubts about labels are made on."""
 COARSE = 16
 """Side in pixels of the thumbnail that is looked at where a glance will do."""
+PADDED = 2
+"""Grey levels that a line of padding spans at most; the quietest air is louder."""
+
+
+def _measure_image(image: Decoded) -> dict[str, object]:
+    width, height = image.grey.size
+    counts, levels = image.histogram, np.arange(256)
+    mean = float(counts @ levels / counts.sum())
+    return {
+        "width": width,
+        "height": height,
+        "mode": image.mode,
+        "truncated": image.truncated,
+        "decoded_fraction": 1.0 - float(image.missing.mean()),
+        "mean": mean,
+        "std": float(np.sqrt(counts @ (levels - mean) ** 2 / counts.sum())),
+        "blank_fraction": float(1 - (image.row_spans > PADDED).mean() * (image.column_spans > PADDED).mean()),
+        "dhash": f"{hash_thumbnails(thumbnail(image.grey)[None])[0]:016x}",
+    }
+
+
+IMAGE = Family(
+    "image",
+    version=1,
+    columns={
+        "width": "Int64",
+        "height": "Int64",
+        "mode": "string",
+        "truncated": "boolean",
+        "decoded_fraction": "Float64",
+        "mean": "Float64",
+        "std": "Float64",
+        "blank_fraction": "Float64",
+        "dhash": "string",
+    },
+    measure=_measure_image,
+)
+"""What every image has, whatever checks there are. Tables have these columns without the family's name before them.
+
+`width` and `height` are in pixels, `mean` and `std` in grey levels, `mode` is Pillow's. `decoded_fraction` is the share
+of rows that the stream gave, 0 to 1. `blank_fraction` is the share of the area that lies in flat rows or columns, 0 to
+1. `dhash` is a 64-bit difference hash in 16 hex digits (N. Krawetz, "Kind of like that", 2013)."""
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """One image's measurements. Everything but `sha256` and `problem` is None where it could not be decoded."""
+class Request:
+    """What is wanted of one image."""
 
     sha256: str
-    width: int | None = None
-    height: int | None = None
-    mode: str | None = None
-    truncated: bool | None = None
-    decoded_fraction: float | None = None
-    """Share of the rows that the stream gave, 0 to 1."""
-    colour: float | None = None
-    """Mean spread of the channels, in grey levels."""
-    mean: float | None = None
-    std: float | None = None
-    blank_fraction: float | None = None
-    dark_band: float | None = None
-    bright_band: float | None = None
-    band_where: str | None = None
-    contrast: float | None = None
-    median: float | None = None
-    gutter: float | None = None
-    oval: float | None = None
-    text: int | None = None
-    """These as `osteon.images.sanity.Sanity` has them."""
-    dhash: str | None = None
-    """64-bit difference hash, 16 hex digits (N. Krawetz, "Kind of like that", 2013)."""
-    thumb: bytes | None = None
-    """THUMB x THUMB grey levels, row by row."""
-    fingerprint: bytes | None = None
-    """By what copies are found, see `osteon.images.fingerprint`. `inspect` keeps it in the history, not with these."""
+    families: tuple[Family, ...]
+    fingerprint: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one image."""
+
+    sha256: str
     problem: str | None = None
+    """Why it cannot be decoded; then nothing else is measured."""
+    values: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """By name of a family its columns and their values."""
+    fingerprint: bytes | None = None
+    """By what copies are found, see `osteon.images.fingerprint`. It is kept in the history, not with measurements."""
 
 
-def measure(sha256: str, data: bytes, max_pixels: int) -> Measurement:
-    """Decode once and measure."""
+def measure(request: Request, data: bytes, max_pixels: int) -> Measured:
+    """Decode an image once and measure what is wanted of it.
+
+    Args:
+        request: The image, and what is wanted of it.
+        data: Bytes of its file.
+        max_pixels: Width times height from which on it is not decoded.
+
+    Raises:
+        ExtensionError: A family fails, or gives other columns than it declares. The message names both.
+    """
     try:
         image = decode(data, max_pixels)
     except UndecodableError as error:
-        return Measurement(sha256, problem=str(error))
-    width, height = image.grey.size
-    small = thumbnail(image.grey)
-    return Measurement(
-        sha256,
-        width=width,
-        height=height,
-        mode=image.mode,
-        truncated=image.truncated,
-        decoded_fraction=1.0 - float(image.missing.mean()),
-        colour=image.colour,
-        **vars(examine(image.grey)),
-        dhash=f"{hash_thumbnails(small[None])[0]:016x}",
-        thumb=small.tobytes(),
-        fingerprint=fingerprint(image.pixels, image.missing if image.truncated else None),
-    )
+        return Measured(request.sha256, problem=str(error))
+    values = {family.name: _values(family, image, request.sha256) for family in request.families}
+    wanted = fingerprint(image.pixels, image.missing if image.truncated else None) if request.fingerprint else None
+    return Measured(request.sha256, values=values, fingerprint=wanted)
 
 
-def measure_batch(images: list[tuple[str, bytes]], max_pixels: int) -> list[Measurement]:
-    """Measure several images, given by SHA-256 and bytes, on one thread: who wants more makes more processes."""
+def measure_batch(images: list[tuple[Request, bytes]], max_pixels: int) -> list[Measured]:
+    """Measure several images on one thread: who wants more makes more processes."""
     cv2.setNumThreads(1)
     with threadpool_limits(1):
-        return [measure(digest, data, max_pixels) for digest, data in images]
+        return [measure(request, data, max_pixels) for request, data in images]
+
+
+def _values(family: Family, image: Decoded, sha256: str) -> Mapping[str, object]:
+    who = f"measurement `{family.name}` of {family.measure.__module__}"
+    try:
+        values = family.measure(image)
+    except Exception as error:
+        raise ExtensionError(
+            f"{who} fails on image {sha256} with {type(error).__name__}: {error}. Correct it, or uninstall its package"
+        ) from error
+    if set(values) != set(family.columns):
+        raise ExtensionError(f"{who} gives {', '.join(values)} instead of its columns {', '.join(family.columns)}")
+    return values
 
 
 def thumbnail(grey: Image.Image) -> NDArray[np.uint8]:

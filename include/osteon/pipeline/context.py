@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from osteon.ingest import LakeMemory, Memory
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
 from osteon.runs import Run
@@ -61,19 +60,14 @@ class Context:
     lake: Lake
     run: Run
     notifier: Notifier
-    memory: Memory
-    """Which version of each source was pulled last."""
 
     @classmethod
-    def open(
-        cls, run_id: str, notifier: Notifier | None = None, memory: Memory | None = None, **settings: object
-    ) -> Context:
+    def open(cls, run_id: str, notifier: Notifier | None = None, **settings: object) -> Context:
         """The context of a run.
 
         Args:
             run_id: Airflow's, or any name.
             notifier: None sends no mail.
-            memory: None keeps it in the lake.
             settings: Those that differ from the environment's.
 
         Raises:
@@ -81,7 +75,7 @@ class Context:
         """
         found = load_settings(**settings)
         lake = Lake.from_settings(found)
-        return cls(found, lake, Run(lake, run_id), notifier or NoMail(), memory or LakeMemory(lake))
+        return cls(found, lake, Run(lake, run_id), notifier or NoMail())
 
     @cached_property
     def labels(self) -> LabelMap:

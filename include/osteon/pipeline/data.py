@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from osteon.errors import ConfigurationError, OsteonError
+from osteon.errors import ConfigurationError, OsteonError, RegistryError
 from osteon.ingest import ingest as pull
 from osteon.ingest import recall, remember
 from osteon.pipeline.context import Context
@@ -50,7 +50,7 @@ def ingest(context: Context, source: str, sources: str) -> IngestRecord:
     """
     from osteon.sources.config import open_source
 
-    last = recall(context.memory, context.lake, source)
+    last = recall(context.lake, source)
     try:
         opened = open_source(Path(sources), context.settings, source)
         key, counts = pull(context.settings, context.lake, opened)
@@ -63,7 +63,7 @@ def ingest(context: Context, source: str, sources: str) -> IngestRecord:
             return record.failing(error)
         log.exception("the run goes on with the last good version of %s, %s", source, last.manifest)
         key = last.manifest
-    pulled = remember(context.memory, last, source, key, context.run.run_id)
+    pulled = remember(context.lake, last, source, key, context.run.run_id)
     record.manifest, record.before = ManifestKey(key), pulled.before
     return record
 
@@ -78,21 +78,21 @@ def catalogue(context: Context, manifests: list[ManifestKey]) -> CatalogueRecord
 
 def inspect_parts(context: Context, catalog: CatalogKey) -> list[str]:
     """Parts of a large catalog that several tasks measure first, each by `inspect_part`; none of a small one."""
-    from osteon.images.inspect import inspect_parts
+    from osteon.curation.inspect import inspect_parts
 
     return inspect_parts(context.settings, context.lake, catalog)
 
 
 def inspect_part(context: Context, catalog: CatalogKey, part: str) -> int:
     """Measure the images of one part. Returns their number."""
-    from osteon.images.inspect import inspect_part
+    from osteon.curation.inspect import inspect_part
 
     return inspect_part(context.settings, context.lake, catalog, part)
 
 
 def inspect(context: Context, catalog: CatalogKey) -> InspectRecord:
     """Measure the images that were never measured."""
-    from osteon.images.inspect import inspect
+    from osteon.curation.inspect import inspect
 
     key, counts = inspect(context.settings, context.lake, catalog)
     return InspectRecord.model_validate({"catalog": key, **counts})
@@ -123,16 +123,15 @@ def review(context: Context, catalog: CatalogKey) -> ReviewRecord:
 
 
 def validate(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], sources: str) -> ValidateRecord:
-    """Run the data-quality checks. The stage after this one stops the run on a critical finding."""
-    from osteon.quality.validate import validate
-    from osteon.registry import champion_key
+    """Run the data-quality checks. The stage after this one stops the run on a critical finding.
 
-    lake, champion, learnt = context.lake, champion_key(context.model_name(sources)), dict[str, int]()
-    if lake.exists(champion):
-        record = lake.get_json(champion)
-        learnt = {} if record["catalog"] == catalog else record["images_by_class"]  # of this very data: no shift
+    A registry that cannot be asked for the champion stops nothing. A finding says what was not compared.
+    """
+    from osteon.quality.validate import validate
+
     pulled = context.run.sources()
-    found = validate(context.settings, lake, context.labels, catalog, list(manifests), pulled, learnt)
+    learnt, unknown = champions_classes(context, catalog, sources)
+    found = validate(context.settings, context.lake, context.labels, catalog, list(manifests), pulled, learnt, unknown)
     severities = [finding.severity for finding in found.findings]
     return ValidateRecord(
         validation=ValidationKey(found.key),
@@ -142,6 +141,26 @@ def validate(context: Context, catalog: CatalogKey, manifests: list[ManifestKey]
         warning=severities.count("warning"),
         critical=severities.count("critical"),
     )
+
+
+def champions_classes(context: Context, catalog: CatalogKey, sources: str) -> tuple[dict[str, int], str]:
+    """Images by class that the champion learnt from, and why they are not known.
+
+    Both are empty where there is no champion, or where it learnt from this very catalog: nothing can have shifted.
+    """
+    from osteon.registry import champion
+
+    learnt, unknown = dict[str, int](), ""
+    try:
+        held = champion(context.settings, context.model_name(sources))
+        if held is not None and held.catalog != catalog:
+            unknown = held.unknown(context.lake)
+            learnt = {} if unknown else held.images_by_class(context.lake)
+    except RegistryError as error:
+        unknown = str(error)
+    if unknown:
+        log.warning("the classes' shares are not compared with those that the champion learnt: %s", unknown)
+    return learnt, unknown
 
 
 def gate(context: Context, validation: ValidationKey, sources: str) -> GateRecord:

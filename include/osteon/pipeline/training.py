@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass
 
 from osteon.errors import ConfigurationError
@@ -10,6 +11,8 @@ from osteon.pipeline.context import Context
 from osteon.pipeline.data import usable_images
 from osteon.pipeline.relabelling import training_images
 from osteon.records import CatalogKey, CompareRecord, ComparisonKey, TrainBaseRecord, TrainingKey, TrainRecord
+
+log = logging.getLogger(__name__)
 
 
 def square_parts(context: Context, catalog: CatalogKey) -> list[str]:
@@ -40,11 +43,20 @@ def models_of(budget: str) -> list[str]:
 
 
 def champion_training(context: Context, sources: str) -> str:
-    """The training of the champion, whose design a search starts with; empty while there is none."""
-    from osteon.registry import champion_key
+    """The training of the champion, whose design a search starts with; empty while there is none.
 
-    place = champion_key(context.model_name(sources))
-    return str(context.lake.get_json(place).get("training", "")) if context.lake.exists(place) else ""
+    Raises:
+        RegistryError: The registry cannot be asked. A search that starts with less would stay in the lake as it is.
+    """
+    from osteon.registry import champion
+
+    held = champion(context.settings, context.model_name(sources))
+    if held is None:
+        return ""
+    if unknown := held.unknown(context.lake):
+        log.warning("the search starts with no champion's design: %s", unknown)
+        return ""
+    return held.training
 
 
 def training_key(

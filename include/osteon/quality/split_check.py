@@ -6,6 +6,8 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
+
 from osteon import catalog as catalogs
 from osteon import history
 from osteon.curation.catalogue import accounts, read_manifests
@@ -13,12 +15,13 @@ from osteon.curation.decisions import decided_pairs, decisions
 from osteon.curation.leakage import find_pairs, nearest, not_compared
 from osteon.curation.split import split_accounts
 from osteon.lake import Lake, derived_key
-from osteon.quality.checks import load_thresholds
+from osteon.quality.check import Table
 from osteon.quality.copies import neighbour_table, placement_table
+from osteon.quality.thresholds import load_thresholds
 from osteon.quality.validate import Validation, find
 from osteon.settings import Settings
 
-VERSION = 1
+VERSION = 2
 
 
 def check_split(
@@ -35,7 +38,7 @@ def check_split(
     split_accounts(catalog, int(accounts(read_manifests(lake, manifest_keys), catalog)["images"].sum()))
     pairs, decided = find_pairs(lake, catalog), decided_pairs(decisions(lake))
     names = history.read(lake, history.NAMES)
-    tables = {
+    tables: dict[Table, pd.DataFrame] = {
         "neighbours": neighbour_table(catalog, names, nearest(pairs, decided), not_compared(pairs)),
         "placements": placement_table(catalog, moved),
     }

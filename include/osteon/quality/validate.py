@@ -13,29 +13,42 @@ from typing import Any
 import pandas as pd
 
 from osteon import catalog as catalogs
-from osteon import history
+from osteon import extensions, history
 from osteon.curation.catalogue import read_manifests
 from osteon.curation.decisions import decided_pairs, decisions
+from osteon.curation.measurements import read_measurements
 from osteon.curation.split import left_out
-from osteon.images.inspect import read_measurements
+from osteon.images import families
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
-from osteon.quality.checks import BETWEEN, CHECKS, NOT_NULL, NULL, Check, Severity, Threshold, load_thresholds
+from osteon.quality.check import Check, Rule, Severity, Table, Threshold, registered, sentence
 from osteon.quality.copies import OTHER, group_table, pair_table
 from osteon.quality.data_docs import make_offline
 from osteon.quality.tables import (
+    champion_table,
     class_table,
     classes_by_source,
     coverage_table,
     image_table,
+    images_to_check,
     label_map_table,
     shift_table,
     source_table,
+    with_source_values,
 )
+from osteon.quality.thresholds import load_thresholds
 from osteon.records import IngestRecord
 from osteon.settings import Settings
 
-VERSION = 8
+VERSION = 9
+EXPECTATIONS: dict[Rule, str] = {
+    "empty": "ExpectColumnValuesToBeNull",
+    "filled": "ExpectColumnValuesToNotBeNull",
+    "at_least": "ExpectColumnValuesToBeBetween",
+    "at_most": "ExpectColumnValuesToBeBetween",
+    "rows": "ExpectTableRowCountToBeBetween",
+}
+"""Great Expectations' class for each rule."""
 MOST_OFFENDERS = 500
 """Offenders that a finding lists; its `count` is always complete."""
 MOST_REPAIRS = 12
@@ -88,11 +101,12 @@ def validate(
     manifest_keys: list[str],
     sources: dict[str, IngestRecord],
     learnt: dict[str, int],
+    unknown: str = "",
 ) -> Validation:
     """Run every check. The result is kept in the lake; the same inputs give it without running anything.
 
     `sources` is what ingest left of each, by name; `learnt` the images by class that the champion
-    learnt from, empty without one.
+    learnt from, empty without one, and `unknown` why they are not known.
 
     A critical finding does not raise: whoever calls decides to stop, after telling people.
     """
@@ -111,26 +125,31 @@ def validate(
         pulled.to_json(),
         pairs.to_json(),
         learnt,
+        unknown,
         marginal,
+        extensions.packages(extensions.CHECKS),
     ]
     key = derived_key("quality", VERSION, *inputs, suffix="/result.json")
     docs = key.replace("/result.json", "/docs")
     if lake.exists(key) and lake.exists(f"{docs}/index.html"):
         return read_validation(lake, key)
-    measured = read_measurements(lake, settings.max_pixels).set_index("sha256")
+    images = images_to_check(catalog, labels, read_measurements(lake, settings.max_pixels, families.registered()))
     taking_part = catalog[left_out(catalog, labels, marginal).isna()]
     classes = class_table(taking_part, labels)
-    tables = {
-        "images": image_table(catalog, manifests, labels, measured),
+    shift = shift_table(learnt, classes)
+    tables: dict[Table, pd.DataFrame] = {
+        "images": image_table(catalog, manifests, images, _of_table("images")),
         "taking_part": taking_part[["source", "path"]],
         "coverage": coverage_table(manifests),
         "classes": classes,
-        "shift": shift_table(learnt, classes),
+        "champion": champion_table(unknown),
         "label_map": label_map_table(labels),
-        "sources": pulled,
+        "sources": with_source_values(pulled, images, _of_table("sources")),
         "groups": group_table(catalog),
         "pairs": pairs,
     }
+    if len(shift):  # a check of nothing would pass
+        tables["shift"] = shift
     with tempfile.TemporaryDirectory(prefix="osteon-gx-") as folder:
         findings = find(tables, thresholds, Path(folder))
         site = Path(folder) / "gx" / "uncommitted" / "data_docs" / "local_site"
@@ -158,19 +177,27 @@ def read_validation(lake: Lake, key: str) -> Validation:
     return Validation(**{**stored, "findings": findings})
 
 
-def find(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold], folder: Path) -> list[Finding]:
-    """What the checks of some tables find, the worst first; `folder` is as `run_suite` has it."""
+def find(tables: dict[Table, pd.DataFrame], thresholds: dict[str, Threshold], folder: Path) -> list[Finding]:
+    """What the checks of some tables find, the worst first, else in the order of `thresholds`.
+
+    `folder` is as `run_suite` has it.
+    """
     results = run_suite(tables, thresholds, folder)
+    checks = registered()
     findings = [
         finding
-        for check in CHECKS
-        if check.table in tables
-        and (finding := _finding(check, thresholds[check.name], results[check.name], tables[check.table]))
+        for name, threshold in thresholds.items()
+        if checks[name].table in tables
+        and (finding := _finding(checks[name], threshold, results[name], tables[checks[name].table]))
     ]
     return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
 
 
-def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold], folder: Path) -> dict[str, Any]:
+def _of_table(name: Table) -> list[Check]:
+    return [check for check in registered().values() if check.table == name]
+
+
+def run_suite(tables: dict[Table, pd.DataFrame], thresholds: dict[str, Threshold], folder: Path) -> dict[str, Any]:
     """Run the checks as one checkpoint and build Data Docs below `folder`. Returns each check's result by its name.
 
     Raises `RuntimeError` when an expectation could not be evaluated at all: that is no finding but a defect.
@@ -183,16 +210,17 @@ def run_suite(tables: dict[str, pd.DataFrame], thresholds: dict[str, Threshold],
     context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
     source = context.data_sources.add_pandas("catalog")
     results: dict[str, Any] = {}
+    checks = registered()
     for name, table in tables.items():
         suite = context.suites.add(gx.ExpectationSuite(name=name))
-        for check in (check for check in CHECKS if check.table == name):
+        for check in (checks[known] for known in thresholds if checks[known].table == name):
             threshold = thresholds[check.name]
-            arguments = _arguments(check, threshold)
-            if check.column is not None:
+            arguments: dict[str, Any] = dict(_bounds(check, threshold))
+            if check.rule != "rows":
                 arguments |= {"column": check.column, "mostly": 1 - threshold.max_share}
-            kind = getattr(expectations, check.expectation)
+            kind = getattr(expectations, EXPECTATIONS[check.rule])
             allowed = f" Up to {threshold.max_share:.0%} may fail." if threshold.max_share else ""
-            words = {"description": f"{check.name}: {check.claim}{allowed}", "notes": check.remedy}
+            words = {"description": f"{check.name}: {check.title}{allowed}", "notes": check.remedy}
             suite.add_expectation(kind(severity=threshold.severity, meta={"check": check.name}, **words, **arguments))
         data = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
         definition = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=data, suite=suite))
@@ -221,9 +249,9 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
     if result.success:
         return None
     body = result.result
-    if check.column is None:
-        return Finding(check.name, threshold.severity, f"{check.message} There are {body['observed_value']}, "
-                       f"{threshold.minimum} are needed.", 1, 1.0, [], check.remedy)  # fmt: skip
+    if check.rule == "rows":
+        message = sentence(check.message, 1, "", body["observed_value"], (), threshold.minimum)
+        return Finding(check.name, threshold.severity, message, 1, 1.0, [], check.remedy)
     count, share = int(body["unexpected_count"]), body["unexpected_count"] / max(1, body["element_count"])
     severity = threshold.severity
     if threshold.critical_share is not None and share >= threshold.critical_share:
@@ -231,66 +259,57 @@ def _finding(check: Check, threshold: Threshold, result: Any, table: pd.DataFram
     failing = _failing(check, threshold, table)
     if int(failing.sum()) != count:
         raise RuntimeError(f"check {check.name}: {count} rows fail by Great Expectations, {failing.sum()} by the table")
-    offenders = []
-    for row in _worst_first(check, table.loc[failing]).head(MOST_OFFENDERS).to_dict("records"):
-        name = f"{row['source']}:{row['path']}" if "path" in row else row.get("class", row.get("source"))
-        offender = {"name": str(name), "detail": _told(row[check.detail], check.unit)}
-        if isinstance(row.get("sha256"), str):
-            offender["sha256"] = row["sha256"]
-        if check.order == "group":
-            offender["group"] = row["group"]
-        offender |= {name: row[name] for name in OTHER if isinstance(row.get(name), str)}
-        offenders.append(offender)
-    message = check.message.format(count=count, share=f"{share:.1%}")
+    rows = _worst_first(check, table.loc[failing]).head(MOST_OFFENDERS)
+    offenders = [_offender(check, row) for row in rows.to_dict("records")]
+    named = [(item["name"], item["detail"]) for item in offenders]
+    message = sentence(check.message, count, f"{share:.1%}", "", named)
     finding = Finding(check.name, severity, message, count, round(share, 4), offenders, check.remedy)
-    if check.table == "images":
-        sources = pd.DataFrame({"failing": failing, "source": table["source"]}).groupby("source")["failing"]
-        counts = sources.agg(["sum", "size"])
-        counts = counts[counts["sum"] > 0]
-        finding = replace(
-            finding, by_source={str(row.Index): (int(row.sum), int(row.size)) for row in counts.itertuples()}
-        )
-    if check.table == "shift":
-        finding = replace(finding, message=f"{message[:-1]}: {offenders[0]['detail']}.")
-    elif check.table != "images" and "path" not in table:
-        finding = replace(finding, message=f"{message[:-1]} ({', '.join(item['name'] for item in offenders)}).")
-    return finding
+    if check.table != "images":
+        return finding
+    counts = pd.DataFrame({"failing": failing, "source": table["source"]}).groupby("source")["failing"]
+    counts = counts.agg(["sum", "size"])
+    counts = counts[counts["sum"] > 0]
+    return replace(finding, by_source={str(row.Index): (int(row.sum), int(row.size)) for row in counts.itertuples()})
+
+
+def _offender(check: Check, row: dict[str, Any]) -> dict[str, str]:
+    name = f"{row['source']}:{row['path']}" if "path" in row else row.get("class", row.get("source"))
+    offender = {"name": str(name), "detail": _told(row[check.detail], check.unit)}
+    if isinstance(row.get("sha256"), str):
+        offender["sha256"] = row["sha256"]
+    if check.order == "group":
+        offender["group"] = row["group"]
+    return offender | {name: row[name] for name in OTHER if isinstance(row.get(name), str)}
 
 
 def _worst_first(check: Check, failing: pd.DataFrame) -> pd.DataFrame:
-    if check.order is not None:
+    if check.order:
         return failing.sort_values(check.order, kind="stable")
-    if check.expectation == BETWEEN:
-        return failing.sort_values(check.column, ascending="min_value" in dict(check.arguments), kind="stable")
+    if check.rule in ("at_least", "at_most"):
+        return failing.sort_values(check.column, ascending=check.rule == "at_least", kind="stable")
     return failing
 
 
 def _told(value: Any, unit: str) -> str:
     if pd.isna(value) or isinstance(value, str):
         return "" if pd.isna(value) else value
-    return f"{value:.3g} {unit}".rstrip()
+    return f"{100 * value:.0f} %" if unit == "%" else f"{value:.3g} {unit}".rstrip()
 
 
 def _failing(check: Check, threshold: Threshold, table: pd.DataFrame) -> pd.Series:
     """Which rows fail the check: Great Expectations gives complete indices for some expectations only."""
     values = table[check.column]
-    if check.expectation == NULL:
+    if check.rule == "empty":
         return values.notna()
-    if check.expectation == NOT_NULL:
+    if check.rule == "filled":
         return values.isna()
-    bounds = _arguments(check, threshold)
-    low, high = bounds.get("min_value"), bounds.get("max_value")
-    numbers = values.astype("Float64")
-    failing = pd.Series(False, index=table.index)
-    if low is not None:
-        failing |= (numbers < low).fillna(False)
-    if high is not None:
-        failing |= (numbers > high).fillna(False)
-    return failing
+    numbers, bounds = values.astype("Float64"), _bounds(check, threshold)
+    outside = numbers < bounds["min_value"] if "min_value" in bounds else numbers > bounds["max_value"]
+    return outside.fillna(False).astype(bool)
 
 
-def _arguments(check: Check, threshold: Threshold) -> dict[str, Any]:
-    """The expectation's arguments, with the threshold's bounds put in for their names."""
-    return {
-        key: getattr(threshold, value) if value in ("minimum", "maximum") else value for key, value in check.arguments
-    }
+def _bounds(check: Check, threshold: Threshold) -> dict[str, float | None]:
+    """The bound that the check's rule takes from the threshold, as Great Expectations names it."""
+    if check.rule == "at_most":
+        return {"max_value": threshold.maximum}
+    return {"min_value": threshold.minimum} if check.rule in ("at_least", "rows") else {}

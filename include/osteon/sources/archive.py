@@ -13,9 +13,11 @@ from osteon.errors import SourceError
 from osteon.settings import Settings
 from osteon.sources.base import PublishedFile
 from osteon.sources.reader import LabelledConfig, Reader
+from osteon.sources.registry import publisher
 from osteon.sources.transfer import download, is_url, remote_version
 
 
+@publisher
 class ArchiveConfig(LabelledConfig):
     """An `archive` entry of a sources file."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import Protocol
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from osteon.settings import Settings
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jfif", ".jpe", ".jp2", ".dcm"}
@@ -52,10 +55,49 @@ class Source(Protocol):
         """Every file of that version, one at a time, in a fixed order. Raises `SourceError`."""
 
 
+@dataclass(frozen=True)
+class Credentials:
+    """An account at a publisher: the settings that hold it, and Airflow's connection that serves where they are empty.
+
+    `Settings.secret` gives their values: of its own fields, and of `OSTEON_CREDENTIALS` for any other name.
+    """
+
+    connection: str
+    """Id of Airflow's connection, such as `zenodo_default`."""
+    token: str
+    """Setting of what logs in on its own: the password of a connection without a login."""
+    username: str = ""
+    key: str = ""
+    """Settings of a login and its password, where the publisher knows such accounts."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All settings, those of secrets first."""
+        return tuple(name for name in (*self.secrets, self.username) if name)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Settings that no log may show."""
+        return tuple(name for name in (self.token, self.key) if name)
+
+    def of_connection(self, login: str | None, password: str | None) -> dict[str, str]:
+        """Values of settings that a connection's login and password are."""
+        if self.key and login:
+            return {self.username: login, self.key: password or ""}
+        return {self.token: password or ""}
+
+
 class SourceConfig(BaseModel):
-    """What every entry of a sources file says; each kind of source adds its own fields and `open(settings, folder)`."""
+    """What every entry of a sources file says.
+
+    Each publisher has a subclass that adds its own fields, one of them `kind: Literal["its-name"]`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    credentials: ClassVar[Credentials | None] = None
+    """The account that it needs; None without one."""
+    if TYPE_CHECKING:
+        kind: str  # a field of subclasses: the order of fields decides versions of sources, so it is none here
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     licence: str = Field(min_length=1)
@@ -67,6 +109,18 @@ class SourceConfig(BaseModel):
     def names_patients(self) -> bool:
         """Whether its files may have a `patient`; pulling it then needs the lake's key for pseudonyms."""
         return False
+
+    @abstractmethod
+    def open(self, settings: Settings, folder: Path) -> Source:
+        """The source, ready to be asked for its version.
+
+        Args:
+            settings: Limits, and `settings.secret(NAME)` for each of `credentials`.
+            folder: Where the sources file lies: relative paths start there.
+
+        Raises:
+            SourceError: It is not there, or credentials are missing. The message says what to do.
+        """
 
 
 def is_image_name(path: str) -> bool:

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from osteon.errors import ConfigurationError
 from osteon.settings import Settings
-from osteon.sources.archive import ArchiveConfig
-from osteon.sources.base import Source
-from osteon.sources.kaggle import KaggleConfig
-from osteon.sources.phantom import PhantomConfig
-from osteon.sources.roboflow import RoboflowConfig
+from osteon.sources.base import Source, SourceConfig
+from osteon.sources.registry import registered
 from osteon.strict_yaml import read_yaml
-
-AnySource = Annotated[ArchiveConfig | KaggleConfig | PhantomConfig | RoboflowConfig, Field(discriminator="kind")]
 
 
 class SourcesFile(BaseModel):
+    """What a sources file says. `read_sources_file` makes each entry an instance of its publisher's class."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    sources: list[AnySource] = Field(min_length=1)
+    sources: list[SourceConfig] = Field(min_length=1)
     model: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     """Name in the registry of what these sources train; OSTEON_MODEL_NAME where it is missing."""
 
 
 def read_sources_file(path: Path) -> SourcesFile:
-    """Parse a sources file. Raises `ConfigurationError` that names every mistake."""
+    """Parse a sources file.
+
+    Raises `ConfigurationError` that names every mistake, and `ExtensionError` where a publisher of another package
+    cannot be loaded.
+    """
+    model = _model()
     try:
-        parsed = SourcesFile.model_validate(read_yaml(path))
+        parsed = model.model_validate(read_yaml(path))
     except FileNotFoundError:
         raise ConfigurationError(
             f"there is no sources file {path}: set OSTEON_SOURCES_FILE or give --sources"
@@ -57,5 +61,10 @@ def open_source(path: Path, settings: Settings, name: str) -> Source:
     entries = {entry.name: entry for entry in read_sources_file(path).sources}
     if name not in entries:
         raise ConfigurationError(f"{path} has no source {name}; it has {', '.join(entries)}")
-    source: Source = entries[name].open(settings, path.resolve().parent)
-    return source
+    return entries[name].open(settings, path.resolve().parent)
+
+
+def _model() -> type[SourcesFile]:
+    """The model of a sources file whose entries may be of any publisher, by their `kind`."""
+    entry: Any = Annotated[reduce(or_, registered().values()), Field(discriminator="kind")]  # type: ignore[arg-type]
+    return create_model("SourcesFile", __base__=SourcesFile, sources=(list[entry], Field(min_length=1)))

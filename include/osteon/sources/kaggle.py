@@ -14,8 +14,9 @@ from requests.adapters import HTTPAdapter
 
 from osteon.errors import SourceError
 from osteon.settings import Settings
-from osteon.sources.base import PublishedFile
+from osteon.sources.base import Credentials, PublishedFile
 from osteon.sources.reader import LabelledConfig, Reader
+from osteon.sources.registry import publisher
 from osteon.sources.transfer import download, enquire, judge
 
 REMEDY = (
@@ -25,9 +26,11 @@ REMEDY = (
 Result = TypeVar("Result")
 
 
+@publisher
 class KaggleConfig(LabelledConfig):
     """A `kaggle` entry of a sources file."""
 
+    credentials = Credentials("kaggle_default", token="kaggle_token", username="kaggle_username", key="kaggle_key")
     kind: Literal["kaggle"]
     dataset: str = Field(pattern=r"^[\w-]+/[\w-]+$")
     """`owner/name`, as in the data set's address."""

@@ -13,8 +13,9 @@ from pydantic import Field
 
 from osteon.errors import SourceError
 from osteon.settings import Settings
-from osteon.sources.base import PublishedFile
+from osteon.sources.base import Credentials, PublishedFile
 from osteon.sources.reader import LabelledConfig, Reader
+from osteon.sources.registry import publisher
 from osteon.sources.transfer import download, enquire, judge
 
 REMEDY = (
@@ -25,9 +26,11 @@ POLL = 2.0
 Result = TypeVar("Result")
 
 
+@publisher
 class RoboflowConfig(LabelledConfig):
     """A `roboflow` entry of a sources file."""
 
+    credentials = Credentials("roboflow_default", token="roboflow_api_key")
     kind: Literal["roboflow"]
     project: str = Field(pattern=r"^[\w-]+/[\w-]+$")
     """`workspace/project`, as in the project's address."""

@@ -1,16 +1,41 @@
+"""What the checks measure on the pixels of one image."""
+
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from osteon.images.decode import decode
-from osteon.images.radiograph import PARTS
-from osteon.images.sanity import Sanity, examine
+from osteon.images.families import registered
+from osteon.sources.radiograph import PARTS
 from tests.pictures import encode, radiograph
 
 
-def grey(pixels: np.ndarray) -> Sanity:
+@dataclass(frozen=True)
+class Found:
+    dark_band: float
+    bright_band: float
+    band_where: str
+    contrast: float
+    median: float
+    gutter: float
+    oval: float
+    text: int
+    colour: float
+
+
+def examine(image: Image.Image) -> Found:
+    """What the checks' own measurements say of an image."""
+    decoded = decode(encode(image, "PNG"), 10**7)
+    values = {name: value for family in registered() for name, value in family.measure(decoded).items()}
+    values.pop("thumb")
+    return Found(**values)
+
+
+def grey(pixels: np.ndarray) -> Found:
     return examine(Image.fromarray(pixels))
 
 

@@ -1,0 +1,62 @@
+"""Checks and publishers that stand in a file of their own, in Osteon or in another package.
+
+A module registers what it defines when it is imported. `load` imports the modules of Osteon, and those that installed
+packages name as entry points of the groups `osteon.checks` and `osteon.sources`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from osteon.errors import ExtensionError
+
+CHECKS, SOURCES = "osteon.checks", "osteon.sources"
+"""Groups of entry points."""
+BUILT_IN = {CHECKS: "osteon.quality.checks", SOURCES: "osteon.sources"}
+"""Packages whose modules are imported first. They are named here: the module that asks may lie in a layer below."""
+
+
+@cache
+def load(group: str) -> None:
+    """Import every module that registers something for a group. A second call does nothing.
+
+    Args:
+        group: `CHECKS` or `SOURCES`.
+
+    Raises:
+        ExtensionError: An entry point cannot be imported. The message names it and its package.
+    """
+    package = importlib.import_module(BUILT_IN[group])
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    for point in _points(group):
+        try:
+            point.load()
+        except Exception as error:  # whatever a foreign module raises on import is told with the package's name
+            raise ExtensionError(
+                f"package {_package(point)} cannot be used: its entry point `{point.name} = {point.value}` of the "
+                f"group {group} fails with {type(error).__name__}: {error}. Correct the package, or uninstall it"
+            ) from error
+
+
+def packages(group: str) -> list[str]:
+    """Name and version of each other package that adds to a group, such as `osteon-blur 1.0`, in order."""
+    return sorted({_package(point) for point in _points(group)})
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that looks most like a mistyped one; empty where nothing is known."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)), "")
+
+
+def _points(group: str) -> list[EntryPoint]:
+    return sorted(entry_points(group=group), key=lambda point: (_package(point), point.name))
+
+
+def _package(point: EntryPoint) -> str:
+    return f"{point.dist.name} {point.dist.version}" if point.dist else "of an unknown name"

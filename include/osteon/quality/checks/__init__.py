@@ -1,0 +1,1 @@
+"""Osteon's own checks: every module here is imported, and registers the checks that it defines."""
