@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
-add_stage_commands(app)
-
 
 @app.callback()
 def main(verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False) -> None:
@@ -343,6 +341,9 @@ def doctor(
         typer.echo(f"{'ok  ' if line.ok else 'FAIL'} {line.name:24} {line.text}")
     if not all(line.ok for line in lines):
         raise SystemExit(1)
+
+
+add_stage_commands(app)
 
 
 def entry() -> None:

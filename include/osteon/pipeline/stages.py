@@ -85,6 +85,22 @@ class Stage(Generic[R]):
         return self.within or self.name
 
 
+def read_records(run: Run) -> Records:
+    """What the stages of a run did, in order, without what the run did again with another outcome."""
+    for name in run.names():
+        if stage_of(name) not in {stage.name for stage in STAGES}:
+            log.warning("%s has a record of %s, which is no stage: it is left out", run.prefix, name)
+    return consistent(run.read_all([stage.record for stage in STAGES]))
+
+
+def report(context: Context) -> ReportRecord:
+    """Write `summary.json` and the report's pages, also of a run that stopped early."""
+    from osteon.reports.page import write_report
+
+    page = write_report(context.settings, context.lake, context.run, read_records(context.run))
+    return ReportRecord(page=page)
+
+
 STAGES: tuple[Stage[Any], ...] = (
     LIST_SOURCES := Stage(SourcesRecord, data.list_sources, options=("sources",), within="ingest"),
     INGEST := Stage(IngestRecord, data.ingest, {"source": "sources"}, ("sources",)),
@@ -137,7 +153,7 @@ STAGES: tuple[Stage[Any], ...] = (
         ("sources",),
         {"answers": "approvals"},
     ),
-    REPORT := Stage(ReportRecord, lambda context: report(context)),
+    REPORT := Stage(ReportRecord, report),
 )
 STOPS = tuple(dict.fromkeys(stage.stop for stage in STAGES))
 """What `stop_after` may name, in order."""
@@ -184,19 +200,3 @@ def run_stage(stage: Stage[R], context: Context, **arguments: Any) -> R:
 
 def _keys(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
-
-
-def read_records(run: Run) -> Records:
-    """What the stages of a run did, in order, without what the run did again with another outcome."""
-    for name in run.names():
-        if stage_of(name) not in {stage.name for stage in STAGES}:
-            log.warning("%s has a record of %s, which is no stage: it is left out", run.prefix, name)
-    return consistent(run.read_all([stage.record for stage in STAGES]))
-
-
-def report(context: Context) -> ReportRecord:
-    """Write `summary.json` and the report's pages, also of a run that stopped early."""
-    from osteon.reports.page import write_report
-
-    page = write_report(context.settings, context.lake, context.run, read_records(context.run))
-    return ReportRecord(page=page)
