@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
+from osteon.embedded.ports import free_ports
 from osteon.embedded.stack import Stack
 from osteon.labels import load_labels
 from osteon.lake import Lake
@@ -292,6 +293,24 @@ def test_one_source_that_fails_does_not_stop_the_others_and_no_secret_is_told(
     everything = [told.out.encode(), told.err.encode(), caplog.text.encode(), *logs, *kept]
     assert sum(map(len, everything)) > 100_000
     assert not any(KEY.encode() in text for text in [*everything, *(text.encode() for text in sent)])
+
+
+def test_a_mail_that_the_server_refused_is_sent_by_the_next_run(
+    dag: Any, sources: Path, lake: Lake, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = len(mails(stack))
+    with monkeypatch.context() as broken:
+        nowhere = {"conn_type": "smtp", "host": "127.0.0.1", "port": free_ports(1)[0], "extra": {"disable_ssl": True}}
+        broken.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(nowhere))
+        first, states = run(dag, sources, lake, stop_after="validate")
+    assert states["run"] == "success" and record(first, GateRecord).mail.startswith(
+        "waits in the outbox: the mail server"
+    )
+    assert len(list(lake.keys("outbox/waiting/"))) == 1 and mails(stack)[before:] == []
+    second, states = run(dag, sources, lake, stop_after="validate")
+    assert states["run"] == "success" and record(second, GateRecord).mail == "nothing new to tell"
+    (mail,) = mails(stack)[before:]
+    assert first.run_id in mail.get_body(("plain",)).get_content() and not list(lake.keys("outbox/waiting/"))
 
 
 def test_a_failing_task_is_mailed_with_its_remedy(dag: Any, tmp_path: Path, lake: Lake, stack: Stack) -> None:
