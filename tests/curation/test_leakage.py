@@ -110,7 +110,7 @@ def test_planted_copies_stop_the_run_are_mailed_side_by_side_and_known_from_then
     planted: tuple[pd.DataFrame, dict[str, str]], check: Any, lake: Lake, settings: Settings
 ) -> None:
     catalog, digests = planted
-    with pytest.raises(QualityError, match=r"Test images with a copy in train or val: 3 \(50.0%\)"):
+    with pytest.raises(QualityError, match=r"3 test images have a copy in train or val \(50.0%\)"):
         check()
     (alert,) = check.told
     (finding,) = alert.findings

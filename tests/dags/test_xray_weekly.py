@@ -284,8 +284,8 @@ def test_one_source_that_fails_does_not_stop_the_others_and_no_secret_is_told(
     sent = [mail.get_body(("plain",)).get_content() for mail in mails(stack)[before:]]
     failure, quality, _, stale = sent
     assert "ingest" in failure and "OSTEON_ROBOFLOW_API_KEY" in failure
-    assert "or without them: 1 (" in quality and "no-key" in quality
-    assert "or without them: 2 (" in stale and "OSTEON_KAGGLE_TOKEN" in stale
+    assert "1 source could not be pulled: no-key. The run uses the last good version" in quality
+    assert "2 sources could not be pulled: " in stale and "OSTEON_KAGGLE_TOKEN" in stale
 
     told = capfd.readouterr()
     logs = [path.read_bytes() for path in (stack.home / "airflow").rglob("*") if path.is_file()]
