@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from osteon.images.decode import decode
 from osteon.images.fourier import FourierRecipe
-from osteon.images.wavelet import WaveletRecipe, letterbox
+from osteon.images.letterbox import letterbox
+from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake, derived_key
 from osteon.parts import of_part
 from osteon.progress import parallel

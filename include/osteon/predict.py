@@ -11,7 +11,7 @@ from PIL import Image
 
 from osteon import registry
 from osteon.errors import ConfigurationError
-from osteon.images.wavelet import place
+from osteon.images.letterbox import placement
 from osteon.models.network import FEATURE_MAP, members_of
 from osteon.settings import Settings
 from osteon.training.predictor import Answer, Predictor
@@ -38,7 +38,7 @@ def champion(settings: Settings, name: str) -> tuple[str, Predictor]:
 def look(predictor: Predictor, pixels: NDArray[np.uint8], part: str) -> NDArray[np.float32]:
     """(height, width) of the image, 0 to 1: where the model looks for a fracture of the part, or for the part."""
     heat = grad_cam(predictor, predictor.recipe.transform(pixels)[None], part)
-    top, left, height, width = place(pixels.shape, predictor.recipe.side)
+    top, left, height, width = placement(pixels.shape, predictor.recipe.side)
     smooth = Image.Resampling.BILINEAR
     square = Image.fromarray(heat).resize((predictor.recipe.side,) * 2, smooth)
     return np.asarray(square.crop((left, top, left + width, top + height)).resize(pixels.shape[::-1], smooth))

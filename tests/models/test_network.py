@@ -7,7 +7,8 @@ import pytest
 
 from osteon.errors import TrainingError
 from osteon.images.fourier import FourierRecipe
-from osteon.images.wavelet import LAZY, WaveletRecipe, letterbox
+from osteon.images.letterbox import letterbox
+from osteon.images.wavelet import LAZY, WaveletRecipe
 from osteon.models.network import FEATURE_MAP, build, marginal_cross_entropy, mean_of, members_of, precise
 from osteon.training.augment import MAIN_MOVES, Moves, augmented
 from osteon.training.fit import Lesson, dataset

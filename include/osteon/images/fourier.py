@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.images.wavelet import letterbox
+from osteon.images.letterbox import letterbox
 
 Planes = Literal["pixels", "fourier", "both"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.images.wavelet import letterbox, place
+from osteon.images.letterbox import letterbox, placement
 
 LOOK, BLANK_DEVIATION, NOISE_RATIO = 128, 2.0, 0.5
 """Pixels of the square that is looked at, grey levels, and share of the variance."""
@@ -18,7 +18,7 @@ def no_radiograph(pixels: NDArray[np.uint8]) -> str | None:
     1 where neighbours have nothing to do with each other. Of 4,095 radiographs at this size none is above 0.19.
     """
     side = min(LOOK, max(pixels.shape))  # enlarged, noise is smooth
-    top, left, height, width = place(pixels.shape, side)
+    top, left, height, width = placement(pixels.shape, side)
     small = letterbox(pixels, side)[top : top + height, left : left + width].astype(np.float64)
     if small.std() < BLANK_DEVIATION:
         return "blank"

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 import pywt
 from numpy.typing import NDArray
-from PIL import Image
+
+from osteon.images.letterbox import letterbox
 
 LAZY = "lazy"
 """The lazy wavelet (W. Sweldens 1996) only sorts pixels into even and odd ones: an input without wavelets."""
@@ -91,19 +92,3 @@ def filters(wavelet: str) -> pywt.Wavelet:
     if wavelet == LAZY:
         return pywt.Wavelet(LAZY, filter_bank=([0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]))
     return pywt.Wavelet(wavelet)
-
-
-def letterbox(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Scale (height, width) to fit a square of `side`, keep the aspect, and pad with black."""
-    square = np.zeros((side, side), np.uint8)
-    top, left, height, width = place(pixels.shape, side)
-    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    square[top : top + height, left : left + width] = np.asarray(small)
-    return square
-
-
-def place(shape: tuple[int, ...], side: int) -> tuple[int, int, int, int]:
-    """Where `letterbox` puts an image of (height, width): `top, left, height, width` in the square."""
-    scale = side / max(shape)
-    height, width = (max(1, round(length * scale)) for length in shape)
-    return (side - height) // 2, (side - width) // 2, height, width

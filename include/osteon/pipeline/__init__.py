@@ -1,1 +1,1 @@
-"""The stages of a run: one table of them (`stages`), and what each does (`data`, `relabelling`, `release`)."""
+"""The stages of a run: `stages` has the table of them, and the other modules say what each does."""

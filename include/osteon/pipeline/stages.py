@@ -1,4 +1,7 @@
-"""THE table of stages: the DAG, the commands, `stop_after`, the report and the tests are made from it."""
+"""THE table of stages: the DAG's tasks, the commands, `stop_after`, the report and the tests are made from it.
+
+The DAG wires its tasks by hand; a test compares that with the inputs here.
+"""
 
 from __future__ import annotations
 

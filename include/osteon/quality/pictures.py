@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from osteon.images.decode import UndecodableError, decode
-from osteon.images.wavelet import letterbox
+from osteon.images.letterbox import letterbox
 from osteon.lake import Lake
 from osteon.quality.validate import Finding, Validation
 
