@@ -5,7 +5,6 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, dag, task
 
-from osteon.lake import Lake
 from osteon.models.space import MAIN, RIVALS
 from osteon.notify.outbox import Outbox
 from osteon.pipeline import stages
@@ -57,8 +56,9 @@ def xray_weekly() -> None:
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def report() -> str:
-        deliver(Outbox(Lake.from_settings(load_settings())))  # what a mail server refused before
-        return run_in_dag(stages.REPORT, open_context("ingest"))
+        context = open_context("ingest")
+        deliver(Outbox(context.lake))  # what a mail server refused before
+        return run_in_dag(stages.REPORT, context)
 
     manifests = collect(ingest.expand(source=stage_task(stages.LIST_SOURCES, task_id="list_sources")()))
     catalogued = stage_task(stages.CATALOGUE)(manifests=manifests)

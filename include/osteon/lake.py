@@ -175,11 +175,6 @@ class Lake:
         ]
         return [key for _, key in newest_first(ours)]
 
-    def older_than(self, prefix: str, moment: datetime) -> list[str]:
-        """Keys below the prefix that were written before a moment."""
-        found = self.client.list_objects(self.bucket, prefix=prefix, recursive=True)
-        return [str(item.object_name) for item in found if item.last_modified and item.last_modified < moment]
-
     def remove(self, key: str) -> None:
         """Delete an object, if there is one."""
         self.client.remove_object(self.bucket, key)

@@ -69,6 +69,7 @@ class Outbox:
         return ""
 
     def _give_up_old(self) -> None:
-        for key in self.lake.older_than(f"{WAITING}/", datetime.now(UTC) - KEPT):
-            log.error("%s waited for a mail server for %d days: it is given up", key, KEPT.days)
-            self.lake.remove(key)
+        for key in self.waiting():
+            if self.lake.changed(key) < datetime.now(UTC) - KEPT:
+                log.error("%s waited for a mail server for %d days: it is given up", key, KEPT.days)
+                self.lake.remove(key)

@@ -80,14 +80,12 @@ def ask_curators(context: Context, questions: list[dict[str, str]]) -> str | Non
     return context.notifier.question(f"A run waits for you: {count}", "\n".join(text), *pictures, asked=asked)
 
 
-def ask_for_approval(context: Context, questions: list[dict[str, str]]) -> str | None:
-    """Mail that the run waits for an approval; the same as `ask_curators` for `champion, name, why`."""
-    for question in questions:
-        title = f"A run waits for you: may the new version of {question['name']} become champion?"
-        champion = f"It would replace version {question['champion']}." if question["champion"] else ""
-        text = f"{question['why']} {champion}\nAnswer until {_deadline(context)}. Unanswered, the champion stays."
-        return context.notifier.question(title, text, asked=[question["name"], question["champion"]])
-    return None
+def ask_for_approval(context: Context, question: dict[str, str]) -> str:
+    """Mail that the run waits for an approval (`champion, name, why`). Returns what the notifier answers."""
+    title = f"A run waits for you: may the new version of {question['name']} become champion?"
+    champion = f"It would replace version {question['champion']}." if question["champion"] else ""
+    text = f"{question['why']} {champion}\nAnswer until {_deadline(context)}. Unanswered, the champion stays."
+    return context.notifier.question(title, text, asked=[question["name"], question["champion"]])
 
 
 def _deadline(context: Context) -> str:

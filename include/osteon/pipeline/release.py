@@ -24,7 +24,7 @@ def approvals(context: Context, comparison: ComparisonKey, sources: str, require
     if found is None:
         return ApprovalsRecord()
     question = {"champion": found.champion, "name": name, "why": f"The gate says: {found.reason}."}
-    return ApprovalsRecord(questions=[question], mail=ask_for_approval(context, [question]))
+    return ApprovalsRecord(questions=[question], mail=ask_for_approval(context, question))
 
 
 def register(
