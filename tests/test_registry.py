@@ -42,11 +42,13 @@ from osteon.registry import (
     rollback,
 )
 from osteon.reports.leakage import NOT_CHECKED
+from osteon.schemas import Split
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate
 from osteon.training.gate import Decision
 from osteon.training.predictor import MODEL, RECIPE, Predictor
+from tests import tables
 from tests.pictures import encode, features_of, radiograph
 
 CLASSES = ClassList(("forearm/non-fractured", "forearm/fractured", "spine/non-fractured", "spine/fractured"))
@@ -74,8 +76,8 @@ def snapshot(lake: Lake) -> tuple[str, pd.DataFrame, dict[str, bytes]]:
         digest, _ = lake.put_image(data)
         images[digest] = data
         rows.append({"sha256": digest, "source": "s", "body_part": part, "fractured": fractured, "group": digest,
-                     "licence": "CC0-1.0", "attribution": "Ann", "split": "test", "published": []})  # fmt: skip
-    catalogs.write(lake, "split/s.parquet", pd.DataFrame(rows))
+                     "licence": "CC0-1.0", "attribution": "Ann", "split": "test", "raw_label": part})  # fmt: skip
+    tables.put(lake, "split/s.parquet", pd.DataFrame(rows), Split)
     return "split/s.parquet", catalogs.read(lake, "split/s.parquet"), images
 
 
@@ -298,7 +300,7 @@ def test_the_model_card_says_what_the_check_of_the_split_found(
 
     key, images, data = snapshot
     checked = images.assign(split=["test", "train"] * (len(images) // 2))
-    catalogs.write(lake, key, checked)
+    catalogs.write(lake, key, checked, Split)
     rows = [(*pair, 3.25, 5, 0.5, "as it is", "different", "train") for pair in zip(*(
         checked.loc[checked["split"] == split, "sha256"] for split in ("test", "train")
     ), strict=True)]  # fmt: skip
