@@ -19,7 +19,7 @@ from osteon.images.measure import Measured, Request, measure_batch
 from osteon.lake import Lake, derived_key, image_key
 from osteon.parts import of_part, parts
 from osteon.progress import Meter
-from osteon.schemas import Inspected
+from osteon.schemas import Catalogued, Inspected
 from osteon.settings import Settings
 from osteon.takeover import take_over
 
@@ -37,12 +37,14 @@ log = logging.getLogger(__name__)
 
 def inspect_parts(settings: Settings, lake: Lake, catalog_key: str) -> list[str]:
     """The parts in which several processes had better measure a catalog's new images; none where one will do."""
-    return parts(len(_undone(settings, lake, catalogs.read(lake, catalog_key))), settings.part_images)
+    return parts(len(_undone(settings, lake, catalogs.read(lake, catalog_key, Catalogued))), settings.part_images)
 
 
 def inspect_part(settings: Settings, lake: Lake, catalog_key: str, part: str) -> int:
     """Measure the new images of a part. Returns their number."""
-    undone = {request.sha256: request for request in _undone(settings, lake, catalogs.read(lake, catalog_key))}
+    undone = {
+        request.sha256: request for request in _undone(settings, lake, catalogs.read(lake, catalog_key, Catalogued))
+    }
     fresh = [undone[digest] for digest in of_part(undone, part)]
     _measure(settings, lake, fresh)
     return len(fresh)
@@ -62,7 +64,7 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
     more = [family for family in registered() if family.in_catalog]
     versions = {family.name: family.version for family in more}
     key = derived_key("inspect", VERSION, catalog_key, [settings.max_pixels], *([versions] if versions else []))
-    catalog = catalogs.read(lake, catalog_key)
+    catalog = catalogs.read(lake, catalog_key, Catalogued)
     fresh = _undone(settings, lake, catalog)
     _measure(settings, lake, fresh)
     _measure(settings, lake, _of_earlier_weeks(settings, lake))

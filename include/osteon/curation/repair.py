@@ -57,7 +57,10 @@ def repair(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[
     measured = (
         read_measurements(lake, settings.max_pixels).set_index("sha256").loc[catalog["sha256"].tolist()].reset_index()
     )
-    reasons = [None if wanted[at] else hopeless(row, settings.min_side) for at, row in measured.iterrows()]
+    reasons = [
+        None if is_wanted else hopeless(row, settings.min_side)
+        for is_wanted, (_, row) in zip(wanted, measured.iterrows(), strict=True)
+    ]
     catalog["reason"] = reasons
     catalog["quarantined"] = [reason is not None for reason in reasons]
     mendable = catalog.index[catalog["truncated"].fillna(False) & ~catalog["quarantined"]]

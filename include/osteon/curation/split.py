@@ -11,6 +11,7 @@ import pandas as pd
 from osteon import catalog as catalogs
 from osteon import history
 from osteon.curation.grouping import recall
+from osteon.errors import CatalogError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.schemas import Reviewed, Split
@@ -45,10 +46,11 @@ def place(clusters: pd.DataFrame, placed: dict[str, str], shares: dict[str, floa
                 lack[placed[cluster]] -= size
         new = members[~members["cluster"].isin(placed.keys())].copy()
         new["order"] = [_hash(seed, stratum, cluster) for cluster in new["cluster"]]
-        for row in new.sort_values(["size", "order"], ascending=[False, True]).itertuples():
+        new = new.sort_values(["size", "order"], ascending=[False, True])
+        for cluster, size in zip(new["cluster"], new["size"], strict=True):
             best = max(shares, key=lambda name: (round(lack[name], 6), round(shares[name], 6), name == "test"))
-            result[row.cluster] = best
-            lack[best] -= row.size
+            result[cluster] = best
+            lack[best] -= size
     return result
 
 
@@ -68,7 +70,7 @@ def split(
     if not lake.exists(key):
         taking_part = catalogs.eligible(catalog)
         catalog["split"] = place_images(catalog[taking_part], before, settings, seed).reindex(catalog.index)
-        placed = dict(catalog.loc[taking_part, ["sha256", "split"]].itertuples(index=False))
+        placed = dict(zip(*(catalog.loc[taking_part, name] for name in ("sha256", "split")), strict=True))
         after = placements({**before, **placed}, clusters)
         key = _key(settings, catalog_key, seed, catalog, after)
         catalogs.write(lake, key, catalog, Split)
@@ -104,11 +106,11 @@ def split_accounts(catalog: pd.DataFrame, images: int) -> tuple[dict[str, int], 
     sizes = usable["split"].value_counts()
     placed = {name: int(sizes.get(name, 0)) for name in catalogs.SPLITS}
     if (accounted := sum(placed.values()) + sum(left.values())) != images:
-        raise catalogs.CatalogError(f"{images} images, but {accounted} in splits or left out: run again from `split`")
+        raise CatalogError(f"{images} images, but {accounted} in splits or left out: run again from `split`")
     for column, remedy in APART.items():
         splits = catalog.dropna(subset=["split", column]).groupby(column)["split"].unique()
         for name, several in splits[splits.map(len) > 1].items():
-            raise catalogs.CatalogError(f"{column} {name} stands in {' and '.join(sorted(several))}: {remedy}")
+            raise CatalogError(f"{column} {name} stands in {' and '.join(sorted(several))}: {remedy}")
     return left, placed
 
 
@@ -139,7 +141,8 @@ def place_images(images: pd.DataFrame, before: dict[str, str], settings: Setting
 
 def recorded_placements(lake: Lake) -> dict[str, str]:
     """Split of every image that was ever placed, by `sha256`."""
-    return dict(history.read(lake, history.PLACEMENTS)[["sha256", "split"]].itertuples(index=False, name=None))
+    placed = history.read(lake, history.PLACEMENTS)
+    return dict(zip(placed["sha256"], placed["split"], strict=True))
 
 
 def placements(recorded: dict[str, str], clusters: pd.Series) -> dict[str, str]:
@@ -147,7 +150,7 @@ def placements(recorded: dict[str, str], clusters: pd.Series) -> dict[str, str]:
 
     `clusters` is the cluster of every image that the lake ever saw, by `sha256`.
     """
-    cluster_of = {**{digest: digest for digest in recorded}, **clusters.to_dict()}
+    cluster_of: dict[str, str] = {digest: digest for digest in recorded} | clusters.to_dict()
     splits = _stickiest((cluster_of[digest], split) for digest, split in recorded.items())
     return {digest: splits[cluster] for digest, cluster in cluster_of.items() if cluster in splits}
 

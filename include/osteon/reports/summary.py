@@ -25,6 +25,7 @@ from osteon.records import (
 )
 from osteon.reports.patients import count_patients
 from osteon.runs import Records, Run
+from osteon.schemas import Repaired
 
 
 class Tables(NamedTuple):
@@ -47,7 +48,7 @@ def tables(lake: Lake, records: Records) -> Tables | None:
     if not catalogs_since_repair:
         return None
     manifests = [str(record.manifest) for record in records.sources().values() if record.manifest]
-    catalog = catalogs.complete(catalogs.read(lake, catalogs_since_repair[-1]))
+    catalog = catalogs.complete(catalogs.read(lake, catalogs_since_repair[-1], Repaired))
     return Tables(read_manifests(lake, manifests), catalog, catalogs.read_publications(lake, catalog))
 
 
