@@ -150,7 +150,7 @@ def placements(recorded: dict[str, str], clusters: pd.Series) -> dict[str, str]:
 
     `clusters` is the cluster of every image that the lake ever saw, by `sha256`.
     """
-    cluster_of: dict[str, str] = {digest: digest for digest in recorded} | clusters.to_dict()
+    cluster_of = {digest: digest for digest in recorded} | dict(zip(clusters.index, clusters, strict=True))
     splits = _stickiest((cluster_of[digest], split) for digest, split in recorded.items())
     return {digest: splits[cluster] for digest, cluster in cluster_of.items() if cluster in splits}
 
