@@ -15,7 +15,7 @@ from kubernetes.client import ApiException
 from kubernetes.client import models as k8s
 
 from osteon.errors import ConfigurationError
-from osteon.settings import Settings
+from osteon.settings import FOR_PODS, Settings
 from osteon.version import code_version
 from osteon_airflow.training import EXPECTED, LAST_LINES, Order, TrainingBrokeOffError, failure, order
 
@@ -26,11 +26,6 @@ FORBIDDEN = 403
 GPU = "nvidia.com/gpu"
 NEEDS_NO_GPU = ("forest",)
 """Models that scikit-learn trains."""
-SHARED = (
-    "s3_endpoint", "s3_bucket", "s3_region", "upload_workers", "max_pixels", "train_share", "val_share",
-    "unknown_fracture", "min_completed_trials", "rival_share", "rival_least", "feature_memory", "bootstrap_rounds",
-)  # fmt: skip
-"""Settings that set what a training gives: a pod has Airflow's."""
 
 
 class TrainingPod(KubernetesPodOperator):
@@ -122,7 +117,7 @@ def pod_arguments(settings: Settings) -> dict[str, Any]:
     resources = {"cpu": settings.pod_cpu, "memory": settings.pod_memory, "ephemeral-storage": settings.pod_disk}
     if settings.pod_gpus:
         resources[GPU] = str(settings.pod_gpus)
-    shared = {name: str(getattr(settings, name)) for name in SHARED}
+    shared = {name: str(getattr(settings, name)) for name in FOR_PODS}
     shared |= {"expected_code": code_version(), "expected_files": settings.files_digest()}
     shared |= {
         name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.pod_settings.items()

@@ -110,7 +110,7 @@ def trained_in_pods(
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "osteon-lake"}, "stringData": files}
     kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(secret))
     values = {
-        "BOOTSTRAP_ROUNDS": "20", "RIVAL_LEAST": "40", "TRAINER": "kubernetes",
+        "BOOTSTRAP_ROUNDS": "20", "MIN_BASELINE_IMAGES": "40", "TRAINER": "kubernetes",
         "POD_NAMESPACE": namespace, "POD_IMAGE": IMAGE, "POD_GPUS": "0", "POD_CPU": "1", "POD_MEMORY": "3Gi",
         "POD_DISK": "4Gi", "POD_SHARED_MEMORY": "64Mi", "POD_SETTINGS": json.dumps({"s3_endpoint": f"http://{HOST}:{port}"}),
     }  # fmt: skip

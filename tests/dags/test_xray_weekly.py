@@ -51,7 +51,7 @@ def dag(airflow: dict[str, str], settings: Settings, tmp_path: Path, monkeypatch
     monkeypatch.setenv("OSTEON_STATE_DIR", str(settings.state_dir))
     monkeypatch.setenv("OSTEON_MODEL_NAME", settings.s3_bucket)
     monkeypatch.setenv("OSTEON_BOOTSTRAP_ROUNDS", "30")
-    monkeypatch.setenv("OSTEON_RIVAL_LEAST", "60")
+    monkeypatch.setenv("OSTEON_MIN_BASELINE_IMAGES", "60")
     none = tmp_path / "relabel.yaml"  # training base models takes time, which one test spends
     none.write_text(yaml.safe_dump({"base_models": {}, "default": {}}))
     monkeypatch.setenv("OSTEON_RELABEL_FILE", str(none))

@@ -45,7 +45,7 @@ def snapshot(environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.Mo
     entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": 150, "longer_side": [60, 80]}
     sources = tmp_path / "sources.yaml"
     sources.write_text(yaml.safe_dump({"sources": [{**entry, "parts": ["hand", "spine", "hip"]}]}))
-    context = Context.open("x", min_completed_trials=1, bootstrap_rounds=20, rival_least=40, rival_share=0.1)
+    context = Context.open("x", min_completed_trials=1, bootstrap_rounds=20, min_baseline_images=40, baseline_share=0.1)
     return context, prepare(context, str(sources), INSPECT, REPAIR, GROUP, REVIEW, SPLIT, seed=0)
 
 

@@ -127,7 +127,7 @@ def questions(context: Context, catalog: CatalogKey) -> QuestionsRecord:
     waiting = table[table["decision"] == REVIEW].sort_values("probability", ascending=False)
     asked = [
         {"image": row.sha256, "name": f"{row.source}:{row.path}", "why": f"Published as {row.raw_label}: {row.why}"}
-        for row in waiting.head(context.settings.ask_most).itertuples()
+        for row in waiting.head(context.settings.max_questions).itertuples()
     ]
     return QuestionsRecord(questions=asked, mail=ask_curators(context, asked))
 

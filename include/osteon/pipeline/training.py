@@ -89,7 +89,7 @@ def training_key(
     inputs = [snapshot, used.to_csv(index=False), asdict(BUDGETS[budget]), seed, salt]
     inputs += [settings.unknown_fracture, settings.bootstrap_rounds]
     if model != MAIN:
-        inputs += [settings.rival_share, settings.rival_least]
+        inputs += [settings.baseline_share, settings.min_baseline_images]
     if model in ABLATIONS:
         inputs.append(winner)
     return TrainingKey(derived_key(f"models/{model}", VERSION, *inputs, suffix=""))

@@ -150,7 +150,7 @@ class Course:
     @cached_property
     def sample(self) -> Rows:
         """The training images that rivals learn from: whole clusters."""
-        most = max(self.settings.rival_least, round(self.settings.rival_share * len(self.learn)))
+        most = max(self.settings.min_baseline_images, round(self.settings.baseline_share * len(self.learn)))
         return self.learn[sample_clusters(self.images["cluster"].iloc[self.learn], most, self.seed)]
 
     def certain(self, rows: Rows) -> Rows:
