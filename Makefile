@@ -33,7 +33,7 @@ setup-dev: $(VENV)/.installed-dev
 demo: setup  ## run the weekly DAG on generated radiographs, in the real Airflow
 	@$(BIN)/osteon run --sources config/sources.demo.yaml --budget smoke
 
-test: setup-dev  ## the default tests (some 10 minutes on 2 cores)
+test: setup-dev  ## the default tests on two processes
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 coverage: setup-dev  ## the same, with coverage: it fails below the floor of pyproject.toml (a third slower)
