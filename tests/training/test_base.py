@@ -97,7 +97,10 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
     out = training_key(context, catalog, "hand_base", "smoke", 0)
     result = train_base(context.settings, lake, catalog, "hand_base", "smoke", 0, out)
     assert result["classes"] == ["hand", "other"] and set(result["ablation"]) == {"fourier", "pixels", "both"}
-    assert result["metrics"]["auroc"] > 0.9 and result["intervals"]["auroc"][0] <= result["metrics"]["auroc"]
+    assert (
+        result["metrics"]["auroc"] > 0.9
+        and 0.5 < result["intervals"]["auroc"][0] <= result["metrics"]["auroc"] <= result["intervals"]["auroc"][1]
+    )
     assert sum(row["count"] for row in result["calibration"]) == result["images"]["test"]
     assert training_key(context, catalog, "hand_base", "smoke", 0) == out, "the same images are not learnt again"
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -38,21 +39,20 @@ def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
 
 
 def test_the_doctor_of_a_task_sees_what_airflow_keeps_in_connections(
-    airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from airflow.sdk import Connection
+    """A program takes the place of `osteon doctor`, and keeps its environment."""
+    from osteon_airflow import training
 
-    from osteon_airflow import stages, training
-
-    kept = {
-        "smtp_default": Connection(conn_id="m", conn_type="smtp", host="mail", password="a%b", extra='{"x": true}'),
-        "roboflow_default": Connection(conn_id="r", conn_type="generic", password="key"),
-    }
-    seen: dict[str, str] = {}
-    monkeypatch.setattr(stages, "connection", kept.get)
-    monkeypatch.setattr(training, "connection", kept.get)
-    monkeypatch.setattr(training, "run_command", lambda arguments, environment: seen.update(environment))
+    smtp = {"conn_type": "smtp", "host": "mail", "password": "a%b", "extra": {"x": True}}
+    monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(smtp))
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFLOW_DEFAULT", json.dumps({"conn_type": "generic", "password": "key"}))
+    program, kept = tmp_path / "python", tmp_path / "environment"
+    program.write_text(f"#!/bin/sh\necho $3 && env -0 > {kept}\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
     training.doctor()
+    seen = dict(line.split("=", 1) for line in kept.read_text().split("\0") if line)
     mail = json.loads(seen["AIRFLOW_CONN_SMTP_DEFAULT"])
     assert (mail["host"], mail["password"], seen["OSTEON_ROBOFLOW_API_KEY"]) == ("mail", "a%b", "key")
 

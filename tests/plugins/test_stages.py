@@ -26,14 +26,13 @@ def masked(airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> set[str]
 
 @pytest.fixture
 def connect(airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Connect:
-    """Gives Airflow connections."""
-    from airflow.sdk import Connection
-
-    from osteon_airflow import stages
+    """Gives Airflow connections, and no others."""
 
     def give(**connections: dict[str, Any]) -> None:
-        kept = {name: Connection(conn_id=name, conn_type="generic", **told) for name, told in connections.items()}
-        monkeypatch.setattr(stages, "connection", kept.get)
+        for name in ("kaggle_default", "roboflow_default", "shelf_default"):
+            monkeypatch.delenv(f"AIRFLOW_CONN_{name.upper()}", raising=False)
+        for name, told in connections.items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps({"conn_type": "generic", **told}))
 
     return give
 
