@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 def square_parts(context: Context, catalog: CatalogKey) -> list[str]:
     """Parts of a large catalog whose images several tasks resize for training, each by `square_part`."""
-    from osteon.parts import parts
+    from osteon.partitions import partitions
 
-    return parts(len(usable_images(context, catalog)), context.settings.part_images)
+    return partitions(len(usable_images(context, catalog)), context.settings.part_images)
 
 
 def square_part(context: Context, catalog: CatalogKey, part: str, budget: str) -> int:
