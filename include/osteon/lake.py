@@ -114,7 +114,7 @@ class Lake:
             Whether it was put.
 
         Raises:
-            S3Error: The store refuses it for another reason.
+            LakeError: The store refuses it for another reason.
         """
         # `put_object` of minio 7.2.20 takes no condition, a signed URL takes any header
         url = self.client.get_presigned_url("PUT", self.bucket, key, timedelta(seconds=SIGNED_FOR))
@@ -124,7 +124,10 @@ class Lake:
         if response.status == HTTPStatus.PRECONDITION_FAILED:
             return False
         if response.status != HTTPStatus.OK:
-            raise S3Error.fromxml(response)
+            raise LakeError(
+                f"{key} cannot be put into bucket {self.bucket!r} (status {response.status}): "
+                "check that the account may write there"
+            )
         return True
 
     def get_image(self, sha256: str) -> bytes:

@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from osteon import history
 from osteon.curation.candidates import candidate_pairs
-from osteon.images.fingerprint import FORMAT, VIEWS, Fingerprint, read_fingerprint
+from osteon.images.descriptors import VIEWS
+from osteon.images.fingerprint import FORMAT, Fingerprint, read_fingerprint
 from osteon.images.registration import Registration, is_plain, register, verdict
 from osteon.lake import Lake
 from osteon.progress import ProgressLogger

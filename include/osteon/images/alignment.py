@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.images.fingerprint import VIEWS, Fingerprint
+from osteon.images.descriptors import VIEWS
+from osteon.images.fingerprint import Fingerprint
 
 RATIO = 0.92
 """A feature's best match counts if it is nearer than so much of the second best (D. Lowe, IJCV 60, 2004)."""
