@@ -198,7 +198,7 @@ def _agreement(matched: Matched) -> NDArray[np.bool_]:
     agree = np.hypot(across, down) < LEAST + 0.15 * np.hypot(moved[..., 0], moved[..., 1])
     agree &= turned[some] @ turned.T > math.cos(TURN)
     agree &= np.abs(growth - growths) < OCTAVES
-    return agree
+    return np.asarray(agree)
 
 
 def _fitted(matched: Matched, inside: NDArray[np.bool_]) -> Alignment | None:

@@ -15,7 +15,7 @@ def _cosines(size: int) -> NDArray[np.float64]:
     """Orthonormal discrete cosine transform: row k is even for even k, odd for odd k."""
     k, x = np.arange(size)[:, None], np.arange(size)[None]
     rows = np.cos(np.pi * (x + 0.5) * k / size)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
 def _waves() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -66,4 +66,4 @@ VIEWS = {
 def describe(descriptors: NDArray[np.float32]) -> NDArray[np.float32]:
     """What is kept of SIFT's descriptors (n, 128): coefficients (n, COEFFICIENTS), whole numbers from -127 to 127."""
     roots = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1))
-    return np.clip(((roots @ BASIS[:COEFFICIENTS].T - MEAN) * SCALE).round(), -127, 127)
+    return np.asarray(np.clip(((roots @ BASIS[:COEFFICIENTS].T - MEAN) * SCALE).round(), -127, 127))

@@ -96,7 +96,7 @@ class Fingerprint:
     def unit(self) -> NDArray[np.float32]:
         """Descriptors (n, COEFFICIENTS) of norm 1: their products are cosines."""
         values = self.descriptors.astype(np.float32)
-        return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+        return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6))
 
     @cached_property
     def grain(self) -> float:
@@ -212,7 +212,7 @@ def even_contrast(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     )
     gain = 48 / (np.sqrt(np.maximum(square - mean * mean, 0)) + NOISE)
     around, factor = (cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR) for array in (mean, gain))
-    return np.clip((values - around) * factor + 128, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip((values - around) * factor + 128, 0, 255).astype(np.uint8))
 
 
 def _features(picture: NDArray[np.uint8], most: int) -> NDArray[np.void]:
@@ -231,7 +231,7 @@ def _features(picture: NDArray[np.uint8], most: int) -> NDArray[np.void]:
     features["x"], features["y"] = np.clip(values[:, :2] * POSITION, 0, 65535).round().T
     features["scale"] = np.clip(np.log2(np.maximum(values[:, 2], 1)) * 16, 0, 255).round()
     features["angle"] = (values[:, 3] * (256 / 360)).round() % 256
-    features["descriptor"] = describe(raw)
+    features["descriptor"] = describe(np.asarray(raw, np.float32))
     return features
 
 
@@ -251,4 +251,4 @@ def _spread(
     rank[by_cell] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     best = most // 2
     rest = best + np.argsort(rank[best:], kind="stable")[: most - best]
-    return order[np.sort(np.concatenate([np.arange(best), rest]))]
+    return np.asarray(order[np.sort(np.concatenate([np.arange(best), rest]))])

@@ -91,7 +91,7 @@ class KaggleSource:
         request.owner_slug, request.dataset_slug = self.config.dataset.split("/")
         request.dataset_version_number = number
         answer = self._client().download_dataset(request)
-        return urljoin(answer.url, answer.headers["Location"])
+        return str(urljoin(answer.url, answer.headers["Location"]))
 
     def _client(self) -> DatasetApiClient:
         from kagglesdk.datasets.services.dataset_api_service import DatasetApiClient

@@ -54,10 +54,10 @@ def _yolo(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
 
     def classes(path: str) -> set[str] | None:
         parts = PurePosixPath(path).with_suffix(".txt").parts
-        place = len(parts) - 1 - parts[::-1].index("images") if "images" in parts else None
-        if place is None:
+        level = len(parts) - 1 - parts[::-1].index("images") if "images" in parts else None
+        if level is None:
             return None
-        table = "/".join((*parts[:place], "labels", *parts[place + 1 :]))
+        table = "/".join((*parts[:level], "labels", *parts[level + 1 :]))
         try:
             lines = read(table).decode("utf-8").splitlines()
             return {str(by_number[int(line.split()[0])]) for line in lines if line.strip()}
@@ -76,9 +76,9 @@ def _coco(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
 
     @cache
     def table(folder: str) -> dict[str, set[str]]:
-        place = f"{folder}/_annotations.coco.json" if folder != "." else "_annotations.coco.json"
+        file = f"{folder}/_annotations.coco.json" if folder != "." else "_annotations.coco.json"
         try:
-            text = read(place)
+            text = read(file)
         except KeyError:
             return {}
         try:
@@ -86,12 +86,12 @@ def _coco(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
             category = {item["id"]: str(item["name"]) for item in content["categories"]}
             names = {item["id"]: str(item["file_name"]) for item in content["images"]}
             if len(names) < len(content["images"]):
-                raise SourceError(f"source {source}: {place} gives an image's id twice: export it anew")
+                raise SourceError(f"source {source}: {file} gives an image's id twice: export it anew")
             found: dict[str, set[str]] = {name: set() for name in names.values()}
             for item in content["annotations"]:
                 found[names[item["image_id"]]].add(category[item["category_id"]])
         except (ValueError, TypeError, LookupError) as error:
-            raise SourceError(f"source {source}: {place} is no COCO file ({error!r})") from None
+            raise SourceError(f"source {source}: {file} is no COCO file ({error!r})") from None
         return found
 
     return lambda path: table(str(PurePosixPath(path).parent)).get(PurePosixPath(path).name)
