@@ -48,7 +48,7 @@ from osteon.curation.copies import compare
 from osteon.images.fingerprint import fingerprint, read_fingerprint
 from osteon.images.registration import COPIED, examine
 from osteon.images.weights import CLIPPED, FILE, Model, Trees, Weights
-from osteon.sources.radiograph import PARTS, draw
+from osteon.sources.phantom import PARTS, draw
 
 OF_FEATURES = (
     "inliers", "share", "exact", "close", "missed", "likeness", "cells", "spread", "strongest, least",

@@ -17,7 +17,7 @@ from stages import store
 
 from models import snapshot
 from osteon.models.space import cnn_bilstm
-from osteon.parts import DIGITS
+from osteon.partitions import HEX_DIGITS
 from osteon.pipeline.context import Context
 from osteon.pipeline.training import square_part
 from osteon.training.sampling import prepare_keras
@@ -34,7 +34,7 @@ def main(budget: str, workers: list[int]) -> None:
     with store():
         context = Context.open("workers")
         key = snapshot(context, 0)
-        square_part(context, key, DIGITS, budget)  # so that no search makes them
+        square_part(context, key, HEX_DIGITS, budget)  # so that no search makes them
         course = course_of(context, key, budget)
         choose = cnn_bilstm(course.plan.side)
         alone = 0.0

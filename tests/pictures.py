@@ -10,7 +10,7 @@ from PIL import Image
 
 from osteon.features import Recipe
 from osteon.images.decode import decode
-from osteon.sources.radiograph import PARTS, draw
+from osteon.sources.phantom import PARTS, draw
 
 
 def radiograph(

@@ -12,7 +12,7 @@ from osteon import catalog as catalogs
 from osteon.curation.measurements import read_measurements
 from osteon.lake import Lake
 from osteon.models import space
-from osteon.parts import DIGITS, of_part, parts
+from osteon.partitions import HEX_DIGITS, partitions, select_partition
 from osteon.pipeline.context import Context
 from osteon.pipeline.data import inspect_part, inspect_parts
 from osteon.pipeline.local import prepare, run_on_catalog
@@ -22,11 +22,12 @@ from osteon.pipeline.training import square_part, square_parts
 
 @pytest.mark.parametrize(("images", "count"), [(0, 0), (100, 0), (101, 2), (1000, 10), (10**7, 16)])
 def test_parts_hold_every_image_once(images: int, count: int) -> None:
-    found = parts(images, 100)
+    found = partitions(images, 100)
     assert len(found) == count
-    assert sorted("".join(found)) == (sorted(DIGITS) if count else [])
+    assert sorted("".join(found)) == (sorted(HEX_DIGITS) if count else [])
     digests = [f"{number:x}abc" for number in range(40)]
-    assert sorted(digest for part in parts(1000, 100) for digest in of_part(digests, part)) == sorted(digests)
+    selected = [digest for part in partitions(1000, 100) for digest in select_partition(digests, part)]
+    assert sorted(selected) == sorted(digests)
 
 
 @pytest.fixture

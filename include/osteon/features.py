@@ -17,7 +17,7 @@ from osteon.images.fourier import FourierRecipe
 from osteon.images.letterbox import letterbox
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake, derived_key
-from osteon.parts import of_part
+from osteon.partitions import select_partition
 from osteon.progress import parallel
 from osteon.settings import Settings
 
@@ -55,7 +55,7 @@ def load_squares(settings: Settings, lake: Lake, snapshot: pd.DataFrame, side: i
 
 def keep_squares(settings: Settings, lake: Lake, snapshot: pd.DataFrame, side: int, part: str) -> int:
     """Have the lake keep the squares of a part of the images, before features are asked for. Returns their number."""
-    return sum(1 for _ in _squares(settings, lake, set(of_part(_rows(snapshot), part)), side))
+    return sum(1 for _ in _squares(settings, lake, set(select_partition(_rows(snapshot), part)), side))
 
 
 def _rows(snapshot: pd.DataFrame) -> dict[str, list[int]]:
@@ -69,7 +69,8 @@ def _rows(snapshot: pd.DataFrame) -> dict[str, list[int]]:
 def _squares(settings: Settings, lake: Lake, digests: set[str], side: int) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Each image's letterboxed square, (side, side); what no shard holds is decoded and kept."""
     for digit in sorted({digest[0] for digest in digests}):
-        prefix, missing = f"{derived_key('squares', VERSION, side, suffix='')}/{digit}", set(of_part(digests, digit))
+        prefix = f"{derived_key('squares', VERSION, side, suffix='')}/{digit}"
+        missing = set(select_partition(digests, digit))
         for key in lake.keys(f"{prefix}/"):
             with np.load(io.BytesIO(lake.get_bytes(key))) as shard:
                 for name, square in zip(shard["sha256"].tolist(), shard["squares"], strict=True):

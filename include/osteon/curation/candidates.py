@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from osteon.images.fingerprint import COEFFICIENTS, VIEWS, Fingerprint
+from osteon.images.descriptors import COEFFICIENTS, VIEWS
+from osteon.images.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)

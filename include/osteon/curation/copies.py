@@ -12,10 +12,11 @@ from threadpoolctl import threadpool_limits
 
 from osteon import history
 from osteon.curation.candidates import candidate_pairs
-from osteon.images.fingerprint import FORMAT, VIEWS, Fingerprint, read_fingerprint
+from osteon.images.descriptors import VIEWS
+from osteon.images.fingerprint import FORMAT, Fingerprint, read_fingerprint
 from osteon.images.registration import Registration, is_plain, register, verdict
 from osteon.lake import Lake
-from osteon.progress import Meter
+from osteon.progress import ProgressLogger
 from osteon.settings import Settings
 
 VERSION = 4
@@ -75,9 +76,9 @@ def compare(
             if said == history.DIFFERENT and (is_plain(film(first)) or is_plain(film(second))):
                 said = history.POSSIBLE
             rows[first, second] = said, found
-        with Meter("compare", len(pairs)) as meter:
+        with ProgressLogger("compare", len(pairs)) as progress:
             for one, two, _, view in pairs.tolist():
-                meter.add(1)
+                progress.add(1)
                 first, second = sorted((digests[one], digests[two]))
                 if (first, second) in rows or together.joined(first, second):
                     continue

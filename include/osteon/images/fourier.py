@@ -30,7 +30,7 @@ class FourierRecipe:
 
     def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Grey levels (height, width) to (side, side, planes)."""
-        return self.of_squares(letterbox(pixels, self.side)[None])[0]
+        return np.asarray(self.of_squares(letterbox(pixels, self.side)[None])[0])
 
     def of_squares(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
         """The same from letterboxed images, (n, side, side); each plane has mean 0 and deviation 1.
@@ -60,4 +60,4 @@ class FourierRecipe:
 
 def _standard(planes: NDArray[np.floating]) -> NDArray[np.floating]:
     mean, deviation = (of(planes, axis=(1, 2), keepdims=True) for of in (np.mean, np.std))
-    return (planes - mean) / (deviation + 1e-3)
+    return np.asarray((planes - mean) / (deviation + 1e-3))

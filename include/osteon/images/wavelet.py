@@ -37,7 +37,7 @@ class WaveletRecipe:
 
     def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Grey levels (height, width) to features (rows, columns, planes)."""
-        return self.of_squares(letterbox(pixels, self.side)[None])[0]
+        return np.asarray(self.of_squares(letterbox(pixels, self.side)[None])[0])
 
     def of_squares(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
         """The same from letterboxed images, (n, side, side) to (n, rows, columns, planes).
@@ -68,7 +68,7 @@ class WaveletRecipe:
                 bands.append(band)
                 start += fold**2
             details.append(tuple(bands))
-        return pywt.waverec2([approximation, *details], filters(self.wavelet), MODE, axes=(1, 2))
+        return np.asarray(pywt.waverec2([approximation, *details], filters(self.wavelet), MODE, axes=(1, 2)))
 
     def _analysed(self, squares: NDArray[np.float32]) -> NDArray[np.float16]:
         approximation, *details = pywt.wavedec2(squares, filters(self.wavelet), MODE, self.level, axes=(1, 2))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from osteon.errors import ConfigurationError, OsteonError, RegistryError
 from osteon.ingest import ingest as pull
-from osteon.ingest import recall, remember
+from osteon.ingest import load_state, save_state
 from osteon.pipeline.context import Context
 from osteon.records import (
     CatalogKey,
@@ -50,7 +50,7 @@ def ingest(context: Context, source: str, sources: str) -> IngestRecord:
     """
     from osteon.sources.config import open_source
 
-    last = recall(context.lake, source)
+    last = load_state(context.lake, source)
     try:
         opened = open_source(Path(sources), context.settings, source)
         key, counts = pull(context.settings, context.lake, opened)
@@ -63,8 +63,8 @@ def ingest(context: Context, source: str, sources: str) -> IngestRecord:
             return record.failing(error)
         log.exception("the run goes on with the last good version of %s, %s", source, last.manifest)
         key = last.manifest
-    pulled = remember(context.lake, last, source, key, context.run.run_id)
-    record.manifest, record.before = ManifestKey(key), pulled.before
+    state = save_state(context.lake, last, source, key, context.run.run_id)
+    record.manifest, record.before = ManifestKey(key), state.before
     return record
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass
+from typing import TypedDict, Unpack
 
 from osteon.errors import ConfigurationError
 from osteon.models.space import ABLATIONS, BUDGETS, MAIN, RIVALS
@@ -17,9 +18,9 @@ log = logging.getLogger(__name__)
 
 def square_parts(context: Context, catalog: CatalogKey) -> list[str]:
     """Parts of a large catalog whose images several tasks resize for training, each by `square_part`."""
-    from osteon.parts import parts
+    from osteon.partitions import partitions
 
-    return parts(len(usable_images(context, catalog)), context.settings.part_images)
+    return partitions(len(usable_images(context, catalog)), context.settings.part_images)
 
 
 def square_part(context: Context, catalog: CatalogKey, part: str, budget: str) -> int:
@@ -95,6 +96,15 @@ def training_key(
     return TrainingKey(derived_key(f"models/{model}", VERSION, *inputs, suffix=""))
 
 
+class TrainingOptions(TypedDict):
+    """What the form asks about trainings."""
+
+    sources: str
+    budget: str
+    seed: int
+    force_retrain: bool
+
+
 @dataclass(frozen=True)
 class TrainingPlan:
     """One training: what `osteon train` is told, here or in a pod."""
@@ -120,15 +130,12 @@ def plan_training(
     catalog: CatalogKey,
     model: str,
     *,
-    sources: str,
-    budget: str,
-    seed: int,
-    force_retrain: bool,
     winner: str = "",
+    **options: Unpack[TrainingOptions],
 ) -> TrainingPlan:
     """Plan a training. `winner` is the main model's training, where `model` is an ablation of it."""
-    start = champion_training(context, sources) if model == MAIN else winner
-    salt = context.run.run_id if force_retrain else ""
+    start = champion_training(context, options["sources"]) if model == MAIN else winner
+    salt, budget, seed = context.run.run_id if options["force_retrain"] else "", options["budget"], options["seed"]
     out = training_key(context, catalog, model, budget, seed, salt, start)
     return TrainingPlan(model, catalog, budget, seed, start, out)
 
@@ -145,32 +152,25 @@ def train_base_models(
     context: Context, catalog: CatalogKey, models: list[str], sources: str, budget: str, seed: int, force_retrain: bool
 ) -> TrainBaseRecord:
     """Train base models one after the other, in this process."""
-    plans = (
-        plan_training(context, catalog, model, sources=sources, budget=budget, seed=seed, force_retrain=force_retrain)
-        for model in models
-    )
-    return TrainBaseRecord(trainings=[train_here(context, plan) for plan in plans])
+    options = TrainingOptions(sources=sources, budget=budget, seed=seed, force_retrain=force_retrain)
+    return TrainBaseRecord(trainings=_train_all(context, catalog, models, options))
 
 
 def train_models(
     context: Context, catalog: CatalogKey, sources: str, budget: str, seed: int, force_retrain: bool
 ) -> TrainRecord:
     """Train the main model and what it is compared with one after the other, in this process."""
+    options = TrainingOptions(sources=sources, budget=budget, seed=seed, force_retrain=force_retrain)
+    return TrainRecord(trainings=_train_all(context, catalog, models_of(budget), options))
+
+
+def _train_all(context: Context, catalog: CatalogKey, models: list[str], options: TrainingOptions) -> list[TrainingKey]:
+    """Train models in their order. An ablation changes the design of the first."""
     trainings: list[TrainingKey] = []
-    for model in models_of(budget):
+    for model in models:
         winner = trainings[0] if model in ABLATIONS else ""
-        plan = plan_training(
-            context,
-            catalog,
-            model,
-            sources=sources,
-            budget=budget,
-            seed=seed,
-            force_retrain=force_retrain,
-            winner=winner,
-        )
-        trainings.append(train_here(context, plan))
-    return TrainRecord(trainings=trainings)
+        trainings.append(train_here(context, plan_training(context, catalog, model, winner=winner, **options)))
+    return trainings
 
 
 def compare(context: Context, trainings: list[TrainingKey]) -> CompareRecord:

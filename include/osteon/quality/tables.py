@@ -10,7 +10,7 @@ import pandas as pd
 from osteon import catalog as catalogs
 from osteon.curation.groups import MOSAIC
 from osteon.errors import ExtensionError
-from osteon.ingest import dropped
+from osteon.ingest import removed_paths
 from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap, RawLabel
 from osteon.lake import Lake
 from osteon.quality.check import Check
@@ -46,7 +46,7 @@ def source_table(lake: Lake, sources: dict[str, IngestRecord]) -> pd.DataFrame:
     """One row per source: `source, problem, dropped`; the last two are empty where all is well."""
     rows = []
     for name, record in sources.items():
-        gone = dropped(lake, record.manifest, record.before) if record.manifest else []
+        gone = removed_paths(lake, record.manifest, record.before) if record.manifest else []
         more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
         text = f"{len(gone)} images: {', '.join(gone[:MOST_NAMED])}{more}" if gone else None
         rows.append({"source": name, "problem": record.problem, "dropped": text})

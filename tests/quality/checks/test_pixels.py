@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from osteon.images.decode import decode
 from osteon.images.families import registered
-from osteon.sources.radiograph import PARTS
+from osteon.sources.phantom import PARTS
 from tests.pictures import encode, radiograph
 
 

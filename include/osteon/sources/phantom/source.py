@@ -16,7 +16,8 @@ from osteon.extensions import nearest
 from osteon.settings import Settings
 from osteon.sources import defects
 from osteon.sources.base import PublishedFile, SourceConfig
-from osteon.sources.radiograph import PARTS, draw
+from osteon.sources.phantom.anatomy import PARTS
+from osteon.sources.phantom.drawing import draw
 from osteon.sources.registry import publisher
 
 GENERATOR = 4
