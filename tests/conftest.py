@@ -19,14 +19,6 @@ from osteon.settings import ROOT, Settings, load_settings
 REAL_DATA = ROOT.parent / "shared" / "data"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of Airflow run in one process: each process has to make a database, which takes half a minute."""
-    for item in items:
-        if "airflow" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("airflow"))
-
-
 def fresh_settings(folder: Path) -> Settings:
     """Settings of a stack of its own: its own state folder and free ports, nothing from the environment."""
     names = ("airflow_port", "s3_port", "mlflow_port", "smtp_port", "mail_port")

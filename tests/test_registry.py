@@ -52,7 +52,6 @@ from osteon.training.predictor import MODEL, RECIPE, Predictor
 from tests.conftest import own_settings
 from tests.pictures import encode, features_of, radiograph
 
-pytestmark = pytest.mark.xdist_group("registry")
 CLASSES = ClassList(("forearm/non-fractured", "forearm/fractured", "spine/non-fractured", "spine/fractured"))
 ARCHITECTURE = {
     "blocks": 2, "filters": 4, "growth": 2, "kernel": 3, "block": "plain", "norm": "batch", "lstm_layers": 1,

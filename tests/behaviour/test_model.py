@@ -19,7 +19,6 @@ from osteon.training.classes import ClassList
 from osteon.training.predictor import Answer, Predictor
 from tests.pictures import encode, radiograph
 
-pytestmark = pytest.mark.xdist_group("behaviour")
 Film = NDArray[np.uint8]
 PARTS = ("forearm", "leg")
 """Long bones: a fracture is seen there in a small picture, after little training."""
