@@ -17,9 +17,11 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
 from osteon import catalog as catalogs
 from osteon import history
+from osteon.cli import app
 from osteon.curation.catalogue import accounts, read_manifests
 from osteon.curation.decisions import Decision, decide
 from osteon.errors import CatalogError, ConfigurationError, SourceError
@@ -27,7 +29,7 @@ from osteon.ingest import ingest, load_state, removed_paths, save_state, state_k
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
-from osteon.pipeline.local import run_on_catalog
+from osteon.pipeline.local import prepare, run_on_catalog
 from osteon.pipeline.stages import GROUP, INGEST, LIST_SOURCES, REPAIR, REVIEW, SPLIT, VALIDATE, run_stage
 from osteon.records import IngestRecord, InspectRecord, RepairRecord, SplitRecord
 from osteon.settings import ROOT, Settings, load_settings
@@ -341,6 +343,30 @@ def test_publishers_give_the_real_images_that_the_archives_give(
         table = lake.get_table(key).dropna(subset=["sha256"]).set_index("path")
         assert {path: (row.sha256, row.raw_label) for path, row in table.iterrows()} == digests
     assert KEY not in done.stdout + done.stderr
+
+
+def test_a_source_that_gives_nothing_fails_the_command_but_not_a_run(
+    environment: dict[str, str], lake: Lake, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(encode(radiograph(1)))
+    rules = {"part": {"constant": "hand"}, "fracture": {"constant": "fractured"}}
+    entry = {"kind": "archive", "licence": "CC0-1.0", "labels": rules}
+    bad, good = ({**entry, "name": name, "location": f"{tmp_path}/{name}"} for name in ("gone", "archive"))
+    path = tmp_path / "sources.yaml"
+    path.write_text(yaml.safe_dump({"sources": [bad, good]}))
+    result = CliRunner().invoke(app, ["ingest", "--sources", str(path)])
+    assert isinstance(result.exception, SourceError) and "source gone: nothing at" in str(result.exception)
+    (manifest,) = result.stdout.split()
+    assert lake.exists(manifest) and "manifests/" in manifest and "/archive/" in manifest
+
+    context = Context.open("run")
+    catalogued = catalogs.read(lake, prepare(context, str(path)))
+    assert catalogued["sha256"].nunique() == 1
+    path.write_text(yaml.safe_dump({"sources": [bad]}))
+    with pytest.raises(SourceError, match="no source could be pulled: source gone: nothing at"):
+        prepare(context, str(path))
 
 
 def test_accounts_that_do_not_add_up_are_refused(environment: dict[str, str], lake: Lake, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ for command in (
     *(services.up, services.down, services.run, data.ingest, data.review),
     *(models.train, models.training_key, models.predict, models.rollback, services.report, services.doctor),
 ):
-    app.command()(command)
+    app.command(command.__name__.replace("_", "-"))(command)
 add_stage_commands(app)
 
 

@@ -80,9 +80,12 @@ def _pull(context: Context, names: list[str], sources: str) -> PulledSources:
     for name in names:
         try:
             pulled.manifests.append(run_stage(INGEST, context, source=name, sources=sources).result)
+        except OsteonError as error:
+            log.error("%s", error)
+            pulled.problems.append(str(error))
         except Exception as error:  # whatever a publisher's data or client makes happen: the record says what
             log.exception("source %s", name)
-            pulled.problems.append(str(error) if isinstance(error, OsteonError) else f"source {name}: {error!r}")
+            pulled.problems.append(f"source {name}: {error!r}")
     return pulled
 
 
