@@ -24,6 +24,7 @@ from osteon.images.registration import COPIED
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import network
+from osteon.models.design import NetworkDesign
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import APPROVALS, REGISTER, REPORT, run_stage
 from osteon.registry import (
@@ -94,7 +95,7 @@ def leave_training(
 
     keras.utils.set_random_seed(1)
     recipe = WaveletRecipe(side=32)
-    model = network.build(ARCHITECTURE, recipe.shape, len(CLASSES.names))
+    model = network.build(NetworkDesign.from_hyperparameters(ARCHITECTURE), recipe.shape, len(CLASSES.names))
     features = np.stack([features_of(data[digest], recipe) for digest in images["sha256"]])
     if epochs:
         model.fit(features.astype(np.float32), CLASSES.allowed(images), epochs=epochs, batch_size=12, verbose=0)
@@ -362,7 +363,12 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(
     name, recipe, classes = f"{registry.model_name}-hand_base", FourierRecipe(16, "pixels"), ("other", "hand")
     trained = {}
     for out in ("models/hand_base/a", "models/hand_base/b"):
-        trained[out] = Predictor(network.build(ARCHITECTURE, recipe.shape, 2), recipe, ClassList(classes), 1.1)
+        trained[out] = Predictor(
+            network.build(NetworkDesign.from_hyperparameters(ARCHITECTURE), recipe.shape, 2),
+            recipe,
+            ClassList(classes),
+            1.1,
+        )
         trained[out].to_lake(lake, out)
         result = {"model": "hand_base", "snapshot": out[-1], "snapshot_key": key, "budget": "smoke", "seed": 0,
                   "code": "1+a", "classes": list(classes), "design": ARCHITECTURE,
