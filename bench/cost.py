@@ -26,11 +26,12 @@ from models import old_lesson, snapshot
 from osteon.features import load_squares
 from osteon.images.decode import decode
 from osteon.models import space
+from osteon.models.design import NetworkDesign
 from osteon.pipeline.context import Context
 from osteon.training.fit import dataset
 from osteon.training.sampling import THREADS, prepare_keras
-from osteon.training.search import Candidates
 from osteon.training.train import Course, search_of
+from osteon.training.tuner import DesignHyperModel
 
 TRIALS, EPOCHS = 6, 3
 
@@ -51,11 +52,11 @@ class Drawn:
         return self.random.choice(values)
 
 
-def trial(course: Course, design: dict[str, Any], seed: int, epochs: int) -> float:
+def trial(course: Course, design: NetworkDesign, seed: int, epochs: int) -> float:
     """The least validation loss of a design, fitted as the main model's search fits it."""
     keras.backend.clear_session()  # as KerasTuner does
     search = search_of(course, course.learn, "", lambda hp: design)
-    candidates = Candidates(search.lesson, search.choose, search.augment, course.plan)
+    candidates = DesignHyperModel(search.lesson, search.space, search.augment, course.plan)
     candidates.seed = seed
     told = candidates.fit(None, candidates.build(None), epochs=epochs, verbose=0)
     return float(min(told.history["val_loss"]))

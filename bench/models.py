@@ -27,6 +27,7 @@ from stages import SOURCES, store
 
 from osteon.images.wavelet import LAZY
 from osteon.models import space
+from osteon.models.design import NetworkDesign
 from osteon.models.space import MAIN
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare
@@ -88,14 +89,14 @@ def contenders(first: training.Course) -> dict[str, Callable[[training.Course], 
     """By name, what fits a model with a course's seed. Designs are searched on the first course, when needed."""
 
     @cache
-    def found(model: str) -> dict[str, Any]:
+    def found(model: str) -> NetworkDesign:
         choose = {"cnn_bilstm": space.cnn_bilstm, "cnn_searched": space.cnn_searched}[model](first.plan.side)
-        design, _ = training.search_of(first, first.learn, model, choose).run(min_completed=1)
-        print(json.dumps({model: design}), flush=True)
+        design = training.search_of(first, first.learn, model, choose).run(min_completed=1).design
+        print(json.dumps({model: design.hyperparameters}), flush=True)
         return design
 
     def network(model: str, **changes: Any) -> Callable[[training.Course], training.Taught]:
-        return lambda course: training.learn_design(course, course.learn, found(model) | changes)
+        return lambda course: training.learn_design(course, course.learn, found(model).changed(**changes))
 
     return {
         "cnn_bilstm": network("cnn_bilstm"),

@@ -44,15 +44,15 @@ def main(budget: str, workers: list[int]) -> None:
             others = [subprocess.Popen([*command, f"tuner{n}"]) for n in range(1, count)]
             time.sleep(45 if others else 0)  # until they have read the snapshot
             start = time.monotonic()
-            _, trials = search_of(course, course.learn, data, choose).run(min_completed=1, host="127.0.0.1")
+            trials = search_of(course, course.learn, data, choose).run(min_completed=1, host="127.0.0.1").trials
             seconds = time.monotonic() - start
             for other in others:
                 other.wait(timeout=600)
-            by = [trial["worker"] for trial in trials]
+            by = [trial.worker for trial in trials]
             alone = alone or seconds
             told = {"workers": count, "trials": len(trials), "by": {who: by.count(who) for who in sorted(set(by))}}
             told |= {"times faster": round(alone / seconds, 2), "efficiency": round(alone / seconds / count, 2)}
-            print(json.dumps(told | {"seconds": round(seconds), "best": round(trials[0]["score"], 3)}), flush=True)
+            print(json.dumps(told | {"seconds": round(seconds), "best": round(trials[0].score, 3)}), flush=True)
 
 
 def help_with(data: str, key: str, budget: str, worker: str) -> None:

@@ -27,6 +27,7 @@ from osteon.images.registration import COPIED
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import network
+from osteon.models.design import NetworkDesign
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import APPROVALS, REGISTER, REPORT, run_stage
 from osteon.registry import (
@@ -122,7 +123,7 @@ def shelf(lake: Lake) -> Shelf:
     predictors, results = {}, {}
     for which, epochs in (("untrained", 0), ("trained", 60)):
         keras.utils.set_random_seed(1)
-        model = network.build(ARCHITECTURE, recipe.shape, len(CLASSES.names))
+        model = network.build(NetworkDesign.from_hyperparameters(ARCHITECTURE), recipe.shape, len(CLASSES.names))
         if epochs:  # on the test images themselves: what the gate compares is then as good as it gets
             model.fit(features, CLASSES.allowed(images), epochs=epochs, batch_size=12, verbose=0)
         predictors[which] = Predictor(model, recipe, CLASSES, 1.3)
@@ -554,7 +555,12 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(registry: S
     name, recipe, classes = f"{registry.model_name}-hand_base", FourierRecipe(16, "pixels"), ("other", "hand")
     trained = {}
     for out in ("models/hand_base/a", "models/hand_base/b"):
-        trained[out] = Predictor(network.build(ARCHITECTURE, recipe.shape, 2), recipe, ClassList(classes), 1.1)
+        trained[out] = Predictor(
+            network.build(NetworkDesign.from_hyperparameters(ARCHITECTURE), recipe.shape, 2),
+            recipe,
+            ClassList(classes),
+            1.1,
+        )
         trained[out].to_lake(lake, out)
         result = {"model": "hand_base", "snapshot": out[-1], "snapshot_key": "split/s.parquet", "budget": "smoke",
                   "seed": 0, "code": "1+a", "classes": list(classes), "design": ARCHITECTURE,

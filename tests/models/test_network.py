@@ -9,16 +9,16 @@ from osteon.errors import TrainingError
 from osteon.images.fourier import FourierRecipe
 from osteon.images.letterbox import letterbox
 from osteon.images.wavelet import LAZY, WaveletRecipe
+from osteon.models.design import NetworkDesign
 from osteon.models.network import FEATURE_MAP, build, marginal_cross_entropy, mean_of, members_of, precise
 from osteon.training.augment import MAIN_MOVES, Moves, augmented
 from osteon.training.fit import Lesson, dataset
 from tests.pictures import radiograph
 
-ARCHITECTURE = {
-    "blocks": 2, "filters": 8, "growth": 2, "kernel": 3, "block": "residual", "norm": "batch", "lstm_layers": 1,
-    "lstm_units": 3, "dropout": 0.2,
-    "learning_rate": 1e-3,
-}  # fmt: skip
+ARCHITECTURE = NetworkDesign(
+    blocks=2, filters=8, growth=2, kernel=3, block="residual", norm="batch", lstm_layers=1, lstm_units=3, dropout=0.2,
+    learning_rate=1e-3,
+)  # fmt: skip
 
 
 def test_the_lstm_reads_as_many_steps_as_the_feature_map_has_rows() -> None:
@@ -31,7 +31,7 @@ def test_the_lstm_reads_as_many_steps_as_the_feature_map_has_rows() -> None:
 def test_of_a_row_with_pooled_columns_the_lstm_reads_mean_and_maximum() -> None:
     import keras
 
-    model = build({**ARCHITECTURE, "columns": "pooled"}, (32, 32, 4), 5)
+    model = build(ARCHITECTURE.changed(columns="pooled"), (32, 32, 4), 5)
     seen = keras.Model(model.input, [model.get_layer(name).output for name in (FEATURE_MAP, "rows_as_time_steps")])
     feature_map, steps = seen(np.random.default_rng(0).normal(size=(3, 32, 32, 4)).astype(np.float32))
     feature_map = np.asarray(feature_map)
@@ -41,7 +41,7 @@ def test_of_a_row_with_pooled_columns_the_lstm_reads_mean_and_maximum() -> None:
 
 
 def test_pooling_leaves_the_lstm_a_sequence() -> None:
-    model = build({**ARCHITECTURE, "blocks": 3}, (8, 8, 4), 5)
+    model = build(ARCHITECTURE.changed(blocks=3), (8, 8, 4), 5)
     assert model.get_layer("rows_as_time_steps").output.shape[1] == 2
 
 
@@ -104,7 +104,7 @@ def test_what_learnt_in_half_precision_answers_in_single(tmp_path: Path) -> None
 @pytest.mark.parametrize("block", ["plain", "separable"])
 @pytest.mark.parametrize("norm", ["batch", "group"])
 def test_without_lstm_layers_the_map_is_pooled_and_every_block_of_the_space_builds(block: str, norm: str) -> None:
-    model = build({**ARCHITECTURE, "block": block, "norm": norm, "lstm_layers": 0}, (32, 32, 4), 5)
+    model = build(ARCHITECTURE.changed(block=block, norm=norm, lstm_layers=0), (32, 32, 4), 5)
     assert model.output_shape == (None, 5) and not any("rows" in layer.name for layer in model.layers)
 
 

@@ -49,8 +49,8 @@ def test_planes_are_standardised_and_fourier_magnitudes_forget_where_things_are(
 
 def test_the_order_of_a_models_classes_decides_nothing() -> None:
     recipe = FourierRecipe(16, "pixels")
-    straight = network.build(space.BASE_START | {"blocks": 1}, recipe.shape, 2)
-    turned = network.build(space.BASE_START | {"blocks": 1}, recipe.shape, 2)
+    straight = network.build(space.BASE_START.changed(blocks=1), recipe.shape, 2)
+    turned = network.build(space.BASE_START.changed(blocks=1), recipe.shape, 2)
     turned.set_weights([*straight.get_weights()[:-2], *(w[..., ::-1] for w in straight.get_weights()[-2:])])
     features = np.random.default_rng(0).normal(size=(9, *recipe.shape)).astype(np.float16)
     chances = [

@@ -7,6 +7,7 @@ import pandas as pd
 
 from osteon.images.wavelet import LAZY, WaveletRecipe
 from osteon.lake import Lake
+from osteon.models.design import NetworkDesign
 from osteon.models.network import build
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
@@ -51,7 +52,7 @@ def test_an_image_and_its_mirror_image_get_the_same_answer() -> None:
     recipe = WaveletRecipe(64, "db2", 2)
     design = {"blocks": 2, "filters": 8, "growth": 2, "kernel": 3, "block": "plain", "norm": "group", "lstm_layers": 1,
               "lstm_units": 4, "dropout": 0.2, "learning_rate": 1e-3}  # fmt: skip
-    predictor = Predictor(build(design, recipe.shape, 2), recipe, CLASSES, 1.0)
+    predictor = Predictor(build(NetworkDesign.from_hyperparameters(design), recipe.shape, 2), recipe, CLASSES, 1.0)
     film = radiograph(3, "hand", size=(120, 120))  # its letterbox is symmetric
     one, other = predictor.answer([film, np.fliplr(film)])
     np.testing.assert_allclose(one.classes, other.classes, atol=2e-3)

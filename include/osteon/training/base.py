@@ -22,6 +22,7 @@ from osteon.images.fourier import FourierRecipe, Planes
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake, derived_key
 from osteon.models import network
+from osteon.models.design import NetworkDesign
 from osteon.models.space import BASE_BUDGETS, BASE_START, base_space
 from osteon.settings import Settings
 from osteon.training.augment import BASE_MOVES, Augment, augmented
@@ -111,7 +112,7 @@ def train_base(
     def moved(recipe: Recipe, seed: int) -> Augment:
         return augmented(squares, recipe, BASE_MOVES, seed)
 
-    def learn(recipe: Recipe, x: NDArray[np.float16], design: dict[str, Any], rows: dict[str, Any]) -> Predictor:
+    def learn(recipe: Recipe, x: NDArray[np.float16], design: NetworkDesign, rows: dict[str, Any]) -> Predictor:
         keras.utils.set_random_seed(seed)
         model = network.build(design, recipe.shape, 2)
         lesson = Lesson(lambda some: x[some], recipe.shape, allowed, rows["train"], rows["val"])
@@ -135,13 +136,14 @@ def train_base(
     search = Search(
         lake=lake,
         lesson=lambda design: lesson,
-        choose=base_space(plan.widest),
+        space=base_space(plan.widest),
         augment=lambda design, seed: moved(recipe, seed),
         budget=plan,
         seed=seed,
         data=out,
     )
-    design, trials = search.run(min_completed=settings.min_completed_trials)
+    found = search.run(min_completed=settings.min_completed_trials)
+    design = found.design
     predictor = learn(recipe, x, design, rows)
     test, chance = images.iloc[rows["test"]], predictor.chance(rule.answer, x[rows["test"]])
     lake.put_table(
@@ -160,9 +162,9 @@ def train_base(
         "budget": budget,
         "seed": seed,
         "code": code_version(),
-        "design": design,
+        "design": design.hyperparameters,
         "parameters": int(predictor.model.count_params()),
-        "trials": trials,
+        "trials": found.rows,
         "images": {name: len(part) for name, part in rows.items()},
         "metrics": measure(truth[rows["test"]], chance),
         "intervals": bootstrap(

@@ -32,14 +32,14 @@ class Lesson:
 
     @property
     def classes(self) -> int:
-        return self.allowed.shape[1]
+        return int(self.allowed.shape[1])
 
 
 def sample_weights(allowed: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,): inverse square root of the class's frequency, mean 1. A marginal target weighs as its rarest class."""
     frequency = allowed.sum(axis=0).clip(1)
     weight = (allowed / np.sqrt(frequency)).max(axis=1)
-    return (weight / weight.mean()).astype(np.float32)
+    return np.asarray(weight / weight.mean(), np.float32)
 
 
 def dataset(lesson: Lesson, rows: Rows, batch: int, seed: int | None = None, augment: Augment | None = None) -> Any:

@@ -20,6 +20,7 @@ from osteon.images.wavelet import LAZY, WaveletRecipe
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.models import forest, network, space
+from osteon.models.design import NetworkDesign
 from osteon.models.space import ABLATIONS, BUDGETS, MAIN, PLAIN, RIVALS
 from osteon.settings import Settings
 from osteon.training.augment import MAIN_MOVES, Augment, augmented
@@ -86,7 +87,7 @@ def train(
         raise ConfigurationError(f"{model} changes another training's design: name that with --winner")
     else:
         changes: dict[str, dict[str, Any]] = {"no_wavelets": {"wavelet": LAZY}, "no_recurrence": {"lstm_layers": 0}}
-        taught = learn_design(course, rows, before | changes.get(model, {}))
+        taught = learn_design(course, rows, NetworkDesign.from_hyperparameters(before | changes.get(model, {})))
     return _finish(course, model, taught, rows, out, start)
 
 
@@ -161,9 +162,9 @@ class Course:
         """The images of a split: of val and test those that people labelled."""
         return self.images.iloc[self.rows[split]].reset_index(drop=True)
 
-    def recipe(self, design: dict[str, Any], side: int | None = None) -> WaveletRecipe:
+    def recipe(self, design: NetworkDesign, side: int | None = None) -> WaveletRecipe:
         """What a design looks at, at the budget's side or another."""
-        return WaveletRecipe(side or self.plan.side, design["wavelet"], design["level"])
+        return WaveletRecipe(side or self.plan.side, design.wavelet or LAZY, design.level or 0)
 
     def lesson(self, recipe: WaveletRecipe, rows: Rows) -> Lesson:
         """Of no more images after an epoch than in it: who learns from a few would be checked longer than taught."""
@@ -195,37 +196,37 @@ def learn_by_search(
     course: Course,
     rows: Rows,
     out: str,
-    choose: space.Choose,
+    choose: space.SearchSpace,
     start: dict[str, Any] | None = None,
     helped: bool = False,
 ) -> Taught:
     """Search the space on a part of the rows, then fit the winner on all of them."""
     prepare_keras()
     settings = course.settings
-    design, trials = search_of(course, rows, out, choose).run(
+    found = search_of(course, rows, out, choose).run(
         min_completed=settings.min_completed_trials,
         start=start,
         host=settings.search_host if helped else "",
         port=settings.search_port,
     )
     course.forget_search()
-    return learn_design(course, rows, design, trials=trials, start=start)
+    return learn_design(course, rows, found.design, trials=found.rows, start=start)
 
 
-def search_of(course: Course, rows: Rows, out: str, choose: space.Choose) -> Search:
+def search_of(course: Course, rows: Rows, out: str, choose: space.SearchSpace) -> Search:
     """The search of a space on a part of the rows, at the side for searching."""
     from osteon.training.search import Search
 
     plan = course.plan
     few = rows[sample_clusters(course.images["cluster"].iloc[rows], plan.search_images, course.seed)]
 
-    def recipe(design: dict[str, Any]) -> WaveletRecipe:
+    def recipe(design: NetworkDesign) -> WaveletRecipe:
         return course.recipe(design, plan.search_side)
 
     return Search(
         lake=course.lake,
         lesson=lambda design: course.lesson(recipe(design), few),
-        choose=choose,
+        space=choose,
         augment=lambda design, seed: course.augment(recipe(design), seed),
         budget=plan,
         seed=course.seed,
@@ -233,7 +234,7 @@ def search_of(course: Course, rows: Rows, out: str, choose: space.Choose) -> Sea
     )
 
 
-def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: Any) -> Taught:
+def learn_design(course: Course, rows: Rows, design: NetworkDesign, **search: Any) -> Taught:
     """Fit one design, as often as the budget says, and calibrate the mean on the validation split.
 
     `search` are what a search filled of `Taught`.
@@ -251,7 +252,9 @@ def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: A
         fit(member, lesson, budget=course.plan, seed=seed, augment=course.augment(recipe, seed))
         members.append(member)
     model = network.precise(network.mean_of(members))
-    return Taught(course.calibrated(model, recipe), design, int(model.count_params()), len(members), **search)
+    return Taught(
+        course.calibrated(model, recipe), design.hyperparameters, int(model.count_params()), len(members), **search
+    )
 
 
 def learn_forest(course: Course, rows: Rows) -> Taught:
