@@ -7,16 +7,16 @@ from typing import TypeVar
 
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare
-from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, SPLIT
+from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT
 from osteon.records import IngestRecord, StageRecord
 
 R = TypeVar("R", bound=StageRecord)
 
 
 def run_to_split(run: str, sources: Path) -> Context:
-    """Pull all sources and split what came, without the stages that need a curator, a mail server or a model."""
+    """Pull all sources and split what came, without the stages that need a mail server or a model."""
     context = Context.open(run)
-    prepare(context, str(sources), INSPECT, REPAIR, GROUP, SPLIT, seed=0)
+    prepare(context, str(sources), INSPECT, REPAIR, GROUP, REVIEW, SPLIT, seed=0)
     return context
 
 

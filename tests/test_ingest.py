@@ -377,8 +377,9 @@ def test_accounts_that_do_not_add_up_are_refused(environment: dict[str, str], la
     context = run_to_split("run", sources_file(tmp_path, folder))
     catalog = catalogs.read(lake, record_of(context, SplitRecord).catalog)
     manifests = read_manifests(lake, [str(ingested(context).manifest)])
-    assert accounts(manifests, catalog).loc["s"].to_dict() == {
+    publications = catalogs.read_publications(lake, catalog)
+    assert accounts(manifests, catalog, publications).loc["s"].to_dict() == {
         "files": 3, "images": 2, "duplicates": 1, "quarantined": 0,
     }  # fmt: skip
     with pytest.raises(CatalogError, match="do not add up"):
-        accounts(manifests, catalog.iloc[1:])
+        accounts(manifests, catalog.iloc[1:], publications)

@@ -46,10 +46,12 @@ from osteon.registry import (
     rollback,
 )
 from osteon.reports.leakage import NOT_CHECKED
+from osteon.schemas import Split
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate
 from osteon.training.predictor import MODEL, RECIPE, Predictor
+from tests import tables
 from tests.conftest import own_settings
 from tests.pictures import encode, features_of, radiograph
 
@@ -116,8 +118,8 @@ def shelf(lake: Lake) -> Shelf:
         digest, _ = lake.put_image(data)
         files[digest] = data
         rows.append({"sha256": digest, "source": "s", "body_part": part, "fractured": fractured, "group": digest,
-                     "licence": "CC0-1.0", "attribution": "Ann", "split": "test", "published": []})  # fmt: skip
-    catalogs.write(lake, "split/s.parquet", pd.DataFrame(rows))
+                     "licence": "CC0-1.0", "attribution": "Ann", "split": "test", "raw_label": part})  # fmt: skip
+    tables.put(lake, "split/s.parquet", pd.DataFrame(rows), Split)
     images, recipe = catalogs.read(lake, "split/s.parquet"), WaveletRecipe(side=32)
     features = np.stack([features_of(files[digest], recipe) for digest in images["sha256"]]).astype(np.float32)
     predictors, results = {}, {}
@@ -459,7 +461,7 @@ def test_an_approval_about_this_champion_counts(rolled_back: Settings, shelf: Sh
 def test_the_model_card_says_what_the_check_of_the_split_found(registry: Settings, shelf: Shelf) -> None:
     lake, images = shelf.lake, shelf.images
     checked = images.assign(split=["test", "train"] * (len(images) // 2))
-    catalogs.write(lake, "split/checked.parquet", checked)
+    catalogs.write(lake, "split/checked.parquet", checked, Split)
     rows = [(*pair, 3.25, 5, 0.5, "as it is", "different", "train") for pair in zip(*(
         checked.loc[checked["split"] == split, "sha256"] for split in ("test", "train")
     ), strict=True)]  # fmt: skip
@@ -479,7 +481,7 @@ def test_a_long_model_card_is_cut_at_a_section_and_says_where_the_rest_is(regist
     import mlflow
 
     many = shelf.images.assign(source=[f"s{number}" for number in range(60)], attribution="x" * 200)
-    catalogs.write(shelf.lake, "split/many.parquet", many)
+    catalogs.write(shelf.lake, "split/many.parquet", many, Split)
     out = shelf.leave("models/many", "untrained", snapshot_key="split/many.parquet")
     register(registry, shelf.lake, out, registry.model_name, rows=[])
     version = connect(registry).get_model_version(registry.model_name, "1")

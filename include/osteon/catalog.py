@@ -1,100 +1,116 @@
-"""The one table that flows: one row per distinct image. Its columns, its types, its snapshot id."""
+"""The one table that flows: one row per distinct image. How it is read and written, and its snapshot id."""
 
 from __future__ import annotations
 
 import hashlib
-import re
+from typing import TypeVar, cast
 
 import pandas as pd
+from pandera.typing import DataFrame
 
 from osteon.errors import CatalogError
 from osteon.labels import STATES, UNKNOWN, LabelMap
 from osteon.lake import Lake
+from osteon.schemas import BASE_MODEL as BASE_MODEL
+from osteon.schemas import HUMAN as HUMAN
+from osteon.schemas import SPLITS as SPLITS
+from osteon.schemas import STAGES, Catalogued, Publications, Split, check, columns_of, measured_in, name_of
 
-COLUMNS: dict[str, str] = {
-    # identity and provenance (ingest, catalogue)
-    "sha256": "string",
-    "bytes": "Int64",
-    "source": "string",
-    "source_version": "string",
-    "path": "string",
-    "licence": "string",
-    "attribution": "string",
-    "published": "object",  # every file it stands for, as osteon.curation.catalogue.PUBLICATION
-    # labels
-    "raw_label": "string",
-    "body_part": "string",
-    "fractured": "boolean",
-    "label_origin": "string",
-    "patient": "string",  # pseudonyms, see osteon.pseudonyms
-    "study": "string",
-    # inspect
-    "width": "Int64",
-    "height": "Int64",
-    "mode": "string",
-    "truncated": "boolean",
-    "blank_fraction": "Float64",
-    "mean": "Float64",
-    "std": "Float64",
-    "dhash": "string",
-    # repair
-    "repaired_sha256": "string",
-    "quarantined": "boolean",
-    "reason": "string",
-    # group, split
-    "group": "string",
-    "cluster": "string",
-    "split": "string",
-}
-"""Column name to pandas type; a stage that has not run yet leaves its columns empty."""
-MEASURED = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
-"""Further columns, such as `sharpness.variance`: what a check measured, by its family and column (see
-`osteon.images.families`). Their type is the one that they were written with, so whoever reads a catalog need not have
-the check."""
-
-SPLITS = ("train", "val", "test")
-BASE_MODEL = "base-model"
-"""The `label_origin` of an image whose body part a base model set."""
+NO_PART, NO_LABEL = "no single body part", "no label"
+"""How the `exclusion_reason` of an image begins to which base models may give a part."""
+M = TypeVar("M", bound=Catalogued)
 
 
-def conform(catalog: pd.DataFrame) -> pd.DataFrame:
-    """The frame with exactly the schema's columns and types, then those that checks measured, ordered by `sha256`.
+def read(lake: Lake, key: str, needs: type[M] = Catalogued) -> DataFrame[M]:  # type: ignore[assignment]
+    """Read a catalog, and check it as what the last stage left that it came through.
 
-    An image of a group without a cluster, as older catalogs have them, stands in a cluster of that name.
-    Raises `CatalogError` when a column is unknown, a value does not fit, or an image has two rows.
+    Args:
+        lake: Where it lies.
+        key: Its key.
+        needs: What it has to be at least: a catalog that came through this stage.
+
+    Returns:
+        One row for each image, in the order of `sha256`, with the columns of all stages that it came through.
+
+    Raises:
+        CatalogError: It did not come through that stage, or does not fit its schema.
+        LakeError: There is none.
     """
-    more = sorted(name for name in catalog.columns if MEASURED.fullmatch(name))
-    unknown = set(catalog.columns) - set(COLUMNS) - set(more)
-    if unknown:
-        raise CatalogError(f"columns {sorted(unknown)} are not in the catalog's schema: see osteon.catalog.COLUMNS")
-    if untyped := [name for name in more if catalog[name].dtype == "object"]:
-        raise CatalogError(f"the measured column {untyped[0]} has no type: give it Float64, Int64, string or boolean")
-    full = catalog.reindex(columns=[*COLUMNS, *more])
-    try:
-        full = full.astype({name: kind for name, kind in COLUMNS.items() if kind != "object"})
-    except (TypeError, ValueError) as error:
-        raise CatalogError(f"the catalog holds a value of a wrong type: {error}") from error
-    twice = full.loc[full["sha256"].duplicated(), "sha256"]
-    if len(twice):
-        raise CatalogError(f"image {twice.iloc[0]} has more than one row: merge its publications first")
-    full["cluster"] = full["cluster"].fillna(full["group"])
-    return full.sort_values("sha256", ignore_index=True)
+    table = lake.get_table(key)
+    if "published" in table:
+        table = of_earlier_version(table)
+    model = next((stage for stage in reversed(STAGES) if set(columns_of(stage)) <= set(table)), Catalogued)
+    if not issubclass(model, needs):
+        raise CatalogError(f"{key} came through the stages up to `{name_of(model)}` only: run them up to "
+                           f"`{name_of(needs)}`, and name the catalog that it leaves")  # fmt: skip
+    return cast("DataFrame[M]", check(table, model, key))
 
 
-def read(lake: Lake, key: str) -> pd.DataFrame:
-    """Read a catalog. Raises `LakeError` when absent, `CatalogError` when it is not one."""
-    return conform(lake.get_table(key))
+def write(lake: Lake, key: str, catalog: pd.DataFrame, model: type[Catalogued]) -> str:
+    """Write what a stage leaves, in the order of `sha256`. Columns of later stages are left out: they hold no longer.
 
+    Args:
+        lake: Where to.
+        key: Of the catalog.
+        catalog: One row for each image.
+        model: The schema of the stage.
 
-def write(lake: Lake, key: str, catalog: pd.DataFrame) -> str:
-    """Write a catalog and return its key."""
-    lake.put_table(key, conform(catalog))
+    Returns:
+        The key.
+
+    Raises:
+        CatalogError: The catalog does not fit.
+    """
+    later = [name for name in columns_of(Split) if name in catalog and name not in columns_of(model)]
+    lake.put_table(key, check(catalog.drop(columns=later), model, key).sort_values("sha256", ignore_index=True))
     return key
+
+
+def complete(catalog: pd.DataFrame) -> pd.DataFrame:
+    """The catalog with the columns of all stages: those of stages that it did not come through are empty."""
+    kinds = columns_of(Split)
+    lacking = {name: pd.Series(pd.NA, catalog.index, kind) for name, kind in kinds.items() if name not in catalog}
+    return catalog.assign(**lacking)[[*kinds, *measured_in(catalog)]].astype(kinds)
+
+
+def of_earlier_version(table: pd.DataFrame) -> pd.DataFrame:
+    """A snapshot that an earlier version left, as this one would: champions learnt from such.
+
+    It held all columns from the start, and publications in one of them. `split` wrote into `reason` why an image takes
+    no part. The oldest have no clusters: there a cluster is a group.
+    """
+    known = complete(table.drop(columns="published"))
+    return known.assign(cluster=known["cluster"].fillna(known["group"]), exclusion_reason=known["reason"])
+
+
+def read_publications(lake: Lake, catalog: pd.DataFrame) -> DataFrame[Publications]:
+    """Every file that the images of a catalog were published as, in the order of sources and paths.
+
+    Raises:
+        CatalogError: An earlier version left the catalog.
+    """
+    if catalog.empty:
+        return check(pd.DataFrame(columns=list(columns_of(Publications))), Publications, "publications of no image")
+    keys = catalog["publications"].unique()
+    if len(keys) != 1 or pd.isna(keys[0]):
+        raise CatalogError("the catalog does not say where its publications are: run all stages from `catalogue`")
+    return check(lake.get_table(str(keys[0])), Publications, str(keys[0]))
 
 
 def usable(catalog: pd.DataFrame) -> pd.Series:
     """Whether each image may take part: it is not quarantined, or `repair` has not looked at it yet."""
     return ~catalog["quarantined"].fillna(False).astype(bool)
+
+
+def eligible(catalog: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each image takes part in training, as far as the stages say that it came through."""
+    return catalog["exclusion_reason"].isna() & catalog["reason"].isna()
+
+
+def is_ambiguous(catalog: pd.DataFrame) -> pd.Series[bool]:
+    """Which images take part but for their body part: none is said, or several, or a word that means either."""
+    no_part = catalog["exclusion_reason"].fillna("").str.startswith((NO_PART, NO_LABEL))
+    return no_part & catalog["reason"].isna() & (catalog["label_origin"] != HUMAN)
 
 
 def labelled_by_people(catalog: pd.DataFrame) -> pd.Series:

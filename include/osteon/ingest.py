@@ -18,21 +18,6 @@ from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, Source
 VERSION = 3
 """Of manifests. Those from before `patient` and `study` lack the two and stay good: a rule for ids makes another
 version of its source."""
-MANIFEST_COLUMNS = {
-    "source": "string",
-    "source_version": "string",
-    "licence": "string",
-    "attribution": "string",
-    "path": "string",
-    "claims_image": "boolean",
-    "sha256": "string",
-    "bytes": "Int64",
-    "raw_label": "string",
-    "raw_split": "string",
-    "patient": "string",
-    "study": "string",
-    "reason": "string",
-}
 
 
 @dataclass(frozen=True)
@@ -135,6 +120,8 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
         SourceError: The source cannot be read. The lake then has no new manifest.
         ConfigurationError: The key of pseudonyms is not the lake's.
     """
+    from osteon.schemas import Manifest, check
+
     config, version = source.config, source.latest_version()
     names = Pseudonyms(config.name, patient_key(settings, lake)) if config.names_patients else None
     key = f"{manifests_of(config.name)}{version}.parquet"
@@ -168,7 +155,8 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
         }, uploaded
 
     kept = parallel(keep, source.fetch(version), workers=settings.upload_workers, title=f"ingest {config.name}")
-    manifest = pd.DataFrame([row for row, _ in kept]).astype(MANIFEST_COLUMNS).sort_values("path", ignore_index=True)
+    rows = pd.DataFrame([row for row, _ in kept]).sort_values("path", ignore_index=True)
+    manifest = check(rows, Manifest, key)
     lake.put_table(key, manifest)
     shutil.rmtree(settings.state_dir / "downloads" / config.name, ignore_errors=True)
     return key, _counts(manifest, uploaded=sum(uploaded for _, uploaded in kept))

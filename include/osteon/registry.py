@@ -29,6 +29,7 @@ from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.reports.leakage import read_leakage
 from osteon.reports.model_card import model_card
+from osteon.schemas import Split
 from osteon.settings import Settings
 from osteon.training.compare import beaten_by
 from osteon.training.evaluate import Scored
@@ -347,7 +348,7 @@ def _decide(settings: Settings, lake: Lake, out: str, name: str, champion: Any, 
         )
     champions = champion.tags["osteon.training"]
     results = (result, lake.get_json(f"{champions}/result.json"))
-    now, then = (catalogs.read(lake, told["snapshot_key"]) for told in results)
+    now, then = (catalogs.read(lake, told["snapshot_key"], Split) for told in results)
     test = comparable(now, then, recall(lake).cluster)
     if test.empty:
         return Decision(False, "the champion learnt from every test image, or a copy: there is nothing to compare on")

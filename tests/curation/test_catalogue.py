@@ -7,10 +7,10 @@ import pytest
 
 from osteon import catalog as catalogs
 from osteon.curation.catalogue import catalogue
-from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.settings import Settings
+from tests.tables import manifest
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_who_says_nothing_of_an_image_contradicts_nobody(
         {"source": "s", "path": f"{i}.png", "claims_image": True, "sha256": "a" * 64, "bytes": 1, "raw_label": raw}
         for i, raw in enumerate(said)
     ]
-    lake.put_table("m.parquet", pd.DataFrame(files).reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS))
+    lake.put_table("m.parquet", manifest(files))
     key, counts = catalogue(lake, load_labels(settings.labels_file), ["m.parquet"])
     (image,) = catalogs.read(lake, key).itertuples()
     found = [None if pd.isna(value) else value for value in (image.body_part, image.fractured)]
@@ -51,17 +51,18 @@ def test_patient_and_study_are_those_of_the_first_publication_that_names_one_and
         {"source": "s", "path": f"{i}.png", "claims_image": True, "sha256": "a" * 64, "patient": who, "study": study}
         for i, (who, study) in enumerate(named)
     ]
-    lake.put_table("m.parquet", pd.DataFrame(files).reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS))
+    lake.put_table("m.parquet", manifest(files))
     key, _ = catalogue(lake, load_labels(settings.labels_file), ["m.parquet"])
-    (image,) = catalogs.read(lake, key).itertuples()
+    found = catalogs.read(lake, key)
+    (image,) = found.itertuples()
     assert (image.patient, image.study) == ("p1", "s2")
-    assert [(item["patient"], item["study"]) for item in image.published] == named
+    kept = catalogs.read_publications(lake, found)[["patient", "study"]].astype("object")
+    assert kept.where(kept.notna(), None).to_numpy().tolist() == [list(pair) for pair in named]
 
 
 def test_a_manifest_from_before_there_were_pseudonyms_names_no_patient(settings: Settings, lake: Lake) -> None:
-    old = {name: kind for name, kind in MANIFEST_COLUMNS.items() if name not in ("patient", "study")}
     files = [{"source": "s", "path": "a.png", "claims_image": True, "sha256": "a" * 64, "raw_label": "hand"}]
-    lake.put_table("m.parquet", pd.DataFrame(files).reindex(columns=list(old)).astype(old))
+    lake.put_table("m.parquet", manifest(files).drop(columns=["patient", "study"]))
     key, counts = catalogue(lake, load_labels(settings.labels_file), ["m.parquet"])
     (image,) = catalogs.read(lake, key).itertuples()
     assert pd.isna(image.patient) and pd.isna(image.study) and counts == {"images": 1, "duplicates": 0}
@@ -69,9 +70,9 @@ def test_a_manifest_from_before_there_were_pseudonyms_names_no_patient(settings:
 
 def test_patients_are_part_of_a_snapshot_only_where_there_are_any(settings: Settings) -> None:
     labels = load_labels(settings.labels_file)
-    catalog = catalogs.conform(pd.DataFrame({"sha256": ["a", "b"], "body_part": "hand", "split": "train"}))
-    nobody = catalogs.snapshot_id(catalog, labels)
+    rows = catalogs.complete(pd.DataFrame({"sha256": ["a", "b"], "body_part": "hand", "split": "train"}))
+    nobody = catalogs.snapshot_id(rows, labels)
     assert nobody == "17bf0743787099bf", "as before there were patients"
-    somebody = catalogs.snapshot_id(catalog.assign(patient=["p1", None]), labels)
-    another = catalogs.snapshot_id(catalog.assign(patient=["p2", None]), labels)
+    somebody = catalogs.snapshot_id(rows.assign(patient=["p1", None]), labels)
+    another = catalogs.snapshot_id(rows.assign(patient=["p2", None]), labels)
     assert len({nobody, somebody, another}) == 3

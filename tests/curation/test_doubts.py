@@ -6,19 +6,20 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon import history
-from osteon.curation.conflicts import conflicts
 from osteon.curation.doubts import contradicting_paths, image_names, possible_copies
+from osteon.curation.eligibility import with_eligibility
 from osteon.curation.grouping import group, recall
-from osteon.labels import load_labels
 from osteon.lake import Lake
+from osteon.schemas import Repaired
 from osteon.settings import Settings
 from osteon.training.gate import comparable
+from tests import tables
 from tests.curation.facts import copies, decided, names
 
 
 def catalog(digests: str, groups: str | None = None) -> pd.DataFrame:
     rows = pd.DataFrame({"sha256": list(digests), "group": list(groups or digests), "source": "s"})
-    return catalogs.conform(rows.assign(path=rows["sha256"] + ".jpg"))
+    return tables.catalog(rows)
 
 
 def pairs(table: pd.DataFrame) -> list[str]:
@@ -58,16 +59,13 @@ def test_a_copy_that_only_pixels_show_disputes_labels_and_does_not_judge_a_champ
     rows = pd.DataFrame({"sha256": digests, "source": ["s", "t", "t"], "path": ["1.jpg", "x.png", "y.png"]})
     rows["body_part"], rows["fractured"] = "hand", [True, False, False]
     states = ["fractured", "normal", "normal"]
-    rows["published"] = [
-        [{"source": source, "path": path, "raw_label": f"hand|{state}"}]
-        for source, path, state in zip(rows["source"], rows["path"], states, strict=True)
-    ]
+    rows["raw_label"] = [f"hand|{state}" for state in states]
     fact = pd.DataFrame({"first": digests[:1], "second": digests[1:2], "verdict": "copy", "score": 30.0})
     history.append(lake, history.COPIES, fact)
-    key, _ = group(settings, lake, catalogs.write(lake, "repair/c.parquet", rows))
+    key, _ = group(settings, lake, tables.put(lake, "repair/c.parquet", rows, Repaired))
     found = catalogs.read(lake, key)
-    told = conflicts(found, load_labels(settings.labels_file)).tolist()
-    assert told == [
+    told = with_eligibility(found, catalogs.read_publications(lake, found), "marginal")["conflict"]
+    assert told.astype("object").where(told.notna(), None).tolist() == [
         "hand/fractured, but t:x.png is hand/non-fractured",
         "hand/non-fractured, but s:1.jpg is hand/fractured",
         None,

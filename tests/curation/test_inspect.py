@@ -22,7 +22,9 @@ from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare
 from osteon.pipeline.stages import INSPECT, run_stage
 from osteon.records import CatalogKey
+from osteon.schemas import Inspected, check, columns_of
 from osteon.sources.config import read_sources_file
+from tests import tables
 from tests.pictures import encode, radiograph
 
 LIMIT = 10**6
@@ -126,14 +128,15 @@ def test_a_family_that_fails_or_gives_other_columns_is_named_with_the_image() ->
 
 
 def test_the_catalog_keeps_typed_columns_of_checks_and_refuses_others() -> None:
-    rows = pd.DataFrame({"sha256": ["b", "a"], "light.mean": pd.array([2.5, None], "Float64")})
-    found = catalogs.conform(rows)
-    assert found.columns.tolist() == [*catalogs.COLUMNS, "light.mean"]
+    rows = tables.catalog([{"sha256": "b"}, {"sha256": "a"}])[list(columns_of(Inspected))]
+    rows["light.mean"] = pd.array([None, 2.5], "Float64")
+    found = check(rows, Inspected, "c")
+    assert found.columns.tolist() == [*columns_of(Inspected), "light.mean"]
     assert found["light.mean"].dtype == "Float64" and found.set_index("sha256")["light.mean"]["b"] == 2.5
     with pytest.raises(CatalogError, match=r"column light\.mean has no type"):
-        catalogs.conform(rows.astype({"light.mean": "object"}))
-    with pytest.raises(CatalogError, match="brightness"):
-        catalogs.conform(rows.assign(brightness=np.ones(2)))
+        check(rows.astype({"light.mean": "object"}), Inspected, "c")
+    with pytest.raises(CatalogError, match="column brightness is not known"):
+        check(rows.assign(brightness=np.ones(2)), Inspected, "c")
 
 
 def test_a_defect_that_no_check_has_is_answered_with_the_nearest(tmp_path: Path) -> None:

@@ -24,15 +24,16 @@ from osteon.curation.split import split_accounts
 from osteon.errors import CatalogError, QualityError
 from osteon.images.fingerprint import FORMAT, fingerprint, read_fingerprint
 from osteon.images.registration import COPIED, DOUBTFUL
-from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import run_on_catalog
-from osteon.pipeline.stages import CHECK, GROUP, SPLIT, run_stage
+from osteon.pipeline.stages import CHECK, GROUP, REVIEW, SPLIT, run_stage
 from osteon.quality.alert import Alert, quality_mail
 from osteon.reports.leakage import NOT_CHECKED, closest_pairs, leakage_line, read_leakage, undecided_pairs
+from osteon.schemas import Split
 from osteon.settings import Settings
+from tests import tables
 from tests.notifier import RecordingNotifier
 from tests.pictures import cropped, encode, equalised, film, rotated
 
@@ -63,10 +64,9 @@ def put_split(lake: Lake, digests: dict[str, str], splits: dict[str, str]) -> pd
     rows = pd.DataFrame({"path": digests.keys(), "sha256": digests.values(), "source": "s", "body_part": "forearm"})
     rows["group"] = rows["sha256"]
     rows["split"] = rows["path"].map(splits)
-    rows["published"] = [[{"source": "s", "path": path, "raw_label": "forearm"}] for path in rows["path"]]
-    catalogs.write(lake, CATALOG, rows)
-    manifest = rows[["source", "path", "sha256"]].assign(claims_image=True)
-    lake.put_table(MANIFEST, manifest.reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS))
+    rows["raw_label"] = "forearm"
+    tables.put(lake, CATALOG, rows, Split)
+    lake.put_table(MANIFEST, tables.manifest(rows[["source", "path", "sha256", "raw_label"]]))
     return catalogs.read(lake, CATALOG)
 
 
@@ -205,8 +205,8 @@ def test_images_that_the_split_moved_are_named(lake: Lake, check: Any, settings:
     placed = catalogs.read(lake, first).set_index("sha256")["split"]
     train, test = sorted(placed.index[placed == "train"])[0], sorted(placed.index[placed == "test"])[0]
     decide(lake, labels, Decision(target=train, other=test, action="copies", who="ann", why="seen"))
-    grouped = run_on_catalog(context, CATALOG, GROUP)
-    second = run_stage(SPLIT, context, catalog=grouped, seed=0)
+    reviewed = run_on_catalog(context, CATALOG, GROUP, REVIEW)
+    second = run_stage(SPLIT, context, catalog=reviewed, seed=0)
     assert second.moved_from == {train: "train"}
     entry = {"name": "s", "kind": "phantom", "licence": "CC0-1.0"}
     path = settings.state_dir / "sources.yaml"
@@ -230,14 +230,14 @@ def test_what_does_not_add_up_or_stands_in_two_splits_is_told(
     change: dict[str, object], images: int, message: str
 ) -> None:
     rows = pd.DataFrame({"sha256": ["a", "b", "c"], "group": ["a", "b", "c"], "split": ["train", "test", None]})
-    catalog = catalogs.conform(rows.assign(reason=[None, None, "no label"], **change))
+    catalog = tables.catalog(rows.assign(exclusion_reason=[None, None, "no label"], **change))
     with pytest.raises(CatalogError, match=message):
         split_accounts(catalog, images)
 
 
 def test_counts_of_a_good_split_add_up() -> None:
     rows = pd.DataFrame({"sha256": ["a", "b", "c"], "group": ["a", "b", "c"], "split": ["train", "test", None]})
-    catalog = catalogs.conform(rows.assign(reason=[None, None, "no label: x"]))
+    catalog = tables.catalog(rows.assign(exclusion_reason=[None, None, "no label: x"]))
     assert split_accounts(catalog, 3) == ({"no label": 1}, {"train": 1, "val": 0, "test": 1})
 
 

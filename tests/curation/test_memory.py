@@ -22,13 +22,16 @@ from osteon.curation.compared import read_tip
 from osteon.curation.copies import VERSION
 from osteon.curation.decisions import Decision, decide
 from osteon.curation.grouping import group, recall
+from osteon.curation.review import review
 from osteon.curation.split import split
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.records import InspectRecord, SplitRecord
+from osteon.schemas import Repaired
 from osteon.settings import Settings
 from osteon.takeover import MARKER, take_over
 from osteon.training.gate import comparable
+from tests import tables
 from tests.curation.facts import copies, groups, names
 from tests.curation.weeks import RUN, catalog_of, snapshot, splits, upgrade_measurements
 from tests.pictures import encode, film
@@ -139,12 +142,10 @@ def test_films_of_one_patient_stand_in_one_split_also_when_the_first_are_gone(se
 
     def week(number: int, films: int) -> pd.DataFrame:
         rows = [(f"{number}{patient}{film}", f"p{patient}") for patient in range(10) for film in range(films)]
-        published = [
-            [{"source": "s", "path": name, "raw_label": "hand", "patient": who, "study": None}] for name, who in rows
-        ]
-        images = pd.DataFrame({"sha256": [name for name, _ in rows], "source": "s", "body_part": "hand"})
-        key = catalogs.write(lake, f"repair/{number}.parquet", images.assign(published=published))
-        found, numbers = split(settings, lake, labels, group(settings, lake, key)[0], 0)
+        images = pd.DataFrame(rows, columns=["sha256", "patient"]).assign(raw_label="hand", body_part="hand")
+        key = tables.put(lake, f"repair/{number}.parquet", images, Repaired)
+        reviewed, _ = review(settings, lake, labels, group(settings, lake, key)[0])
+        found, numbers = split(settings, lake, labels, reviewed, 0)
         assert numbers["moved"] == 0
         return catalogs.read(lake, found)
 
@@ -159,8 +160,7 @@ def test_films_of_one_patient_stand_in_one_split_also_when_the_first_are_gone(se
 
 def test_a_decision_about_a_pair_changes_groups_and_the_key(settings: Settings, lake: Lake) -> None:
     rows = pd.DataFrame({"sha256": ["a" * 64, "b" * 64], "source": "s"})
-    rows["published"] = [[{"source": "s", "path": f"{name}.jpg"}] for name in "ab"]
-    key = catalogs.write(lake, "repair/c.parquet", rows)
+    key = tables.put(lake, "repair/c.parquet", rows.assign(path=["a.jpg", "b.jpg"]), Repaired)
     before, counts = group(settings, lake, key)
     assert counts == {"groups": 2, "copies": 0, "clusters": 2, "mosaics": 0, "skipped": 0}
     assert group(settings, lake, key)[0] == before
@@ -174,11 +174,11 @@ def test_a_decision_about_a_pair_changes_groups_and_the_key(settings: Settings, 
 def test_a_mosaic_is_left_out_with_a_reason_that_names_its_films(settings: Settings, lake: Lake) -> None:
     digests = [name * 64 for name in "abc"]
     rows = pd.DataFrame({"sha256": digests, "source": "s", "body_part": "hand"})
-    rows["published"] = [[{"source": "s", "path": f"{digest[0]}.jpg"}] for digest in digests]
+    rows["path"] = [f"{digest[0]}.jpg" for digest in digests]
     sides = [(0.0, 0.0, 0.3, 1.0), (0.6, 0.0, 0.9, 1.0)]
     shown = pd.DataFrame({"first": digests[:2], "second": digests[2], "verdict": "copy", "region_second": sides})
     history.append(lake, history.COPIES, shown)
-    key, counts = group(settings, lake, catalogs.write(lake, "repair/c.parquet", rows))
+    key, counts = group(settings, lake, tables.put(lake, "repair/c.parquet", rows, Repaired))
     found = catalogs.read(lake, key)
     assert counts["mosaics"] == 1 and found["group"].tolist() == digests
     assert found["reason"].fillna("").tolist() == ["", "", "mosaic of several films: s:a.jpg, s:b.jpg"]

@@ -11,10 +11,9 @@ import yaml
 
 from osteon import catalog as catalogs
 from osteon.curation.decisions import decisions
+from osteon.curation.publications import words_of
 from osteon.curation.relabel import (
     RelabelRules,
-    ambiguous,
-    candidates,
     changes,
     judge_images,
     judge_source,
@@ -26,7 +25,9 @@ from osteon.curation.review import LEAVE_OUT, apply, record
 from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
-from osteon.settings import load_settings
+from osteon.schemas import Reviewed
+from osteon.settings import Settings, load_settings
+from tests import tables
 
 
 @pytest.fixture
@@ -47,10 +48,8 @@ def catalog(*raw_labels: str | None, source: str = "s", first: int = 0) -> pd.Da
     rows = []
     for number, raw in enumerate(raw_labels, start=first):
         digest, path = f"{number:064x}", f"{number}.jpg"
-        published = [{"source": source, "path": path, "raw_label": raw, "raw_split": None}]
-        rows.append({"sha256": digest, "source": source, "path": path, "raw_label": raw, "published": published,
-                     "group": digest, "width": 100, "quarantined": False, "label_origin": "source"})  # fmt: skip
-    return catalogs.conform(pd.DataFrame(rows))
+        rows.append({"sha256": digest, "source": source, "path": path, "raw_label": raw, "group": digest, "width": 100})
+    return tables.reviewed(rows)
 
 
 def trained(answer: str, *sources: tuple[str, int, int]) -> dict[str, Any]:
@@ -63,13 +62,18 @@ def chances(images: pd.DataFrame, **answers: float) -> pd.DataFrame:
     return pd.DataFrame({name: [value] * len(images) for name, value in answers.items()}, index=images.index)
 
 
-def test_what_is_ambiguous_is_what_lacks_nothing_but_its_part(labels: LabelMap) -> None:
+def test_what_is_ambiguous_is_what_lacks_nothing_but_its_part() -> None:
     frame = catalog("hand+leg|fractured", "mixed", None, "unsorted|normal", "mandible", "hand", "hand+leg")
     frame.loc[5, "body_part"] = "hand"
     frame.loc[6, "label_origin"] = "human"
-    assert ambiguous(frame, labels).tolist() == [True, True, True, True, False, False, False]
-    assert candidates(["hand+leg+mixed|fractured"], labels) == {"hand", "leg"}
-    assert candidates(["unsorted|fractured", None], labels) == set()
+    found = catalogs.is_ambiguous(tables.reviewed(frame))
+    assert found.tolist() == [True, True, True, True, False, False, False]
+
+
+def test_all_publications_of_an_image_say_which_parts_it_may_show() -> None:
+    labels = ["hand+leg+mixed|fractured", "hip|", "unsorted|fractured", None]
+    files = [{"sha256": "a" if raw else "b", "path": f"{raw}.jpg", "raw_label": raw} for raw in labels]
+    assert words_of(tables.publications(files), "named_parts").to_dict() == {"a": "hand, hip, leg"}
 
 
 @pytest.mark.parametrize(
@@ -85,13 +89,16 @@ def test_what_is_ambiguous_is_what_lacks_nothing_but_its_part(labels: LabelMap) 
     ],
 )
 def test_an_image_gets_a_part_that_is_likely_alone_and_named(
-    raw: str, hand: float, leg: float, part: str | None, why: str, labels: LabelMap
+    raw: str, hand: float, leg: float, part: str | None, why: str
 ) -> None:
     images = catalog(raw)
-    (row,) = judge_images(images, chances(images, hand=hand, leg=leg), rules(), labels).itertuples()
+    published = tables.publications(images)
+    (row,) = judge_images(images, published, chances(images, hand=hand, leg=leg), rules()).itertuples()
     assert row.body_part == part and why in row.why
     assert row.decision == ("accepted" if part else "to review")
-    (row,) = judge_images(images, chances(images, hand=1.0, leg=0.0), rules(s={"may": "nothing"}), labels).itertuples()
+    (row,) = judge_images(
+        images, published, chances(images, hand=1.0, leg=0.0), rules(s={"may": "nothing"})
+    ).itertuples()
     assert row.decision == "left out" and row.body_part is None
 
 
@@ -128,11 +135,13 @@ def test_copies_of_one_original_have_one_vote() -> None:
     assert verdict.originals == 20 and verdict.agreement == pytest.approx(19 / 20) and verdict.merged
 
 
-def test_relabelling_keeps_what_was_published_and_asks_no_model_twice(lake: Lake, labels: LabelMap) -> None:
+def test_relabelling_keeps_what_was_published_and_asks_no_model_twice(
+    settings: Settings, lake: Lake, labels: LabelMap
+) -> None:
     frame = pd.concat(
         [catalog("hand+leg|fractured", "mixed|normal"), catalog(*["unsorted"] * 25, source="w", first=50)]
     )
-    catalogs.write(lake, "review/c.parquet", frame)
+    tables.put(lake, "review/c.parquet", frame, Reviewed)
     asked = []
 
     def predict(images: pd.DataFrame) -> pd.DataFrame:
@@ -140,8 +149,8 @@ def test_relabelling_keeps_what_was_published_and_asks_no_model_twice(lake: Lake
         return pd.DataFrame({"hand": [0.5 if path == "1.jpg" else 0.97 for path in images["path"]]}, index=images.index)
 
     inputs = (labels, rules(w={**MERGE, "like": ["h"]}), "review/c.parquet", {"hand": trained("hand", ("h", 40, 40))})
-    key, table = relabel(lake, *inputs, predict)
-    assert relabel(lake, *inputs, predict) == (key, table) and asked == [27]
+    key, table = relabel(settings, lake, *inputs, predict)
+    assert relabel(settings, lake, *inputs, predict) == (key, table) and asked == [27]
     after = catalogs.read(lake, key).set_index("path")
     assert after["body_part"].value_counts().to_dict() == {"hand": 26}
     assert after.at["0.jpg", "raw_label"] == "hand+leg|fractured" and after.at["0.jpg", "label_origin"] == "base-model"
@@ -151,9 +160,9 @@ def test_relabelling_keeps_what_was_published_and_asks_no_model_twice(lake: Lake
     assert [item["merged"] for item in lake.get_json(verdicts_key(table))] == [False, True]
 
 
-def test_without_a_base_model_all_goes_to_review(lake: Lake, labels: LabelMap) -> None:
-    catalogs.write(lake, "review/c.parquet", catalog("mixed", "hand+leg"))
-    key, table = relabel(lake, labels, rules(s=MERGE), "review/c.parquet", {}, pytest.fail)
+def test_without_a_base_model_all_goes_to_review(settings: Settings, lake: Lake, labels: LabelMap) -> None:
+    tables.put(lake, "review/c.parquet", catalog("mixed", "hand+leg"), Reviewed)
+    key, table = relabel(settings, lake, labels, rules(s=MERGE), "review/c.parquet", {}, pytest.fail)
     assert lake.get_table(table)["decision"].tolist() == ["to review"] * 2
     assert catalogs.read(lake, key)["body_part"].isna().all()
     assert lake.get_json(verdicts_key(table))[0]["why"] == "there is no base model that tells hand"
@@ -178,7 +187,7 @@ def test_answers_become_human_labels_and_silence_decides_nothing(lake: Lake, lab
     answers = [{"about": i, "answer": label, "by": who} for i, label, who in zip(digests, said, by, strict=True)]
     assert record(lake, labels, frame, answers) == 2
     assert record(lake, labels, frame, answers) == 0, "a task that is tried again decides nothing twice"
-    after, idle = apply(frame, decisions(lake), labels)
+    after, idle = apply(frame, tables.publications(frame), decisions(lake), labels)
     assert idle == [] and after["label_origin"].tolist() == ["human", "source", "source", "source"]
     assert after["body_part"].tolist()[:1] == ["wrist"] and after["fractured"].tolist()[:1] == [True]
     assert after["reason"].notna().tolist() == [False, True, False, False]

@@ -9,15 +9,16 @@ from typer.testing import CliRunner
 from osteon import catalog as catalogs
 from osteon import history
 from osteon.cli import app
-from osteon.curation.conflicts import conflicts
 from osteon.curation.decisions import Decision, decide, decided_pairs, decisions
+from osteon.curation.eligibility import with_eligibility
 from osteon.curation.review import apply, kept, review
-from osteon.curation.split import left_out
 from osteon.errors import ConfigurationError
 from osteon.ingest import manifests_of
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
-from osteon.settings import load_settings
+from osteon.schemas import Grouped
+from osteon.settings import Settings, load_settings
+from tests import tables
 
 
 @pytest.fixture
@@ -41,19 +42,26 @@ def catalog(labels: LabelMap) -> pd.DataFrame:
     meanings = [labels.resolve(raw) for raw in frame["raw_label"]]
     frame["body_part"], frame["fractured"] = [m.body_part for m in meanings], [m.fractured for m in meanings]
     frame["source"], frame["label_origin"] = "s", "source"
-    pairs = zip(frame["path"], frame["raw_label"], strict=True)
-    frame["published"] = [[{"source": "s", "path": path, "raw_label": raw, "raw_split": None}] for path, raw in pairs]
-    return catalogs.conform(frame)
+    return tables.catalog(frame)
+
+
+def judged(catalog: pd.DataFrame) -> pd.DataFrame:
+    return with_eligibility(catalog, tables.publications(catalog), "marginal")
 
 
 def test_a_label_for_the_whole_group_ends_its_conflict(labels: LabelMap) -> None:
     before = catalog(labels)
-    assert conflicts(before, labels).notna().tolist() == [True, True, False, False]
-    after, idle = apply(before, [made("s:b.jpg", "label", label="hand/fractured", whole_group=True)], labels)
-    assert idle == [] and conflicts(after, labels).isna().all()
+    assert judged(before)["conflict"].notna().tolist() == [True, True, False, False]
+    after, idle = apply(
+        before,
+        tables.publications(before),
+        [made("s:b.jpg", "label", label="hand/fractured", whole_group=True)],
+        labels,
+    )
+    assert idle == [] and judged(after)["conflict"].isna().all()
     assert after["label_origin"].tolist() == ["human", "human", "source", "source"]
     assert after["fractured"].tolist()[:2] == [True, True]
-    assert left_out(after, labels, True).isna().tolist() == [True, True, False, False]
+    assert judged(after)["exclusion_reason"].isna().tolist() == [True, True, False, False]
 
 
 def test_a_decision_follows_its_image_and_not_a_name_that_another_image_has_now(labels: LabelMap, lake: Lake) -> None:
@@ -65,31 +73,36 @@ def test_a_decision_follows_its_image_and_not_a_name_that_another_image_has_now(
     renamed = before.copy()
     for row, path in ((0, "b.jpg"), (1, "a.jpg")):
         renamed.loc[row, "path"] = path
-        renamed.at[row, "published"] = [{**renamed.at[row, "published"][0], "path": path}]
-    after, idle = apply(renamed.assign(group=renamed["sha256"]), [kept_so], labels)
+    published = tables.publications(renamed)
+    after, idle = apply(renamed.assign(group=renamed["sha256"]), published, [kept_so], labels)
     assert idle == [] and after["reason"].fillna("").str.startswith("dropped").tolist() == [True, False, False, False]
     anew = before.assign(sha256=["e" * 64, *before["sha256"][1:]], group=["a" * 64, *before["sha256"][1:]])
-    assert apply(anew, [kept_so], labels)[1] == [kept_so], "other bytes, and nothing known of them"
-    after, _ = apply(anew, [kept_so], labels, pd.Series({"a" * 64: "0", "e" * 64: "0", "b" * 64: "0"}))
+    published = tables.publications(anew)
+    assert apply(anew, published, [kept_so], labels)[1] == [kept_so], "other bytes, and nothing known of them"
+    after, _ = apply(anew, published, [kept_so], labels, pd.Series({"a" * 64: "0", "e" * 64: "0", "b" * 64: "0"}))
     assert after["reason"].fillna("").str.startswith("dropped").tolist() == [True, False, False, False]
 
 
 def test_dropping_one_copy_leaves_the_other_in_peace(labels: LabelMap) -> None:
-    after, _ = apply(catalog(labels), [made("b" * 12, "drop")], labels)
-    reasons = left_out(after, labels, True)
+    before = catalog(labels)
+    after, _ = apply(before, tables.publications(before), [made("b" * 12, "drop")], labels)
+    reasons = judged(after)["exclusion_reason"]
     assert pd.isna(reasons[0]) and reasons[1] == "dropped by ann: seen"
 
 
 def test_keep_brings_back_what_a_check_kept_out_but_not_what_cannot_be_decoded(labels: LabelMap) -> None:
     before, both = catalog(labels), [made("s:c.jpg", "keep"), made("s:d.jpg", "keep")]
-    assert kept(before, both).tolist() == [False, False, True, False]
-    assert not kept(before, [*both, made("s:c.jpg", "drop")]).any(), "the later decision wins"
-    after, idle = apply(before.assign(quarantined=[False, False, False, True]), both, labels)
+    published = tables.publications(before)
+    assert kept(before, published, both).tolist() == [False, False, True, False]
+    assert not kept(before, published, [*both, made("s:c.jpg", "drop")]).any(), "the later decision wins"
+    after, idle = apply(before.assign(quarantined=[False, False, False, True]), published, both, labels)
     assert pd.isna(after["reason"][2]) and after["label_origin"][2] == "human"
     assert [decision.target for decision in idle] == ["s:d.jpg"]
 
 
-def test_the_later_decision_wins_and_one_that_fits_nothing_is_told(lake: Lake, labels: LabelMap) -> None:
+def test_the_later_decision_wins_and_one_that_fits_nothing_is_told(
+    settings: Settings, lake: Lake, labels: LabelMap
+) -> None:
     for decision in (
         made("s:a.jpg", "drop"),
         made("s:a.jpg", "label", label="wrist/unknown"),
@@ -97,15 +110,15 @@ def test_the_later_decision_wins_and_one_that_fits_nothing_is_told(lake: Lake, l
     ):
         decide(lake, labels, decision)
     assert [decision.action for decision in decisions(lake)] == ["drop", "label", "drop"]
-    catalogs.write(lake, "group/c.parquet", catalog(labels))
-    key, numbers = review(lake, labels, "group/c.parquet")
+    tables.put(lake, "group/c.parquet", catalog(labels), Grouped)
+    key, numbers = review(settings, lake, labels, "group/c.parquet")
     assert numbers == {"decisions": 3, "idle": 1, "human": 1, "dropped": 0}
     first = catalogs.read(lake, key).iloc[0]
     assert (first["body_part"], first["label_origin"]) == ("wrist", "human")
     assert pd.isna(first["fractured"]) and pd.isna(first["reason"])
-    assert review(lake, labels, "group/c.parquet")[0] == key
+    assert review(settings, lake, labels, "group/c.parquet")[0] == key
     decide(lake, labels, made("s:b.jpg", "drop"))
-    assert review(lake, labels, "group/c.parquet")[0] != key
+    assert review(settings, lake, labels, "group/c.parquet")[0] != key
 
 
 def test_a_label_that_is_none_is_refused_with_those_that_are(lake: Lake, labels: LabelMap) -> None:
@@ -117,7 +130,9 @@ def test_a_label_that_is_none_is_refused_with_those_that_are(lake: Lake, labels:
     assert decisions(lake) == []
 
 
-def test_decisions_about_pairs_are_kept_by_digest_and_the_later_one_wins(lake: Lake, labels: LabelMap) -> None:
+def test_decisions_about_pairs_are_kept_by_digest_and_the_later_one_wins(
+    settings: Settings, lake: Lake, labels: LabelMap
+) -> None:
     one, other = "a" * 64, "b" * 64
     frame = catalog(labels)
     lake.put_table(f"{manifests_of('s')}1.parquet", frame[["path", "sha256"]])
@@ -127,11 +142,12 @@ def test_decisions_about_pairs_are_kept_by_digest_and_the_later_one_wins(lake: L
     assert decided_pairs(decisions(lake)).to_numpy().tolist() == [[one, other, True], [one, "c" * 64, False]]
     decide(lake, labels, made("a" * 8, "no copies", other="s:b.jpg"))
     assert decided_pairs(decisions(lake)).to_numpy().tolist() == [[one, other, False], [one, "c" * 64, False]]
-    after, idle = apply(frame, decisions(lake), labels)
+    published = tables.publications(frame)
+    after, idle = apply(frame, published, decisions(lake), labels)
     pd.testing.assert_frame_equal(after, frame)
-    assert idle == [] and not kept(frame, decisions(lake)).any(), "they are not about images"
-    key = catalogs.write(lake, "group/c.parquet", frame)
-    assert review(lake, labels, key)[1] == {"decisions": 0, "idle": 0, "human": 0, "dropped": 0}
+    assert idle == [] and not kept(frame, published, decisions(lake)).any(), "they are not about images"
+    key = tables.put(lake, "group/c.parquet", frame, Grouped)
+    assert review(settings, lake, labels, key)[1] == {"decisions": 0, "idle": 0, "human": 0, "dropped": 0}
 
 
 @pytest.mark.parametrize(

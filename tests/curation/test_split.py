@@ -10,7 +10,9 @@ from osteon import history
 from osteon.curation.split import place, place_images, placements, recorded_placements, split
 from osteon.labels import load_labels
 from osteon.lake import Lake
+from osteon.schemas import Reviewed
 from osteon.settings import Settings, load_settings
+from tests import tables
 
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 
@@ -76,10 +78,10 @@ def test_another_seed_moves_nothing_that_was_placed_and_says_so(
     labels = load_labels(settings.labels_file)
 
     def placed(key: str, count: int, seed: int) -> pd.Series:
-        catalogs.write(lake, key, pd.DataFrame(rows[:count]).assign(published=[[]] * count))
+        tables.put(lake, key, pd.DataFrame(rows[:count]).assign(raw_label="hand"), Reviewed)
         return catalogs.read(lake, split(settings, lake, labels, key, seed)[0]).set_index("sha256")["split"]
 
-    first, grown = placed("group/first.parquet", 10, 0), placed("group/grown.parquet", 20, 1)
+    first, grown = placed("review/first.parquet", 10, 0), placed("review/grown.parquet", 20, 1)
     pd.testing.assert_series_equal(grown[first.index], first)
     assert [record.getMessage() for record in caplog.records] == [
         "0 of 10 images were placed before and stay there, whatever the seed",
@@ -113,17 +115,17 @@ def test_where_clusters_merge_the_images_that_move_are_counted_and_recorded(sett
 
     def run(key: str, clusters: list[str]) -> tuple[pd.Series, dict[str, object]]:
         rows = pd.DataFrame({"sha256": digests, "group": digests, "cluster": clusters, "source": "s"})
-        rows = rows.assign(body_part="hand", published=[[]] * len(rows))
-        found, numbers = split(settings, lake, labels, catalogs.write(lake, key, rows), 0)
+        rows = rows.assign(body_part="hand", raw_label="hand")
+        found, numbers = split(settings, lake, labels, tables.put(lake, key, rows, Reviewed), 0)
         return catalogs.read(lake, found).set_index("sha256")["split"], numbers
 
-    first, numbers = run("group/a.parquet", digests)
+    first, numbers = run("review/a.parquet", digests)
     assert numbers["moved"] == 0
     trained, tested = first.index[first == "train"][0], first.index[first == "test"][0]
     one, other = sorted([trained, tested])
     pair = pd.DataFrame({"first": [one], "second": [other], "verdict": ["possible"]})
     history.append(lake, history.COPIES, pair)
-    second, numbers = run("group/b.parquet", [one if digest == other else digest for digest in digests])
+    second, numbers = run("review/b.parquet", [one if digest == other else digest for digest in digests])
     assert numbers["moved"] == 1 and second[trained] == second[tested] == "test"
     assert second.drop(trained).equals(first.drop(trained))
     assert recorded_placements(lake) == second.to_dict()
@@ -139,7 +141,7 @@ def test_what_is_published_anew_in_other_files_stays_in_its_split_and_the_same_k
 
     def key_of(digests: list[str]) -> str:
         rows = pd.DataFrame({"sha256": digests, "group": old, "source": "s", "body_part": "hand"})
-        key = catalogs.write(lake, f"group/{digests[0]}.parquet", rows.assign(published=[[]] * len(rows)))
+        key = tables.put(lake, f"review/{digests[0]}.parquet", rows.assign(raw_label="hand"), Reviewed)
         return split(settings, lake, labels, key, 0)[0]
 
     def splits(key: str) -> list[str]:
@@ -154,6 +156,8 @@ def test_clusters_change_the_snapshots_id_only_where_they_are_more_than_groups(s
     labels = load_labels(settings.labels_file)
     rows = pd.DataFrame({"sha256": ["a", "b"], "group": ["a", "b"], "split": "train"})
     ids = [
-        catalogs.snapshot_id(catalogs.conform(rows.assign(cluster=names)), labels) for names in (["a", "b"], ["a", "a"])
+        catalogs.snapshot_id(catalogs.complete(rows.assign(cluster=names)), labels)
+        for names in (["a", "b"], ["a", "a"])
     ]
-    assert catalogs.snapshot_id(catalogs.conform(rows), labels) == ids[0] != ids[1]
+    before_clusters = catalogs.of_earlier_version(rows.assign(published=[[]] * 2))
+    assert catalogs.snapshot_id(before_clusters, labels) == ids[0] != ids[1]

@@ -14,7 +14,6 @@ from playwright.sync_api import Page, sync_playwright
 
 from osteon import catalog as catalogs
 from osteon.curation.decisions import decisions
-from osteon.curation.review import HUMAN
 from osteon.embedded.ports import HOST
 from osteon.embedded.stack import Stack
 from osteon.lake import Lake
@@ -97,7 +96,10 @@ def test_a_run_triggered_from_the_form_succeeds_and_is_seen(page: Page, everythi
     assert sorted(item.action for item in made) == ["drop", "label"] and {item.who for item in made} == {user}
     catalog = catalogs.read(lake, next(key for key in lake.keys("split/") if key.endswith(".parquet")))
     asked = catalog[catalog["raw_label"].str.contains("+", regex=False, na=False)]
-    assert sorted(asked["body_part"].fillna("none")) == ["leg", "none"] and (asked["label_origin"] == HUMAN).sum() == 1
+    assert (
+        sorted(asked["body_part"].fillna("none")) == ["leg", "none"]
+        and (asked["label_origin"] == catalogs.HUMAN).sum() == 1
+    )
 
     page.goto(f"{run}/tasks/inspect")
     page.get_by_text("inspect: 200 of 200 done").wait_for()

@@ -19,7 +19,7 @@ from osteon.curation.audit import disagreements
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare, run_on_catalog
-from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, SPLIT
+from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT
 from tests.pictures import encode, radiograph
 
 TRIALS = 50
@@ -27,10 +27,10 @@ RUN = """
 import sys
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import run_on_catalog
-from osteon.pipeline.stages import GROUP, SPLIT
+from osteon.pipeline.stages import GROUP, REVIEW, SPLIT
 context = Context.open(sys.argv[1])
 print("started", flush=True)
-run_on_catalog(context, sys.argv[2], GROUP, SPLIT, seed=0)
+run_on_catalog(context, sys.argv[2], GROUP, REVIEW, SPLIT, seed=0)
 """
 
 
@@ -50,11 +50,13 @@ def test_a_killed_group_or_split_forgets_nothing(environment: dict[str, str], la
     repaired = prepare(context, str(sources), INSPECT, REPAIR)
     prints = list(lake.keys("history/fingerprints/"))
     start = time.monotonic()
-    expected = catalogs.read(lake, run_on_catalog(context, repaired, GROUP, SPLIT, seed=0))
+    expected = catalogs.read(lake, run_on_catalog(context, repaired, GROUP, REVIEW, SPLIT, seed=0))
     facts = {kind.name: history.read(lake, kind) for kind in history.KINDS}
     whole, chance, killed = 1.5 * (time.monotonic() - start) + 0.3, random.Random(0), 0
     for _ in range(TRIALS):
-        for key in [key for key in lake.keys("") if key.startswith(("history/", "copies/", "group/", "split/"))]:
+        for key in [
+            key for key in lake.keys("") if key.startswith(("history/", "copies/", "group/", "review/", "split/"))
+        ]:
             if key not in prints:
                 lake.remove(key)
         with subprocess.Popen(
@@ -64,7 +66,7 @@ def test_a_killed_group_or_split_forgets_nothing(environment: dict[str, str], la
             time.sleep(chance.uniform(0, whole))
             killed += process.poll() is None
             process.send_signal(signal.SIGKILL)
-        found = catalogs.read(lake, run_on_catalog(Context.open("again"), repaired, GROUP, SPLIT, seed=0))
+        found = catalogs.read(lake, run_on_catalog(Context.open("again"), repaired, GROUP, REVIEW, SPLIT, seed=0))
         assert found.equals(expected), "the same snapshot"
         assert all(history.read(lake, kind).equals(facts[kind.name]) for kind in history.KINDS)
         assert disagreements(lake) == []

@@ -12,12 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from osteon import catalog as catalogs
 from osteon import cli
 from osteon.errors import ConfigurationError, TrainingError
 from osteon.lake import Lake
 from osteon.models.space import MAIN
+from osteon.schemas import Split
 from osteon.settings import ROOT, load_settings
+from tests import tables
 
 
 def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
@@ -73,7 +74,7 @@ def test_the_main_model_is_searched_by_as_many_as_asked_for(
         Lake.from_settings(load_settings()),
         pd.DataFrame({"sha256": ["a"], "source": ["s"], "split": ["test"]}),
     )
-    snapshot = catalogs.write(lake, "split/x.parquet", catalogs.conform(images))
+    snapshot = tables.put(lake, "split/x.parquet", images.assign(raw_label="hand", body_part="hand"), Split)
     params = {"stop_after": "report", "budget": "smoke", "seed": 0, "force_retrain": False, "workers": workers}
     params["sources"] = str(ROOT / "config" / "sources.demo.yaml")
     monkeypatch.setattr(stages, "get_current_context", lambda: {"params": params, "run_id": "y"})

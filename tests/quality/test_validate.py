@@ -12,14 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from osteon import catalog as catalogs
 from osteon import history
 from osteon.curation.decisions import Decision, decide
 from osteon.curation.measurements import keep
 from osteon.errors import ConfigurationError
 from osteon.images.families import registered
 from osteon.images.measure import Measured
-from osteon.ingest import MANIFEST_COLUMNS
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.quality.alert import Alert, Told, quality_mail, told
@@ -29,7 +27,9 @@ from osteon.quality.thresholds import load_thresholds
 from osteon.quality.validate import Validation, read_validation, validate
 from osteon.records import IngestRecord, ManifestKey
 from osteon.reports.leakage import undecided_pairs
+from osteon.schemas import Reviewed
 from osteon.settings import Settings
+from tests import tables
 from tests.pictures import encode, film
 
 THUMB = (np.arange(64 * 64) // 64).astype(np.uint8).tobytes()
@@ -48,7 +48,7 @@ def image(number: int, part: str | None = "hand", fractured: bool | None = None,
     path = f"{number}.jpg"
     row = {"sha256": digest, "source": "s", "path": path, "raw_label": raw, "body_part": part, "fractured": fractured,
            "truncated": False, "quarantined": False, "mode": "L", "group": digest, "width": 100, "height": 120,
-           "published": [{"source": "s", "path": path, "raw_label": raw, "raw_split": None}]}  # fmt: skip
+           "raw_split": None, "copies": []}  # fmt: skip
     return {**row, **more}
 
 
@@ -71,18 +71,18 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
         for name, change in thresholds.items():
             rules[name] |= change
         (tmp_path / "quality.yaml").write_text(yaml.safe_dump(rules))
-        catalogs.write(lake, "repair/c.parquet", pd.DataFrame(rows))
-        names = ("path", "sha256", "raw_label")
-        files = [{"source": "s", "claims_image": True} | {name: row[name] for name in names} for row in rows]
-        lake.put_table(
-            "manifests/m.parquet", pd.DataFrame(files).reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS)
-        )
+        names = ("path", "sha256", "raw_label", "raw_split")
+        files = [{name: row[name] for name in names} for row in rows]
+        more = [copy | {"sha256": row["sha256"]} for row in rows for copy in row["copies"]]  # type: ignore[attr-defined]
+        images = pd.DataFrame(rows).drop(columns=["raw_split", "copies"])
+        tables.put(lake, "review/c.parquet", images, Reviewed, [*files, *more])
+        lake.put_table("manifests/m.parquet", tables.manifest(files))
         keep(lake, [Measured(str(row["sha256"]), values=MEASURED) for row in rows], registered())
         labels = load_labels(settings.labels_file)
         change = {"quality_file": tmp_path / "quality.yaml", "data_docs_kept": kept}
         chosen = settings.model_copy(update=change)
         pulled = {name: IngestRecord.model_validate(values) for name, values in (sources or {}).items()}
-        return validate(chosen, lake, labels, "repair/c.parquet", ["manifests/m.parquet"], pulled, learnt or {})
+        return validate(chosen, lake, labels, "review/c.parquet", ["manifests/m.parquet"], pulled, learnt or {})
 
     return run
 
@@ -126,12 +126,9 @@ def test_too_few_images_and_missing_rare_and_unbalanced_classes_are_told(found) 
 
 def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
     rows = good()
-    rows[0]["published"] = [
-        *rows[0]["published"],
-        {"source": "t", "path": "x.jpg", "raw_label": None, "raw_split": None},
-    ]
+    rows[0]["copies"] = [{"source": "t", "path": "x.jpg"}]
     rows[11]["group"] = rows[1]["group"]
-    rows[1]["published"][0]["raw_split"], rows[11]["published"][0]["raw_split"] = "train", "test"
+    rows[1]["raw_split"], rows[11]["raw_split"] = "train", "test"
     by_name = {finding.check: finding for finding in found(rows).findings}
     copied = {"name": "s:0.jpg", "detail": "also as t:x.jpg", "sha256": rows[0]["sha256"]}
     assert by_name["exact_copies"].offenders == [copied]
@@ -189,7 +186,6 @@ def test_copies_that_name_no_part_contradict_each_other_by_their_fracture_state(
     rows = good()
     for row, state in ((rows[0], "fractured"), (rows[1], "normal")):
         row |= {"body_part": None, "fractured": state == "fractured", "group": "g", "raw_label": f"unsorted|{state}"}
-        row["published"] = [{"source": "s", "path": row["path"], "raw_label": row["raw_label"], "raw_split": None}]
     found_there = {finding.check: finding for finding in found(rows).findings}
     assert {item["name"] for item in found_there["conflicting_labels"].offenders} == {"s:0.jpg", "s:1.jpg"}
     assert "no single part/fractured, but s:1.jpg is no single part/non-fractured" in str(found_there)
@@ -212,8 +208,6 @@ def test_what_a_curator_dropped_or_labelled_is_no_finding_any_more(found) -> Non
         row |= {"truncated": True, "reason": "dropped by ann: seen"}
     rows[4] |= {"raw_label": None, "label_origin": "human"}
     rows[5] |= {"raw_label": "zzz|", "label_origin": "human"}
-    for row in rows[4:6]:
-        row["published"][0]["raw_label"] = row["raw_label"]
     result = found(rows)
     assert result.findings == [] and sum(result.classes["hand/non-fractured"].values()) == 39
 

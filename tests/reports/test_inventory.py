@@ -6,9 +6,8 @@ import re
 import pandas as pd
 import pytest
 
-from osteon import catalog as catalogs
-from osteon.ingest import MANIFEST_COLUMNS
 from osteon.reports.inventory import head_count, published_files, sankey
+from tests import tables
 
 
 @pytest.fixture
@@ -39,8 +38,7 @@ def published(split: str | None) -> pd.DataFrame:
         ],
         columns=["sha256", "source", "path", "body_part", "fractured", "group", "split", "reason", "quarantined"],
     )
-    whole = manifest.reindex(columns=list(MANIFEST_COLUMNS)).astype(MANIFEST_COLUMNS)
-    return published_files(whole, catalogs.conform(catalog))
+    return published_files(tables.manifest(manifest), tables.catalog(catalog))
 
 
 def test_every_published_file_has_one_fate(files: pd.DataFrame) -> None:

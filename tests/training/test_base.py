@@ -15,7 +15,6 @@ from osteon import catalog as catalogs
 from osteon.curation.relabel import verdicts_key
 from osteon.errors import TrainingError
 from osteon.images.fourier import FourierRecipe
-from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.models import network, space
 from osteon.pipeline.context import Context
@@ -86,8 +85,8 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
 ) -> None:
     context, catalog = reviewed
     monkeypatch.setitem(space.BASE_BUDGETS, "smoke", TINY)
-    labels, rule = load_labels(context.settings.labels_file), context.relabel_rules.base_models["hand_base"]
-    images = teaching_images(catalogs.read(lake, catalog), rule, labels, lake, context.settings, 0)
+    rule = context.relabel_rules.base_models["hand_base"]
+    images = teaching_images(catalogs.read(lake, catalog), rule, lake, context.settings, 0)
     assert set(images["source"]) == {"labelled"} and images["target"].sum() == 120 and lacking(images) is None
     assert "of the answer in" in str(lacking(images[~images["target"]]))
     assert run_stage(BASE_MODELS, context, catalog=catalog, seed=0).names == ["hand_base"], (

@@ -19,6 +19,7 @@ from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare
 from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT
 from osteon.pipeline.training import ablations, training_key
+from osteon.schemas import Split
 from osteon.training.compare import beaten_by, compare
 from osteon.training.evaluate import shortcut_floor
 from osteon.training.steadiness import CHANGES
@@ -55,7 +56,7 @@ def test_what_a_base_model_labelled_teaches_and_judges_nothing(snapshot: tuple[C
     whole = Course(context.settings, lake, key, "smoke", 0)
     by_model = images["split"].notna() & (images.index % 3 == 0)
     images.loc[by_model, "label_origin"] = catalogs.BASE_MODEL
-    course = Course(context.settings, lake, catalogs.write(lake, "machine.parquet", images), "smoke", 0)
+    course = Course(context.settings, lake, catalogs.write(lake, "machine.parquet", images, Split), "smoke", 0)
     assert course.snapshot != whole.snapshot
     assert course.rows["train"].tolist() == whole.rows["train"].tolist()
     for name in ("val", "test"):
@@ -73,7 +74,7 @@ def test_the_floor_is_measured_on_the_images_that_the_model_is_judged_on(
     images.loc[hips, "fractured"] = pd.array([False, None] * len(images), "boolean")[: int(hips.sum())]
     machine = images["split"].eq("train") & (images.index % 5 == 0)
     images.loc[machine, "label_origin"] = catalogs.BASE_MODEL
-    key = catalogs.write(lake, "one-state.parquet", images)
+    key = catalogs.write(lake, "one-state.parquet", images, Split)
     result = train(context.settings, lake, key, "cnn_plain", "smoke", 0, "models/one-state")
     judged = images["split"].eq("test") & images["fractured"].notna() & ~hips
     expected = shortcut_floor(images[images["split"] == "train"], images[judged])

@@ -1,76 +1,84 @@
-"""Join the manifests into the catalog: one row per distinct image, which knows all its publications."""
+"""Join the manifests into the catalog, one row per distinct image, and into the table of its publications."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from osteon import catalog as catalogs
+from osteon.curation.publications import first_of_each, is_about_parts, publications_of
 from osteon.errors import CatalogError
-from osteon.ingest import MANIFEST_COLUMNS
-from osteon.labels import LabelMap, RawLabel
+from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.schemas import SOURCE, Catalogued, Manifest, Publications, check, columns_of
 
-VERSION = 4
-PUBLICATION = ("source", "path", "licence", "attribution", "raw_label", "raw_split", "patient", "study")
-FIRST = ("bytes", "source", "source_version", "path", "licence", "attribution")
+VERSION = 5
+OF_FIRST = ["bytes", "source", "source_version", "path", "licence", "attribution"]
+"""Columns that an image has of its first publication."""
+OF_FIRST_THAT_SAYS = ["raw_label", "patient", "study"]
+"""Columns that it has of the first one that says something."""
 
 
 def read_manifests(lake: Lake, manifest_keys: list[str]) -> pd.DataFrame:
     """All manifests in one frame, in the order given. One from before there were pseudonyms has none."""
-    tables = (lake.get_table(key).reindex(columns=list(MANIFEST_COLUMNS)) for key in manifest_keys)
-    return pd.concat([table.astype(MANIFEST_COLUMNS) for table in tables], ignore_index=True)
+    columns = list(columns_of(Manifest))
+    tables = (check(lake.get_table(key).reindex(columns=columns), Manifest, key) for key in manifest_keys)
+    return pd.concat(tables, ignore_index=True)
 
 
 def catalogue(lake: Lake, labels: LabelMap, manifest_keys: list[str]) -> tuple[str, dict[str, int]]:
-    """Make the catalog. Returns its key and counts (`images` = distinct, `duplicates` = further exact copies).
+    """Make the catalog and, before it, the table of publications.
 
     An image belongs to the first source (in the order given) and path that publish it. Its label is set only where
     all publications agree that say something; otherwise `body_part` and `fractured` stay empty. To name several parts,
     or one that the label map does not hold, is to disagree; to name none is to say nothing. Patient and study are those
-    of the first publication that names one; `published` keeps all.
+    of the first publication that names one.
+
+    Args:
+        lake: Where manifests lie and the tables go.
+        labels: What labels mean.
+        manifest_keys: One manifest of each source.
+
+    Returns:
+        The catalog's key, and counts: `images` are distinct, `duplicates` are further exact copies.
     """
-    key = derived_key("catalogue", VERSION, manifest_keys, labels.model_dump())
+    inputs = [manifest_keys, labels.model_dump()]
+    key, files = derived_key("catalogue", VERSION, *inputs), derived_key("publications", VERSION, *inputs)
     if lake.exists(key):
-        published = lake.get_table(key, columns=["published"])["published"]
-        return key, {"images": len(published), "duplicates": int(sum(map(len, published)) - len(published))}
-    files = read_manifests(lake, manifest_keys).astype("object")
-    files = files[files["sha256"].notna()]
-    files = files.where(files.notna(), None)
-    meanings = {raw: labels.resolve(raw) for raw in files["raw_label"].unique()}
-    copies: dict[str, list[dict[str, object]]] = {}
-    for file in files.to_dict("records"):
-        copies.setdefault(file["sha256"], []).append(file)
-    rows = []
-    for digest, published in copies.items():
-        raws = [str(file["raw_label"]) for file in published if file["raw_label"]]
-        said = [(RawLabel.parse(raw).parts, meanings[raw]) for raw in raws]
-        parts = {label.body_part for words, label in said if words and (label.parts or label.unknown)}
-        states = {label.fractured for _, label in said if label.fractured is not None}
-        rows.append(
-            {
-                "sha256": digest,
-                **{name: published[0][name] for name in FIRST},
-                "raw_label": next(iter(raws), None),
-                "published": [{name: file[name] for name in PUBLICATION} for file in published],
-                "body_part": parts.pop() if len(parts) == 1 else None,
-                "fractured": states.pop() if len(states) == 1 else None,
-                "label_origin": "source",
-                **{name: next((file[name] for file in published if file[name]), None) for name in ("patient", "study")},
-            }
-        )
-    catalog = pd.DataFrame(rows, columns=[name for name in catalogs.COLUMNS if not rows or name in rows[0]])
-    catalogs.write(lake, key, catalog)
-    return key, {"images": len(rows), "duplicates": len(files) - len(rows)}
+        return key, _counts(lake.get_table(key, columns=["sha256"]), lake.get_table(files, columns=["sha256"]))
+    publications = check(publications_of(read_manifests(lake, manifest_keys), labels), Publications, files)
+    catalog = _images(publications).assign(publications=files)
+    lake.put_table(files, publications)
+    catalogs.write(lake, key, catalog, Catalogued)
+    return key, _counts(catalog, publications)
 
 
-def accounts(manifests: pd.DataFrame, catalog: pd.DataFrame) -> pd.DataFrame:
+def _images(publications: pd.DataFrame) -> pd.DataFrame:
+    """One row for each image, with what its publications say together."""
+    by_image = publications.assign(raw_label=publications["raw_label"].replace("", pd.NA)).groupby("sha256")
+    images = first_of_each(publications)[OF_FIRST].join(by_image[OF_FIRST_THAT_SAYS].first())
+    about_parts = publications[is_about_parts(publications)]
+    parts, states = (about_parts.groupby("sha256")["body_part"], by_image["fractured"])
+    # a label that names several parts has none, and so disagrees with each
+    images["body_part"] = parts.first().where((parts.nunique() == 1) & (parts.count() == parts.size()))
+    images["fractured"] = states.first().where(states.nunique() == 1)
+    return images.assign(label_origin=SOURCE).reset_index()
+
+
+def _counts(catalog: pd.DataFrame, publications: pd.DataFrame) -> dict[str, int]:
+    return {"images": len(catalog), "duplicates": len(publications) - len(catalog)}
+
+
+def accounts(manifests: pd.DataFrame, catalog: pd.DataFrame, publications: pd.DataFrame) -> pd.DataFrame:
     """Per source: `files = images + duplicates + quarantined`, which is checked here.
 
     `files` counts what claims to be an image by its name; `quarantined` counts files that ingest refused as well as
     images that repair keeps out; `duplicates` counts exact copies beyond an image's first publication.
+
+    Raises:
+        CatalogError: The counts of a source do not add up.
     """
     claims = manifests[manifests["claims_image"]]
-    published = catalog["published"].explode().map(lambda item: item["source"]).value_counts()
+    published = publications[publications["sha256"].isin(catalog["sha256"])].groupby("source").size()
     first = catalog.groupby("source").size()
     bad = catalog[~catalogs.usable(catalog)].groupby("source").size()
     refused = claims[claims["sha256"].isna()].groupby("source").size()

@@ -13,10 +13,11 @@ from osteon.curation.compared import add, read_tip
 from osteon.curation.decisions import decided_pairs, decisions
 from osteon.curation.groups import PAIR, Groups, find_groups, mosaic_reason, same_paths, within
 from osteon.lake import Lake, derived_key
+from osteon.schemas import Grouped, Repaired
 from osteon.settings import Settings
 from osteon.takeover import take_over
 
-VERSION = 6
+VERSION = 7
 LARGEST = 10
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,10 @@ def group(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[s
     `copies`, `clusters`, `mosaics`, `skipped`: doubtful links that would have joined too many films).
     """
     take_over(lake)
-    catalog = catalogs.read(lake, catalog_key)
+    catalog = catalogs.read(lake, catalog_key, Repaired)
     usable = catalog[catalogs.usable(catalog)]
-    remember_names(lake, usable)
+    publications = catalogs.read_publications(lake, catalog)
+    remember_names(lake, publications[publications["sha256"].isin(usable["sha256"])])
     compare(settings, lake)
     found = recall(lake)
     _log_sizes(found.group)
@@ -51,20 +53,15 @@ def group(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[s
     columns = ["group", "cluster", "reason"]
     key = derived_key("group", VERSION, catalog_key, catalog[columns].astype("string").fillna("").to_numpy().tolist())
     if not lake.exists(key):
-        catalogs.write(lake, key, catalog)
+        catalogs.write(lake, key, catalog, Grouped)
     groups = int(catalog["group"].nunique())
     counts = {"groups": groups, "copies": len(digests) - groups, "clusters": int(catalog["cluster"].nunique())}
     return key, {**counts, "mosaics": len(shown), "skipped": len(found.skipped)}
 
 
-def remember_names(lake: Lake, catalog: pd.DataFrame) -> None:
-    """Append to the history under which names a catalog's images are published, where that is new."""
-    rows = [
-        (digest, *(item.get(name) for name in ("source", "path", "patient", "study")))
-        for digest, items in zip(catalog["sha256"], catalog["published"], strict=True)
-        for item in items
-    ]
-    names = history.conform(history.NAMES, pd.DataFrame(rows, columns=list(history.NAMES.columns)))
+def remember_names(lake: Lake, publications: pd.DataFrame) -> None:
+    """Append to the history under which names images are published, where that is new."""
+    names = history.conform(history.NAMES, publications[list(history.NAMES.columns)])
     known = history.read(lake, history.NAMES)
     new = ~pd.MultiIndex.from_frame(names.fillna("")).isin(pd.MultiIndex.from_frame(known.fillna("")))
     history.append(lake, history.NAMES, names[new])

@@ -19,10 +19,11 @@ from osteon.images.measure import Measured, Request, measure_batch
 from osteon.lake import Lake, derived_key, image_key
 from osteon.partitions import partitions, select_partition
 from osteon.progress import ProgressLogger
+from osteon.schemas import Inspected
 from osteon.settings import Settings
 from osteon.takeover import take_over
 
-VERSION = 5
+VERSION = 6
 IN_CATALOG = ("width", "height", "mode", "truncated", "blank_fraction", "mean", "std", "dhash")
 """Columns of the family `IMAGE` that the catalog's schema has."""
 OBJECT = 4096
@@ -72,7 +73,7 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
     for column in (*IN_CATALOG, *(name for family in more for name in family.full_names.values())):
         catalog[column] = measured[column].array
     catalog["reason"] = measured["problem"].array
-    catalogs.write(lake, key, catalog)
+    catalogs.write(lake, key, catalog, Inspected)
     return key, {"images": len(catalog), "decoded": len(fresh), "truncated": int(measured["truncated"].sum())}
 
 

@@ -11,14 +11,16 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from osteon import catalog as catalogs
-from osteon.curation.conflicts import conflicts
-from osteon.curation.review import HUMAN
+from osteon.curation.eligibility import with_eligibility
+from osteon.curation.publications import first_of_each, words_of
 from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.schemas import Reviewed
+from osteon.settings import Settings
 from osteon.strict_yaml import read_yaml
 
-VERSION = 1
+VERSION = 2
 ACCEPTED, MERGED, REVIEW, LEFT_OUT = "accepted", "merged", "to review", "left out"
 
 
@@ -99,38 +101,20 @@ def load_rules(path: Path, labels: LabelMap) -> RelabelRules:
     return rules
 
 
-def ambiguous(catalog: pd.DataFrame, labels: LabelMap) -> pd.Series:
-    """Which images take part but for their body part: none is said, or several, or a word that means either."""
-    unknown = [
-        any(labels.resolve(item["raw_label"]).unknown for item in published) for published in catalog["published"]
-    ]
-    return (
-        catalog["body_part"].isna()
-        & catalogs.usable(catalog)
-        & catalog["reason"].isna()
-        & (catalog["label_origin"].fillna("") != HUMAN)
-        & ~pd.Series(unknown, index=catalog.index, dtype=bool)
-        & conflicts(catalog, labels).isna()
-    )
-
-
-def candidates(raw_labels: list[str | None], labels: LabelMap) -> set[str]:
-    """The parts that an ambiguous image's labels name; empty where they leave it open."""
-    return {part for raw in raw_labels for part in labels.resolve(raw).parts}
-
-
-def judge_images(images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules, labels: LabelMap) -> pd.DataFrame:
+def judge_images(
+    images: pd.DataFrame, publications: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules
+) -> pd.DataFrame:
     """`body_part, probability, decision, why` for each ambiguous image by itself.
 
     `chances` has a column per answer (hand, leg), the calibrated probability of it. An image gets an answer as its part
     when that one is at least as likely as the threshold asks, no other answer is more likely than not, and its labels
     name the part or leave it open.
     """
-    rows = []
+    parts, rows = words_of(publications, "named_parts"), []
     for (_, image), (_, chance) in zip(images.iterrows(), chances.iterrows(), strict=True):
         best = str(chance.idxmax())
         probability = float(chance[best])
-        named = candidates([item["raw_label"] for item in image["published"]], labels)
+        named = parts.get(image["sha256"], "")
         others = [answer for answer in chance.index if answer != best and chance[answer] > 0.5]
         told: tuple[str | None, str, str]
         if rules.rule(image["source"]).may == "nothing":
@@ -139,8 +123,8 @@ def judge_images(images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRule
             told = (None, REVIEW, f"{best} with {probability:.0%}, {rules.threshold:.0%} are needed")
         elif others:
             told = (None, REVIEW, f"may be {best} and {', '.join(others)}")
-        elif named and best not in named:
-            told = (None, REVIEW, f"looks like {best}, but its label names {', '.join(sorted(named))}")
+        elif named and best not in named.split(", "):
+            told = (None, REVIEW, f"looks like {best}, but its label names {named}")
         else:
             told = (best, ACCEPTED, f"{best} with {probability:.0%}")
         rows.append((told[0], probability, told[1], told[2]))
@@ -189,6 +173,7 @@ def judge_source(
 
 
 def relabel(
+    settings: Settings,
     lake: Lake,
     labels: LabelMap,
     rules: RelabelRules,
@@ -196,25 +181,39 @@ def relabel(
     trainings: dict[str, dict[str, Any]],
     predict: Any,
 ) -> tuple[str, str]:
-    """Set `body_part` and `label_origin` of ambiguous images. Returns the keys of the catalog and of what was decided.
+    """Set `body_part` and `label_origin` of ambiguous images, and work out anew which images take part.
 
-    `trainings` are the base models' results by answer, `predict(images)` gives their calibrated probabilities. What was
-    published stays in `raw_label` and `published`. The decisions are a table (`DECISION_COLUMNS`), the verdicts about
-    sources a list beside it (`verdicts_key`). The same inputs give what they gave before, without asking any model.
+    The same inputs give what they gave before, without asking any model. What was published stays in `raw_label` and in
+    the table of publications.
+
+    Args:
+        settings: Of them, whether images of unknown fracture state take part.
+        lake: Where the catalog lies.
+        labels: The label map.
+        rules: What may be decided.
+        catalog_key: Of a reviewed catalog.
+        trainings: The base models' results, by answer.
+        predict: Gives the calibrated probability of each answer for some images of the catalog.
+
+    Returns:
+        The keys of the catalog and of the table of what was decided. The verdicts about sources are a list beside it,
+        see `verdicts_key`.
     """
     used = {answer: result["key"] for answer, result in trainings.items()}
-    key = derived_key("relabel", VERSION, catalog_key, used, rules.model_dump(), labels.model_dump())
+    inputs = [catalog_key, used, rules.model_dump(), labels.model_dump(), settings.unknown_fracture]
+    key = derived_key("relabel", VERSION, *inputs)
     table_key = decisions_key(key)
     if lake.exists(verdicts_key(table_key)):
         return key, table_key
-    catalog = catalogs.read(lake, catalog_key)
-    images = catalog[ambiguous(catalog, labels)]
+    catalog = catalogs.read(lake, catalog_key, Reviewed)
+    publications = catalogs.read_publications(lake, catalog)
+    images = catalog[catalogs.is_ambiguous(catalog)]
     chances = predict(images) if len(images) and trainings else pd.DataFrame(index=images.index)
     if chances.empty:
         decided = pd.DataFrame(index=images.index, columns=["body_part", "probability", "decision", "why"])
         decided["decision"], decided["why"] = REVIEW, "no base model was trained, see the report"
     else:
-        decided = judge_images(images, chances, rules, labels)
+        decided = judge_images(images, publications, chances, rules)
     verdicts = []
     for name, members in images.groupby("source"):
         verdict = judge_source(str(name), members, chances.loc[members.index], rules, trainings)
@@ -228,10 +227,10 @@ def relabel(
     catalog.loc[placed, "label_origin"] = catalogs.BASE_MODEL
     table = pd.concat([images[["sha256", "source", "path", "raw_label", "group"]], decided], axis=1)
     table = table.join(chances.add_prefix("p_"))
-    table["raw_split"] = [published[0]["raw_split"] for published in images["published"]]
+    table["raw_split"] = images["sha256"].map(first_of_each(publications)["raw_split"])
     words = {name: "string" for name in table.columns if not name.startswith("p")} | {"path": "string"}
     table = table.astype(words | {name: "Float64" for name in table.columns if name not in words})
-    catalogs.write(lake, key, catalog)
+    catalogs.write(lake, key, with_eligibility(catalog, publications, settings.unknown_fracture), Reviewed)
     lake.put_table(table_key, table)
     lake.put_json(verdicts_key(table_key), verdicts)  # last: it says that all is there
     return key, table_key

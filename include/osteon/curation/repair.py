@@ -14,9 +14,10 @@ from osteon.curation.review import kept
 from osteon.images.decode import decode
 from osteon.lake import Lake, derived_key
 from osteon.progress import parallel
+from osteon.schemas import Inspected, Repaired
 from osteon.settings import Settings
 
-VERSION = 2
+VERSION = 3
 HOPELESS = 0.25
 """A truncated image of which fewer than this share of rows can be decoded is quarantined."""
 BLANK_STD = 2.0
@@ -48,8 +49,8 @@ def repair(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[
 
     What a curator wants used is not quarantined, as long as it can be decoded.
     """
-    catalog = catalogs.read(lake, catalog_key)
-    wanted = kept(catalog, decisions(lake))
+    catalog = catalogs.read(lake, catalog_key, Inspected)
+    wanted = kept(catalog, catalogs.read_publications(lake, catalog), decisions(lake))
     key = derived_key("repair", VERSION, catalog_key, settings.min_side, catalog.loc[wanted, "sha256"].tolist())
     if lake.exists(key):
         return key, _counts(lake.get_table(key, columns=["repaired_sha256", "quarantined"]))
@@ -67,7 +68,7 @@ def repair(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[
         title="repair",
     )
     catalog["repaired_sha256"] = pd.Series(digests, index=mendable, dtype="string")
-    catalogs.write(lake, key, catalog)
+    catalogs.write(lake, key, catalog, Repaired)
     return key, _counts(catalog)
 
 

@@ -10,14 +10,14 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon import history
-from osteon.curation.conflicts import conflicts
 from osteon.curation.grouping import recall
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.schemas import Reviewed, Split
 from osteon.settings import Settings
 
 log = logging.getLogger(__name__)
-VERSION = 4
+VERSION = 5
 STICKIEST_FIRST = ("test", "val", "train")
 """Where clusters merge that stood in different splits, the whole cluster goes to the first of these."""
 
@@ -52,54 +52,28 @@ def place(clusters: pd.DataFrame, placed: dict[str, str], shares: dict[str, floa
     return result
 
 
-def left_out(catalog: pd.DataFrame, labels: LabelMap, keep_unknown_fracture: bool) -> pd.Series:
-    """Why an image of the catalog takes no part in training; empty where it does. Keeps reasons already given."""
-
-    disputed = conflicts(catalog, labels)
-
-    def reason(row: pd.Series) -> str | None:
-        if pd.notna(row["reason"]):
-            return str(row["reason"])
-        if pd.notna(disputed[row.name]):
-            return f"conflicting labels: {disputed[row.name]}"
-        if pd.isna(row["body_part"]):
-            words = sorted({str(item["raw_label"]) for item in row["published"] if item["raw_label"]})
-            unknown = sorted({word for raw in words for word in labels.resolve(raw).unknown})
-            if unknown:
-                return f"unknown label: {', '.join(unknown)}"
-            return f"no single body part: {', '.join(words)}" if words else "no label"
-        if pd.isna(row["fractured"]) and not keep_unknown_fracture:
-            return "fracture state unknown"
-        return None
-
-    return catalog.apply(reason, axis=1).astype("string") if len(catalog) else pd.Series(dtype="string")
-
-
 def split(
     settings: Settings, lake: Lake, labels: LabelMap, catalog_key: str, seed: int
 ) -> tuple[str, dict[str, object]]:
-    """Set `split`, and the `reason` of what is left out. Returns the key and counts.
+    """Set the `split` of every image that takes part. Returns the key and counts.
 
     The placements of earlier weeks hold: the output's key contains them, so the same data after the same history give
     the same key. `moved` are images that stood in another split before: their cluster was joined with one in a split
     that comes first in STICKIEST_FIRST; `moved_from` is the split of each before, by `sha256`.
     """
-    catalog, clusters = catalogs.read(lake, catalog_key), recall(lake).cluster
+    catalog, clusters = catalogs.read(lake, catalog_key, Reviewed), recall(lake).cluster
     recorded = recorded_placements(lake)
     before = placements(recorded, clusters)
     key = _key(settings, catalog_key, seed, catalog, before)
     if not lake.exists(key):
-        catalog["reason"] = left_out(catalog, labels, settings.unknown_fracture == "marginal")
-        taking_part = catalog["reason"].isna()
-        if catalog.loc[taking_part, "cluster"].isna().any():
-            raise catalogs.CatalogError("an image takes part that has no cluster: run `group` first")
+        taking_part = catalogs.eligible(catalog)
         catalog["split"] = place_images(catalog[taking_part], before, settings, seed).reindex(catalog.index)
         placed = dict(catalog.loc[taking_part, ["sha256", "split"]].itertuples(index=False))
         after = placements({**before, **placed}, clusters)
         key = _key(settings, catalog_key, seed, catalog, after)
-        catalogs.write(lake, key, catalog)
+        catalogs.write(lake, key, catalog, Split)
     else:
-        catalog, after = catalogs.read(lake, key), before
+        catalog, after = catalogs.read(lake, key, Split), before
     new = sorted(after.items() - recorded.items())
     history.append(lake, history.PLACEMENTS, pd.DataFrame(new, columns=["sha256", "split"]))
     taking_part = catalog["split"].notna()
@@ -112,7 +86,7 @@ def split(
     sizes = catalog["split"].value_counts()
     return key, {
         "snapshot": catalogs.snapshot_id(catalog, labels),
-        "left_out": int(catalog["reason"].notna().sum() - (~catalogs.usable(catalog)).sum()),
+        "left_out": int(catalog["exclusion_reason"].notna().sum() - (~catalogs.usable(catalog)).sum()),
         "moved": len(moved),
         "moved_from": {digest: recorded[digest] for digest in moved},
         **{name: int(sizes.get(name, 0)) for name in catalogs.SPLITS},
@@ -125,7 +99,7 @@ def split_accounts(catalog: pd.DataFrame, images: int) -> tuple[dict[str, int], 
     Raises `CatalogError` where they are not, or where a group, a cluster or a patient stands in two splits.
     """
     usable = catalog[catalogs.usable(catalog)]
-    reasons = usable.loc[usable["split"].isna(), "reason"].fillna("no reason given").str.split(":").str[0]
+    reasons = usable.loc[usable["split"].isna(), "exclusion_reason"].fillna("no reason given").str.split(":").str[0]
     left = {str(name): int(count) for name, count in reasons.value_counts().items()}
     sizes = usable["split"].value_counts()
     placed = {name: int(sizes.get(name, 0)) for name in catalogs.SPLITS}
@@ -188,7 +162,7 @@ def _stickiest(members: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _key(settings: Settings, catalog_key: str, seed: int, catalog: pd.DataFrame, placed: dict[str, str]) -> str:
     before = [(digest, placed[digest]) for digest in catalog["sha256"] if digest in placed]
-    shares = [settings.train_share, settings.val_share, settings.unknown_fracture]
+    shares = [settings.train_share, settings.val_share]
     return derived_key("split", VERSION, catalog_key, shares, seed, before)
 
 

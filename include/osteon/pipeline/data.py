@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from osteon.errors import ConfigurationError, OsteonError, RegistryError
 from osteon.ingest import ingest as pull
@@ -12,6 +13,7 @@ from osteon.ingest import load_state, save_state
 from osteon.pipeline.context import Context
 from osteon.records import (
     CatalogKey,
+    CatalogRecord,
     CatalogueRecord,
     CheckRecord,
     GateRecord,
@@ -31,6 +33,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger(__name__)
+R = TypeVar("R", bound=CatalogRecord)
+
+
+def _recorded(kind: type[R], outcome: tuple[str, Mapping[str, object]]) -> R:
+    """The record of a stage that leaves a catalog: its key, and what was counted."""
+    key, counts = outcome
+    return kind.model_validate({"catalog": key, **counts})
 
 
 def list_sources(context: Context, sources: str) -> SourcesRecord:
@@ -72,8 +81,7 @@ def catalogue(context: Context, manifests: list[ManifestKey]) -> CatalogueRecord
     """Join the sources' manifests into a catalog, one row for each distinct image."""
     from osteon.curation.catalogue import catalogue
 
-    key, counts = catalogue(context.lake, context.labels, list(manifests))
-    return CatalogueRecord.model_validate({"catalog": key, **counts})
+    return _recorded(CatalogueRecord, catalogue(context.lake, context.labels, list(manifests)))
 
 
 def inspect_parts(context: Context, catalog: CatalogKey) -> list[str]:
@@ -94,32 +102,28 @@ def inspect(context: Context, catalog: CatalogKey) -> InspectRecord:
     """Measure the images that were never measured."""
     from osteon.curation.inspect import inspect
 
-    key, counts = inspect(context.settings, context.lake, catalog)
-    return InspectRecord.model_validate({"catalog": key, **counts})
+    return _recorded(InspectRecord, inspect(context.settings, context.lake, catalog))
 
 
 def repair(context: Context, catalog: CatalogKey) -> RepairRecord:
     """Repair truncated images in a copy, and quarantine those that nobody can use."""
     from osteon.curation.repair import repair
 
-    key, counts = repair(context.settings, context.lake, catalog)
-    return RepairRecord.model_validate({"catalog": key, **counts})
+    return _recorded(RepairRecord, repair(context.settings, context.lake, catalog))
 
 
 def group(context: Context, catalog: CatalogKey) -> GroupRecord:
     """Find the copies of each film, and the films of each patient."""
     from osteon.curation.grouping import group
 
-    key, counts = group(context.settings, context.lake, catalog)
-    return GroupRecord.model_validate({"catalog": key, **counts})
+    return _recorded(GroupRecord, group(context.settings, context.lake, catalog))
 
 
 def review(context: Context, catalog: CatalogKey) -> ReviewRecord:
     """Apply what curators decided with `osteon review`."""
     from osteon.curation.review import review
 
-    key, counts = review(context.lake, context.labels, catalog)
-    return ReviewRecord.model_validate({"catalog": key, **counts})
+    return _recorded(ReviewRecord, review(context.settings, context.lake, context.labels, catalog))
 
 
 def validate(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], sources: str) -> ValidateRecord:
@@ -177,8 +181,7 @@ def split(context: Context, catalog: CatalogKey, seed: int) -> SplitRecord:
     """Place clusters of films into train, val and test."""
     from osteon.curation.split import split
 
-    key, counts = split(context.settings, context.lake, context.labels, catalog, seed)
-    return SplitRecord.model_validate({"catalog": key, **counts})
+    return _recorded(SplitRecord, split(context.settings, context.lake, context.labels, catalog, seed))
 
 
 def check(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], sources: str) -> CheckRecord:
@@ -187,11 +190,12 @@ def check(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], s
     from osteon.pipeline.notices import alert_people, quality_error
     from osteon.quality.split_check import check_split
     from osteon.reports.leakage import read_leakage
+    from osteon.schemas import Split
 
     last = context.run.read(SplitRecord)
     moved = last.moved_from if last and last.catalog == catalog else {}
     found = check_split(context.settings, context.lake, catalog, list(manifests), moved)
-    leakage = read_leakage(context.lake, catalogs.read(context.lake, catalog))
+    leakage = read_leakage(context.lake, catalogs.read(context.lake, catalog, Split))
     mail = alert_people(context, found, CheckRecord.stage, f"alerts/{context.model_name(sources)}-split.json")
     numbers = leakage.numbers if leakage else {}
     record = {"catalog": catalog, "check": found.key, "stops": found.stops, "mail": mail, **numbers}
@@ -201,6 +205,7 @@ def check(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], s
 def usable_images(context: Context, catalog: CatalogKey) -> pd.DataFrame:
     """The rows of a catalog whose image is not quarantined."""
     from osteon import catalog as catalogs
+    from osteon.schemas import Repaired
 
-    images = catalogs.read(context.lake, catalog)
+    images = catalogs.read(context.lake, catalog, Repaired)
     return images[catalogs.usable(images)]

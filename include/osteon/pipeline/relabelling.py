@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 def base_models(context: Context, catalog: CatalogKey, seed: int) -> BaseModelsRecord:
     """List the base models that are worth training and can be; the record says why others are not."""
     from osteon import catalog as catalogs
-    from osteon.curation.relabel import ambiguous
+    from osteon.schemas import Reviewed
     from osteon.training.base import lacking
 
     rules = context.relabel_rules
-    images = catalogs.read(context.lake, catalog)
-    count = int(ambiguous(images, context.labels).sum())
+    images = catalogs.read(context.lake, catalog, Reviewed)
+    count = int(catalogs.is_ambiguous(images).sum())
     few = f"{count} ambiguous images; from {rules.least} on it is worth it" if count < rules.least else None
     problems = {name: few or lacking(training_images(context, images, name, seed)) for name in rules.base_models}
     untaught = {name: problem for name, problem in problems.items() if problem}
@@ -44,7 +44,7 @@ def training_images(context: Context, catalog: pd.DataFrame, model: str, seed: i
     from osteon.training.base import teaching_images
 
     rule = context.relabel_rules.base_models[model]
-    return teaching_images(catalog, rule, context.labels, context.lake, context.settings, seed)
+    return teaching_images(catalog, rule, context.lake, context.settings, seed)
 
 
 def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey], sources: str) -> RelabelRecord:
@@ -58,6 +58,7 @@ def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey],
     results = [lake.get_json(f"{training}/result.json") for training in trainings]
     by_answer = {result["answer"]: result for result in results}
     key, table = relabel(
+        context.settings,
         lake,
         context.labels,
         context.relabel_rules,
@@ -136,7 +137,8 @@ def answers(context: Context, catalog: CatalogKey, answers: list[dict[str, Any]]
     """Record what curators answered (`about, answer, by`), and apply it."""
     from osteon import catalog as catalogs
     from osteon.curation.review import record, review
+    from osteon.schemas import Reviewed
 
-    new = record(context.lake, context.labels, catalogs.read(context.lake, catalog), answers)
-    key, counts = review(context.lake, context.labels, catalog)
+    new = record(context.lake, context.labels, catalogs.read(context.lake, catalog, Reviewed), answers)
+    key, counts = review(context.settings, context.lake, context.labels, catalog)
     return AnswersRecord.model_validate({"catalog": key, "asked": len(answers), "new": new, **counts})

@@ -77,10 +77,12 @@ def training_key(
     """
     from osteon import catalog as catalogs
     from osteon.lake import derived_key
+    from osteon.schemas import Reviewed, Split
     from osteon.training import base
     from osteon.training.train import VERSION
 
-    images, rules, settings = catalogs.read(context.lake, catalog), context.relabel_rules, context.settings
+    rules, settings = context.relabel_rules, context.settings
+    images = catalogs.read(context.lake, catalog, Reviewed if model in rules.base_models else Split)
     if model in rules.base_models:
         images = training_images(context, images, model, seed)
         rounds = settings.bootstrap_rounds

@@ -11,7 +11,7 @@ from functools import cached_property
 import pandas as pd
 
 from osteon import catalog as catalogs
-from osteon.labels import Label, LabelMap
+from osteon.labels import LabelMap
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,9 @@ class Images:
     """Images that checks look at: not those that a curator dropped, nor mosaics. All tables have one index."""
 
     catalog: pd.DataFrame
-    """As `osteon.catalog` describes it."""
+    """As `osteon.schemas.Reviewed` describes it."""
+    publications: pd.DataFrame
+    """Every file that images of the run were published as, see `osteon.schemas.Publications`."""
     labels: LabelMap
     measured: pd.DataFrame
     """What `read_measurements` gives; empty for an image that was not measured."""
@@ -36,25 +38,12 @@ class Images:
 
     @cached_property
     def labelled_by_curators(self) -> pd.Series:
-        from osteon.curation.review import HUMAN
-
-        return self.catalog["label_origin"].fillna("") == HUMAN
+        return self.catalog["label_origin"] == catalogs.HUMAN
 
     @cached_property
     def unknown_words(self) -> pd.Series:
         """Words of each image's labels that the label map does not hold; empty for none, or where a curator decided."""
-        published = self.catalog["published"]
-        raws = {item["raw_label"] for items in published for item in items}
-        meanings: dict[str | None, Label] = {raw: self.labels.resolve(raw) for raw in raws}
-        found = []
-        for items in published:
-            words = {word for item in items for word in meanings[item["raw_label"]].unknown}
-            found.append(", ".join(sorted(words)) or None)
-        return pd.Series(found, index=self.catalog.index, dtype="object").mask(self.labelled_by_curators)
+        from osteon.curation.publications import words_of
 
-    @cached_property
-    def conflicts(self) -> pd.Series:
-        """Who says what of each image whose copies contradict each other, see `osteon.curation.conflicts`."""
-        from osteon.curation.conflicts import conflicts
-
-        return conflicts(self.catalog, self.labels)
+        words = self.catalog["sha256"].map(words_of(self.publications, "unknown_words"))
+        return words.mask(self.labelled_by_curators)

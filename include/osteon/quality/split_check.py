@@ -19,6 +19,7 @@ from osteon.quality.check import Table
 from osteon.quality.copies import neighbour_table, placement_table
 from osteon.quality.thresholds import load_thresholds
 from osteon.quality.validate import Validation, find
+from osteon.schemas import Split
 from osteon.settings import Settings
 
 VERSION = 2
@@ -34,8 +35,9 @@ def check_split(
     cluster or a patient stands in two splits.
     """
     thresholds = load_thresholds(settings.quality_file)
-    catalog = catalogs.read(lake, catalog_key)
-    split_accounts(catalog, int(accounts(read_manifests(lake, manifest_keys), catalog)["images"].sum()))
+    catalog = catalogs.read(lake, catalog_key, Split)
+    counts = accounts(read_manifests(lake, manifest_keys), catalog, catalogs.read_publications(lake, catalog))
+    split_accounts(catalog, int(counts["images"].sum()))
     pairs, decided = find_pairs(lake, catalog), decided_pairs(decisions(lake))
     names = history.read(lake, history.NAMES)
     tables: dict[Table, pd.DataFrame] = {

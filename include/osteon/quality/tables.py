@@ -128,8 +128,8 @@ def coverage_table(manifests: pd.DataFrame) -> pd.DataFrame:
 
 
 def classes_by_source(catalog: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Images that no `reason` leaves out, by class (`hand/fractured`, `spine/unknown`) and source."""
-    usable = catalog[catalog["reason"].isna()]
+    """Images that take part in training, by class (`hand/fractured`, `spine/unknown`) and source."""
+    usable = catalog[catalogs.eligible(catalog)]
     named = usable[usable["body_part"].notna()]
     table = pd.crosstab(catalogs.class_names(named), named["source"])
     return {
@@ -163,12 +163,14 @@ def image_table(
     return pd.concat([rows.astype("object"), extra], ignore_index=True).reindex(columns=list(kinds)).astype(kinds)
 
 
-def images_to_check(catalog: pd.DataFrame, labels: LabelMap, measured: pd.DataFrame) -> Images:
+def images_to_check(
+    catalog: pd.DataFrame, publications: pd.DataFrame, labels: LabelMap, measured: pd.DataFrame
+) -> Images:
     """The images that checks look at: not what a curator dropped, nor mosaics. `measured` is what was measured of all
     images, by `sha256`."""
     looked_at = catalog[catalog["reason"].isna() | ~catalogs.usable(catalog)]
     found = measured.set_index("sha256").reindex(looked_at["sha256"]).set_index(looked_at.index)
-    return Images(looked_at, labels, found)
+    return Images(looked_at, publications, labels, found)
 
 
 def with_source_values(table: pd.DataFrame, images: Images, checks: Iterable[Check]) -> pd.DataFrame:

@@ -17,7 +17,6 @@ from osteon import extensions, history
 from osteon.curation.catalogue import read_manifests
 from osteon.curation.decisions import decided_pairs, decisions
 from osteon.curation.measurements import read_measurements
-from osteon.curation.split import left_out
 from osteon.images import families
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
@@ -38,9 +37,10 @@ from osteon.quality.tables import (
 )
 from osteon.quality.thresholds import load_thresholds
 from osteon.records import IngestRecord
+from osteon.schemas import Reviewed
 from osteon.settings import Settings
 
-VERSION = 9
+VERSION = 10
 EXPECTATIONS: dict[Rule, str] = {
     "empty": "ExpectColumnValuesToBeNull",
     "filled": "ExpectColumnValuesToNotBeNull",
@@ -113,10 +113,9 @@ def validate(
     thresholds = load_thresholds(settings.quality_file)
     rules = {name: threshold.model_dump() for name, threshold in thresholds.items()}
     pulled = source_table(lake, sources)
-    catalog, manifests = catalogs.read(lake, catalog_key), read_manifests(lake, manifest_keys)
+    catalog, manifests = catalogs.read(lake, catalog_key, Reviewed), read_manifests(lake, manifest_keys)
     names, copies = history.read(lake, history.NAMES), history.read(lake, history.COPIES)
     pairs = pair_table(catalog, names, copies, decided_pairs(decisions(lake)))
-    marginal = settings.unknown_fracture == "marginal"
     inputs = [
         catalog_key,
         manifest_keys,
@@ -126,15 +125,15 @@ def validate(
         pairs.to_json(),
         learnt,
         unknown,
-        marginal,
         extensions.packages(extensions.CHECKS),
     ]
     key = derived_key("quality", VERSION, *inputs, suffix="/result.json")
     docs = key.replace("/result.json", "/docs")
     if lake.exists(key) and lake.exists(f"{docs}/index.html"):
         return read_validation(lake, key)
-    images = images_to_check(catalog, labels, read_measurements(lake, settings.max_pixels, families.registered()))
-    taking_part = catalog[left_out(catalog, labels, marginal).isna()]
+    measured = read_measurements(lake, settings.max_pixels, families.registered())
+    images = images_to_check(catalog, catalogs.read_publications(lake, catalog), labels, measured)
+    taking_part = catalog[catalogs.eligible(catalog)]
     classes = class_table(taking_part, labels)
     shift = shift_table(learnt, classes)
     tables: dict[Table, pd.DataFrame] = {

@@ -40,7 +40,7 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
     validated, relabelled = records.of(ValidateRecord), records.of(RelabelRecord)
     validation = read_validation(lake, validated.validation) if validated else None
     findings = all_findings(lake, records)
-    leakage = read_leakage(lake, found[1]) if found is not None and records.of(CheckRecord) else None
+    leakage = read_leakage(lake, found.catalog) if found is not None and records.of(CheckRecord) else None
     page = (
         environment()
         .get_template("report.html")
@@ -49,7 +49,7 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
             patients=patient_line(summary) if summary["split"] else "",
             leakage=leakage_line(leakage),
             view_text=view_text,
-            closest=closest_pairs(lake, leakage, found[1], settings.max_pixels) if leakage and found else [],
+            closest=closest_pairs(lake, leakage, found.catalog, settings.max_pixels) if leakage and found else [],
             scores=data_url(score_chart(leakage.closest["score"].dropna()))
             if leakage and leakage.numbers["closest"] is not None
             else None,
@@ -73,9 +73,9 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
     )
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
     if found is not None:
-        _write_inventory(lake, run, published_files(*found), folder)
+        _write_inventory(lake, run, published_files(found.manifests, found.catalog), folder)
         if relabelled:
-            write_relabel_report(settings, lake, relabelled, found[1], folder)
+            write_relabel_report(settings, lake, relabelled, found.catalog, folder)
     for result in summary["models"].values():
         write_evaluation(lake, run.run_id, result, folder)
     lake.put_json(f"{run.prefix}/summary.json", summary)

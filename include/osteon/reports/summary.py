@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -27,8 +27,18 @@ from osteon.reports.patients import count_patients
 from osteon.runs import Records, Run
 
 
-def tables(lake: Lake, records: Records) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """A run's manifests, in one, and its latest catalog; None for a run that did not come to `repair`."""
+class Tables(NamedTuple):
+    """What a run's figures are counted from."""
+
+    manifests: pd.DataFrame
+    """Of all sources, in one."""
+    catalog: pd.DataFrame
+    """The latest, with the columns of all stages."""
+    publications: pd.DataFrame
+
+
+def tables(lake: Lake, records: Records) -> Tables | None:
+    """The tables of a run; None for one that did not come to `repair`."""
     catalogs_since_repair = [
         record.catalog
         for record in records.values()
@@ -37,12 +47,11 @@ def tables(lake: Lake, records: Records) -> tuple[pd.DataFrame, pd.DataFrame] | 
     if not catalogs_since_repair:
         return None
     manifests = [str(record.manifest) for record in records.sources().values() if record.manifest]
-    return read_manifests(lake, manifests), catalogs.read(lake, catalogs_since_repair[-1])
+    catalog = catalogs.complete(catalogs.read(lake, catalogs_since_repair[-1]))
+    return Tables(read_manifests(lake, manifests), catalog, catalogs.read_publications(lake, catalog))
 
 
-def summarise(
-    lake: Lake, run: Run, records: Records, found: tuple[pd.DataFrame, pd.DataFrame] | None
-) -> dict[str, Any]:
+def summarise(lake: Lake, run: Run, records: Records, found: Tables | None) -> dict[str, Any]:
     """The summary of a run, with its `tables`. What a run that stopped early did not reach is None or empty.
 
     `truncated` and `repaired` count published files, `duplicates` exact copies beyond an image's first publication.
@@ -77,7 +86,7 @@ def summarise(
         "report": f"{run.prefix}/report/index.html",
     }
     if found is not None:
-        summary |= _counts(*found, split=split is not None)
+        summary |= _counts(found, split=split is not None)
     if validated:
         summary["alerts"] = [
             {name: getattr(finding, name) for name in ("check", "severity", "message", "count", "remedy")}
@@ -115,14 +124,14 @@ def all_findings(lake: Lake, records: Records) -> list[Finding]:
     return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
 
 
-def _counts(manifests: pd.DataFrame, catalog: pd.DataFrame, split: bool) -> dict[str, Any]:
-    table = accounts(manifests, catalog)
-    copies = catalog["published"].map(len)
+def _counts(found: Tables, split: bool) -> dict[str, Any]:
+    table, catalog = accounts(*found), found.catalog
+    files = catalog["sha256"].map(found.publications["sha256"].value_counts())
     usable = catalog[catalogs.usable(catalog)]
     counts: dict[str, Any] = {
         "images": int(table["images"].sum()),
-        "truncated": int(copies[catalog["truncated"].fillna(False)].sum()),
-        "repaired": int(copies[catalog["repaired_sha256"].notna()].sum()),
+        "truncated": int(files[catalog["truncated"].fillna(False)].sum()),
+        "repaired": int(files[catalog["repaired_sha256"].notna()].sum()),
         "quarantined": int(table["quarantined"].sum()),
         "duplicates": int(table["duplicates"].sum()),
         "groups": int(catalog["group"].nunique()),

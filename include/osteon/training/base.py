@@ -12,18 +12,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from osteon import catalog as catalogs
-from osteon.curation.conflicts import conflicts
 from osteon.curation.grouping import recall
 from osteon.curation.relabel import BaseModelRule, load_rules
 from osteon.curation.split import place_images, placements, recorded_placements
 from osteon.errors import TrainingError
 from osteon.features import Recipe, load_squares, transformed
 from osteon.images.fourier import FourierRecipe, Planes
-from osteon.labels import LabelMap, load_labels
+from osteon.labels import load_labels
 from osteon.lake import Lake, derived_key
 from osteon.models import network
 from osteon.models.design import NetworkDesign
 from osteon.models.space import BASE_BUDGETS, BASE_START, base_space
+from osteon.schemas import Reviewed
 from osteon.settings import Settings
 from osteon.training.augment import BASE_MOVES, Augment, augmented
 from osteon.training.classes import ClassList
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 def teaching_images(
-    catalog: pd.DataFrame, rule: BaseModelRule, labels: LabelMap, lake: Lake, settings: Settings, seed: int
+    catalog: pd.DataFrame, rule: BaseModelRule, lake: Lake, settings: Settings, seed: int
 ) -> pd.DataFrame:
     """Images of one body part, said by a publisher or a curator. Adds `split`, and `target`: is it the answer."""
     fit_to_teach = (
@@ -51,7 +51,7 @@ def teaching_images(
         & catalog["body_part"].notna()
         & ~catalog["body_part"].isin(rule.unsure)
         & catalogs.labelled_by_people(catalog)
-        & conflicts(catalog, labels).isna()
+        & catalog["conflict"].isna()
     )
     images = catalog[fit_to_teach].copy()
     before = placements(recorded_placements(lake), recall(lake).cluster)
@@ -97,8 +97,8 @@ def train_base(
     prepare_keras()
     labels = load_labels(settings.labels_file)
     rule = load_rules(settings.relabel_file, labels).base_models[model]
-    catalog = catalogs.read(lake, catalog_key)
-    images = teaching_images(catalog, rule, labels, lake, settings, seed)
+    catalog = catalogs.read(lake, catalog_key, Reviewed)
+    images = teaching_images(catalog, rule, lake, settings, seed)
     if (problem := lacking(images)) is not None:
         raise TrainingError(f"{model} cannot be trained: {problem}")
     plan = BASE_BUDGETS[budget]

@@ -10,6 +10,7 @@ from osteon import catalog as catalogs
 from osteon.errors import ConfigurationError
 from osteon.lake import Lake, derived_key
 from osteon.models.space import MAIN
+from osteon.schemas import Split
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, paired_differences
 from osteon.training.gate import METRIC
@@ -32,7 +33,7 @@ def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
     results = {result["model"]: result for result in (lake.get_json(f"{place}/result.json") for place in trainings)}
     if MAIN not in results or len(results) < len(set(trainings)):
         raise ConfigurationError(f"a comparison is of {MAIN} and others, one training each: these are {trainings}")
-    images = catalogs.read(lake, results[MAIN]["snapshot_key"]).set_index("sha256", drop=False)
+    images = catalogs.read(lake, results[MAIN]["snapshot_key"], Split).set_index("sha256", drop=False)
     scored = {name: _scored(lake, result, images) for name, result in results.items()}
     rows = []
     for name in sorted(results, key=lambda name: (name != MAIN, name)):

@@ -22,6 +22,7 @@ from osteon.lake import Lake
 from osteon.models import forest, network, space
 from osteon.models.design import NetworkDesign
 from osteon.models.space import ABLATIONS, BUDGETS, MAIN, PLAIN, RIVALS
+from osteon.schemas import Split
 from osteon.settings import Settings
 from osteon.training.augment import MAIN_MOVES, Augment, augmented
 from osteon.training.base import train_base
@@ -110,7 +111,7 @@ class Course:
     def __init__(self, settings: Settings, lake: Lake, snapshot_key: str, budget: str, seed: int) -> None:
         self.settings, self.lake, self.snapshot_key, self.seed = settings, lake, snapshot_key, seed
         self.budget, self.plan = budget, BUDGETS[budget]
-        catalog = catalogs.read(lake, snapshot_key)
+        catalog = catalogs.read(lake, snapshot_key, Split)
         self.snapshot = catalogs.snapshot_id(catalog, load_labels(settings.labels_file))
         self.images = catalog[catalog["split"].notna()].reset_index(drop=True)
         judges = catalogs.labelled_by_people(self.images)

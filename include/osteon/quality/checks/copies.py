@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from osteon.curation.publications import names_of
 from osteon.quality.check import Check, Threshold, register
 from osteon.quality.checks.labels import conflicting_copies
 from osteon.quality.images import Images
@@ -52,8 +53,9 @@ class ExactCopies(Check):
     defects = (exact_copies,)
 
     def values(self, images: Images) -> pd.Series:
-        found = [_listing(items[1:]) if len(items) > 1 else None for items in images.catalog["published"]]
-        return pd.Series(found, index=images.catalog.index, dtype="object")
+        more = images.publications[images.publications["sha256"].duplicated()]
+        told = "also as " + names_of(more).groupby(more["sha256"]).agg(", ".join)
+        return images.catalog["sha256"].map(told)
 
 
 @register
@@ -85,7 +87,7 @@ class LeakingSplit(Check):
     order = "group"
 
     def values(self, images: Images) -> pd.Series:
-        return _leaking(images.catalog)
+        return _leaking(images.catalog, images.publications)
 
 
 @register
@@ -151,22 +153,13 @@ class DominantGroup(Check):
     unit = "%"
 
 
-def _leaking(catalog: pd.DataFrame) -> pd.Series:
-    splits: dict[tuple[str, str], set[str]] = {}
-    for group, items in zip(catalog["group"], catalog["published"], strict=True):
-        for item in items:
-            if item["raw_split"] and pd.notna(group):
-                splits.setdefault((group, item["source"]), set()).add(item["raw_split"])
-    texts = {key: " and ".join(sorted(names)) for key, names in splits.items() if len(names) > 1}
-
-    def told(group: object, items: list[dict[str, str]]) -> str | None:
-        sources = dict.fromkeys(item["source"] for item in items)
-        found = [texts[key] for source in sources if pd.notna(group) and (key := (str(group), source)) in texts]
-        return "; ".join(found) or None
-
-    pairs = zip(catalog["group"], catalog["published"], strict=True)
-    return pd.Series([told(group, items) for group, items in pairs], index=catalog.index, dtype="object")
-
-
-def _listing(items: list[dict[str, str]]) -> str:
-    return "also as " + ", ".join(f"{item['source']}:{item['path']}" for item in items)
+def _leaking(catalog: pd.DataFrame, publications: pd.DataFrame) -> pd.Series:
+    """The publisher's splits that each image's group stands in, of each source that published it; empty for one."""
+    groups = catalog.set_index("sha256")["group"]
+    files = publications.assign(group=publications["sha256"].map(groups)).dropna(subset=["group"])
+    placed = files[files["raw_split"].fillna("") != ""]
+    names = placed.drop_duplicates(["group", "source", "raw_split"]).sort_values("raw_split")
+    of_group = names.groupby(["group", "source"])["raw_split"]
+    texts = of_group.agg(" and ".join)[of_group.size() > 1].rename("text").reset_index()
+    said = files[["sha256", "group", "source"]].drop_duplicates().merge(texts, on=["group", "source"])
+    return catalog["sha256"].map(said.groupby("sha256")["text"].agg("; ".join))

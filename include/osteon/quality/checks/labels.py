@@ -84,7 +84,7 @@ class AmbiguousLabels(Check):
     def values(self, images: Images) -> pd.Series:
         catalog = images.catalog
         no_part = catalog["raw_label"].notna() & catalog["body_part"].isna()
-        return catalog["raw_label"].where(no_part & images.unknown_words.isna() & images.conflicts.isna())
+        return catalog["raw_label"].where(no_part & images.unknown_words.isna() & catalog["conflict"].isna())
 
 
 @register
@@ -99,7 +99,7 @@ class ConflictingLabels(Check):
     defects = (conflicting_copies,)
 
     def values(self, images: Images) -> pd.Series:
-        return images.conflicts
+        return images.catalog["conflict"]
 
 
 @register
