@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
@@ -94,11 +94,3 @@ class Context:
         from osteon.sources.config import read_sources_file
 
         return read_sources_file(Path(sources)).model or self.settings.model_name
-
-    def left_by_earlier_run(self, key: str, name: str) -> Any:
-        """What an earlier run left under `name` in a JSON object that each run writes with its id; None if none did.
-
-        A task that is tried again finds its own object there, which kept the earlier run's as `before`.
-        """
-        last = self.lake.get_json(key) if self.lake.exists(key) else {}
-        return last.get("before" if last.get("run") == self.run.run_id else name)

@@ -169,7 +169,7 @@ def gate(context: Context, validation: ValidationKey, sources: str) -> GateRecor
     from osteon.quality.validate import read_validation
 
     found = read_validation(context.lake, validation)
-    mail = alert_people(context, found, GateRecord.stage, f"alerts/{context.model_name(sources)}.json")
+    mail = alert_people(context, found, GateRecord.stage, context.model_name(sources))
     return GateRecord(mail=mail).failing(quality_error(found))
 
 
@@ -192,7 +192,7 @@ def check(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], s
     moved = last.moved_from if last and last.catalog == catalog else {}
     found = check_split(context.settings, context.lake, catalog, list(manifests), moved)
     leakage = read_leakage(context.lake, catalogs.read(context.lake, catalog))
-    mail = alert_people(context, found, CheckRecord.stage, f"alerts/{context.model_name(sources)}-split.json")
+    mail = alert_people(context, found, CheckRecord.stage, f"{context.model_name(sources)}-split")
     numbers = leakage.numbers if leakage else {}
     record = {"catalog": catalog, "check": found.key, "stops": found.stops, "mail": mail, **numbers}
     return CheckRecord.model_validate(record).failing(quality_error(found))

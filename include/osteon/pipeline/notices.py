@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from osteon.errors import QualityError
 from osteon.images.decode import UndecodableError
 from osteon.pipeline.context import NO_MAIL, Context
+from osteon.pipeline.memory import Memory
 from osteon.quality.alert import Alert, Told, told
 from osteon.quality.pictures import Picture, before_and_after, class_chart, png, scaled, thumbnails
 from osteon.quality.validate import Validation
@@ -18,30 +19,28 @@ LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.
 NOTHING_NEW = "nothing new to tell"
 
 
-def alert_people(context: Context, found: Validation, stage: str, memory: str) -> str:
+def alert_people(context: Context, found: Validation, stage: str, subject: str) -> str:
     """Mail findings, unless all is as it was mailed last (OSTEON_MAIL_WHEN says when else).
 
     Args:
         context: The run.
         found: What the checks found.
         stage: Whose checks.
-        memory: Key in the lake of what was mailed last. A run that sends no mail changes nothing there.
+        subject: Of what is remembered of these mails. A run that sends no mail adds nothing.
 
     Returns:
         NOTHING_NEW, or what the notifier answers.
     """
     for finding in found.findings:
         log.log(LEVELS[finding.severity], "%s: %s %s", finding.check, finding.message, finding.remedy)
-    before = context.left_by_earlier_run(memory, "told")
-    earlier = None if before is None else {check: Told(**values) for check, values in before.items()}
-    alert = Alert(found, earlier, {}, None)
+    memory = Memory.read(context.lake, f"alerts/{subject}", context.run.run_id, Told)
+    alert = Alert(found, memory.before, {}, None)
     mail = NOTHING_NEW
     wanted = {"news": alert.news, "findings": alert.news or bool(alert.findings), "always": True}
     if wanted[context.settings.mail_when]:
         mail = context.notifier.alert(_illustrated(context, alert), stage)
     if mail != NO_MAIL:
-        now = {check: asdict(values) for check, values in told(alert.findings).items()}
-        context.lake.put_json(memory, {"run": context.run.run_id, "told": now, "before": before})
+        memory.keep(told(alert.findings))
     return mail
 
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from osteon.pipeline.context import NO_MAIL, Context
+from osteon.pipeline.memory import Memory
 from osteon.records import (
     AnswersRecord,
     BaseModelsRecord,
@@ -66,16 +67,14 @@ def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey],
         lambda images: _probabilities(context, by_answer, images),
     )
     verdicts = lake.get_json(verdicts_key(table))
-    memory = f"merges/{context.model_name(sources)}.json"
-    before = context.left_by_earlier_run(memory, "merged") or {}
-    changed, mail = changes(before, verdicts), None
+    memory = Memory.read(lake, f"merges/{context.model_name(sources)}", context.run.run_id, str)
+    changed, mail = changes(memory.before or {}, verdicts), None
     for text in changed:
         log.warning("%s", text)
     if changed:
         mail = context.notifier.notice("Merged sources changed", "\n".join(changed))
     if mail != NO_MAIL:  # what nobody was told is new in the next run, too
-        merged = {item["source"]: item["into"] for item in verdicts if item["merged"]}
-        lake.put_json(memory, {"run": context.run.run_id, "merged": merged, "before": before})
+        memory.keep({item["source"]: item["into"] for item in verdicts if item["merged"]})
     counts = lake.get_table(table, columns=["decision"])["decision"].value_counts()
     decisions = {str(name): int(count) for name, count in counts.items()}
     return RelabelRecord(
