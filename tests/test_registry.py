@@ -26,6 +26,7 @@ from osteon.lake import Lake
 from osteon.models import network
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import APPROVALS, REGISTER, REPORT, run_stage
+from osteon.records import PromotionQuestion
 from osteon.registry import (
     CHAMPION,
     LONGEST_DESCRIPTION,
@@ -329,7 +330,7 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     lake.put_json("comparisons/first.json", [rows[0] | {"training": "models/first"}])
     sources = str(write_sources(registry, tmp_path))
     context, comparison = Context.open("compared", **dict(registry)), "comparisons/first.json"
-    question = {"champion": "", "name": name, "why": "The gate says: there was no champion."}
+    question = PromotionQuestion(champion="", name=name, why="The gate says: there was no champion.")
     asked = run_stage(APPROVALS, context, comparison=comparison, sources=sources, require_approval=True)
     assert asked.questions == [question]
     lake.put_json("comparisons/old.json", rows[:1])

@@ -21,7 +21,7 @@ import yaml
 
 from osteon import catalog as catalogs
 from osteon.lake import Lake
-from osteon.quality.validate import Validation, read_validation
+from osteon.quality.findings import Validation, read_validation
 from osteon.settings import ROOT
 from tests.pictures import encode, radiograph
 
@@ -113,7 +113,7 @@ def test_a_check_is_added_as_its_page_says(environment: dict[str, str], lake: La
     worse, strict = run(package / "blur.yaml", "worse", package, package / "quality.yaml")
     assert worse["inspect"]["decoded"] == blurred["images"], "what was measured is not measured again"
     (finding,) = [finding for finding in findings(lake, worse).findings if finding.check == "motion_blur"]
-    assert finding.severity == "warning" and [item["name"] for item in finding.offenders] == [blurred["name"]]
+    assert finding.severity == "warning" and [item.name for item in finding.offenders] == [blurred["name"]]
     told = re.sub(r"\d+ median", "125 median", finding.message)
     assert f"```text\n{told}\n```" in (ROOT / "docs" / "add-a-check.md").read_text()
     critical = {item.check for item in findings(lake, strict).findings if item.severity == "critical"}

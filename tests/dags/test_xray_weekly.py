@@ -21,7 +21,7 @@ from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.models.space import MAIN
 from osteon.pipeline.stages import INGEST, STAGES
-from osteon.quality.validate import Validation, read_validation
+from osteon.quality.findings import Validation, read_validation
 from osteon.records import (
     BaseModelsRecord,
     GateRecord,
@@ -200,7 +200,7 @@ def test_every_injected_defect_is_found_counted_and_mailed(dag: Any, sources: Pa
     pictures = {str(part["Content-ID"]): part.get_payload(decode=True) for part in mail.walk() if part["Content-ID"]}
     assert len(pictures) == 12 + 1 + 2 * 3 and all(png.startswith(b"\x89PNG") for png in pictures.values())
     assert all(f'src="cid:{name.strip("<>")}"' in html for name in pictures)
-    group = {item["name"] for item in next(f for f in found.findings if f.check == "near_copies").offenders[:2]}
+    group = {item.name for item in next(f for f in found.findings if f.check == "near_copies").offenders[:2]}
     assert any(all(name in line for name in group) and " = " in line for line in text.splitlines()), "a group, one line"
     assert "By source: clinic 4 of" in text and html.count("and after") == 3
     assert all(b"EXIF" not in png.upper() for png in pictures.values())
@@ -340,7 +340,7 @@ def test_a_run_measures_many_images_in_parts_and_stops_after_the_stage_that_was_
 
 
 def offenders(found: Validation, check: str) -> set[str]:
-    names = [item["name"] for finding in found.findings if finding.check == check for item in finding.offenders]
+    names = [item.name for finding in found.findings if finding.check == check for item in finding.offenders]
     return {name.split(":", 1)[1] for name in names}
 
 

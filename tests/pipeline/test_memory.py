@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from osteon.lake import Lake
+from osteon.notify.alert import Alert, Told
 from osteon.pipeline.context import SENT, Context
 from osteon.pipeline.memory import Memory
 from osteon.pipeline.notices import NOTHING_NEW, alert_people
-from osteon.quality.alert import Alert, Told
-from osteon.quality.validate import Finding, Validation
+from osteon.quality.findings import Validation
 from tests.notifier import RecordingNotifier
 
 MERGES, ALERTS = "merges/m", "alerts/m"
@@ -25,8 +25,9 @@ def read(lake: Lake, run: str) -> Memory[str]:
 
 
 def found(*checks: str) -> Validation:
-    findings = [Finding(check, "warning", f"{check} fails", 1, 0.1, [], "mend it") for check in checks]
-    return Validation("key", "", findings, {}, 0, [])
+    common = {"severity": "warning", "count": 1, "share": 0.1, "offenders": [], "remedy": "mend it"}
+    findings = [{"check": check, "message": f"{check} fails", **common} for check in checks]
+    return Validation.model_validate({"key": "key", "findings": findings})
 
 
 def test_the_next_run_reads_what_the_last_one_told(lake: Lake) -> None:

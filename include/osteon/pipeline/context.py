@@ -15,8 +15,8 @@ from osteon.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from osteon.curation.relabel import RelabelRules
-    from osteon.quality.alert import Alert
-    from osteon.quality.pictures import Picture
+    from osteon.notify.alert import Alert
+    from osteon.notify.mails import Notice
 
 SENT = "sent"
 NO_MAIL = "this run sends no mail"
@@ -32,10 +32,10 @@ class Notifier(Protocol):
     def alert(self, alert: Alert, stage: str) -> str:
         """Mail what the data-quality checks of a stage found."""
 
-    def notice(self, title: str, text: str, *pictures: Picture) -> str:
+    def notice(self, notice: Notice) -> str:
         """Mail something that the run did."""
 
-    def question(self, title: str, text: str, *pictures: Picture, asked: Sequence[str]) -> str:
+    def question(self, notice: Notice, asked: Sequence[str]) -> str:
         """Mail that the run waits for people. `asked` says what is asked: the same is mailed once in a run."""
 
 
@@ -45,10 +45,10 @@ class NoMail:
     def alert(self, alert: Alert, stage: str) -> str:
         return NO_MAIL
 
-    def notice(self, title: str, text: str, *pictures: Picture) -> str:
+    def notice(self, notice: Notice) -> str:
         return NO_MAIL
 
-    def question(self, title: str, text: str, *pictures: Picture, asked: Sequence[str]) -> str:
+    def question(self, notice: Notice, asked: Sequence[str]) -> str:
         return NO_MAIL
 
 

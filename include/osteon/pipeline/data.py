@@ -166,7 +166,7 @@ def champions_classes(context: Context, catalog: CatalogKey, sources: str) -> tu
 def gate(context: Context, validation: ValidationKey, sources: str) -> GateRecord:
     """Mail what the checks found. Stop the run on a critical finding."""
     from osteon.pipeline.notices import alert_people, quality_error
-    from osteon.quality.validate import read_validation
+    from osteon.quality.findings import read_validation
 
     found = read_validation(context.lake, validation)
     mail = alert_people(context, found, GateRecord.stage, context.model_name(sources))
@@ -193,9 +193,9 @@ def check(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], s
     found = check_split(context.settings, context.lake, catalog, list(manifests), moved)
     leakage = read_leakage(context.lake, catalogs.read(context.lake, catalog))
     mail = alert_people(context, found, CheckRecord.stage, f"{context.model_name(sources)}-split")
-    numbers = leakage.numbers if leakage else {}
-    record = {"catalog": catalog, "check": found.key, "stops": found.stops, "mail": mail, **numbers}
-    return CheckRecord.model_validate(record).failing(quality_error(found))
+    numbers = leakage.numbers.model_dump() if leakage else {}
+    record = CheckRecord(catalog=catalog, check=ValidationKey(found.key), stops=found.stops, mail=mail, **numbers)
+    return record.failing(quality_error(found))
 
 
 def usable_images(context: Context, catalog: CatalogKey) -> pd.DataFrame:

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 from osteon.errors import QualityError
 from osteon.images.decode import UndecodableError
+from osteon.notify.alert import Alert, Told, told
+from osteon.notify.mails import parts_asked, promotion_asked
 from osteon.pipeline.context import NO_MAIL, Context
 from osteon.pipeline.memory import Memory
-from osteon.quality.alert import Alert, Told, told
+from osteon.quality.findings import Validation
 from osteon.quality.pictures import Picture, before_and_after, class_chart, png, scaled, thumbnails
-from osteon.quality.validate import Validation
+from osteon.records import PartQuestion, PromotionQuestion
 
 log = logging.getLogger(__name__)
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
@@ -55,40 +57,34 @@ def _illustrated(context: Context, alert: Alert) -> Alert:
     )
 
 
-def ask_curators(context: Context, questions: list[dict[str, str]]) -> str | None:
-    """Mail that the run waits for curators: how many questions, until when, and every image.
+def ask_curators(context: Context, questions: list[PartQuestion]) -> str | None:
+    """Mail that the run waits for curators.
 
     Args:
         context: The run.
-        questions: `image, name, why` of each.
+        questions: What is asked.
 
     Returns:
         What the notifier answers; None where nothing is asked.
     """
     if not questions:
         return None
-    count = f"{len(questions)} {'image needs' if len(questions) == 1 else 'images need'} a body part"
-    text = [f"{count}. Answer until {_deadline(context)}.", "The run leaves out what nobody answers.", ""]
-    text += [f"{question['name']}: {question['why']}." for question in questions]
     pictures = [
-        Picture(f"question-{number}", picture, question["name"])
+        Picture(f"question-{number}", picture, question.name)
         for number, question in enumerate(questions)
-        if (picture := _thumbnail(context, question["image"]))
+        if (picture := _thumbnail(context, question.image))
     ]
-    asked = sorted(question["image"] for question in questions)
-    return context.notifier.question(f"A run waits for you: {count}", "\n".join(text), *pictures, asked=asked)
+    asked = sorted(question.image for question in questions)
+    return context.notifier.question(parts_asked(questions, _deadline(context), pictures), asked)
 
 
-def ask_for_approval(context: Context, question: dict[str, str]) -> str:
-    """Mail that the run waits for an approval (`champion, name, why`). Returns what the notifier answers."""
-    title = f"A run waits for you: may the new version of {question['name']} become champion?"
-    champion = f"It would replace version {question['champion']}." if question["champion"] else ""
-    text = f"{question['why']} {champion}\nAnswer until {_deadline(context)}. Unanswered, the champion stays."
-    return context.notifier.question(title, text, asked=[question["name"], question["champion"]])
+def ask_for_approval(context: Context, question: PromotionQuestion) -> str:
+    """Mail that the run waits for an approval. Returns what the notifier answers."""
+    return context.notifier.question(promotion_asked(question, _deadline(context)), [question.name, question.champion])
 
 
-def _deadline(context: Context) -> str:
-    return f"{datetime.now(UTC) + timedelta(hours=context.settings.ask_hours):%A %d %B %Y, %H:%M} UTC"
+def _deadline(context: Context) -> datetime:
+    return datetime.now(UTC) + timedelta(hours=context.settings.ask_hours)
 
 
 def _thumbnail(context: Context, sha256: str) -> bytes | None:

@@ -159,9 +159,9 @@ def _leaking(catalog: pd.DataFrame) -> pd.Series:
                 splits.setdefault((group, item["source"]), set()).add(item["raw_split"])
     texts = {key: " and ".join(sorted(names)) for key, names in splits.items() if len(names) > 1}
 
-    def told(group: object, items: list[dict[str, str]]) -> str | None:
+    def told(group: str | None, items: list[dict[str, str]]) -> str | None:
         sources = dict.fromkeys(item["source"] for item in items)
-        found = [texts[key] for source in sources if pd.notna(group) and (key := (str(group), source)) in texts]
+        found = [texts[key] for source in sources if pd.notna(group) and (key := (group, source)) in texts]
         return "; ".join(found) or None
 
     pairs = zip(catalog["group"], catalog["published"], strict=True)
