@@ -30,6 +30,7 @@ from osteon.models import network
 from osteon.models.design import NetworkDesign
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import APPROVALS, REGISTER, REPORT, run_stage
+from osteon.records import PromotionQuestion
 from osteon.registry import (
     CHAMPION,
     LONGEST_DESCRIPTION,
@@ -517,7 +518,7 @@ def test_a_run_asks_a_person_with_the_gates_reason(registry: Settings, shelf: Sh
     context = Context.open(registry.model_name, **dict(registry))
     sources = str(write_sources(registry, tmp_path))
     asked = run_stage(APPROVALS, context, comparison=key, sources=sources, require_approval=True)
-    question = {"champion": "", "name": registry.model_name, "why": "The gate says: there was no champion."}
+    question = PromotionQuestion(champion="", name=registry.model_name, why="The gate says: there was no champion.")
     assert asked.questions == [question]
 
 

@@ -24,7 +24,7 @@ from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.models.space import MAIN
 from osteon.pipeline.stages import INGEST, STAGES
-from osteon.quality.validate import Finding, Validation, read_validation
+from osteon.quality.findings import Finding, Validation, read_validation
 from osteon.records import (
     BaseModelsRecord,
     GateRecord,
@@ -323,7 +323,7 @@ def test_the_mail_about_the_data_tells_every_finding_with_its_remedy(weeks: Week
             assert finding.remedy in text
             assert str(finding.count) in html
     assert "By source: clinic 4 of" in text
-    copies = {str(item["name"]) for item in weeks.finding("near_copies").offenders[:2]}
+    copies = {item.name for item in weeks.finding("near_copies").offenders[:2]}
     assert any(all(name in line for name in copies) and " = " in line for line in text.splitlines()), "one line a group"
 
 

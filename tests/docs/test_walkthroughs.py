@@ -21,7 +21,7 @@ import yaml
 
 from osteon import catalog as catalogs
 from osteon.lake import Lake
-from osteon.quality.validate import Validation, read_validation
+from osteon.quality.findings import Validation, read_validation
 from osteon.settings import ROOT
 from tests.pictures import encode, radiograph
 
@@ -113,7 +113,7 @@ def test_a_check_is_added_as_its_page_says(environment: dict[str, str], lake: La
     worse, strict = run(package / "blur.yaml", "worse", package, package / "quality.yaml")
     assert worse["inspect"]["decoded"] == blurred["images"], "what was measured is not measured again"
     (finding,) = [finding for finding in findings(lake, worse).findings if finding.check == "motion_blur"]
-    assert finding.severity == "warning" and [item["name"] for item in finding.offenders] == [blurred["name"]]
+    assert finding.severity == "warning" and [item.name for item in finding.offenders] == [blurred["name"]]
     told = re.sub(r"\d+ median", "125 median", finding.message)
     assert f"```text\n{told}\n```" in (ROOT / "docs" / "add-a-check.md").read_text()
     critical = {item.check for item in findings(lake, strict).findings if item.severity == "critical"}
@@ -130,13 +130,19 @@ def test_a_package_that_cannot_be_used_is_named(environment: dict[str, str], tmp
     package = written("add-a-check.md", tmp_path / "package")
     module = package / "motion_blur.py"
     whole = module.read_text()
-    paths = {**environment, "PYTHONPATH": str(package)}
+    paths = {**environment, "PYTHONPATH": f"{package}:{ROOT}/include"}
     for text, told in (
         (whole.replace("import cv2", "import not_there"), "No module named 'not_there'"),
-        (whole.replace('name = "motion_blur"', 'name = "truncated"'), "has the name of osteon.quality.checks.files"),
+        (
+            whole.replace('name = "motion_blur"', 'name = "truncated"'),
+            "named `truncated`, osteon.quality.checks.files.Truncated and",
+        ),
         (whole.replace("minimum=250", "max_share=0.5"), "could never fail: give its `default` a `minimum`"),
         (whole.replace("{listed}", "{list}"), "a placeholder that is not known: 'list'"),
-        (whole.replace('"sharpness"', '"levels"'), "two measurements are named `levels`"),
+        (
+            whole.replace('"sharpness"', '"levels"'),
+            "two measurements are named `levels`, osteon.quality",
+        ),
     ):
         assert text != whole
         module.write_text(text)
@@ -184,7 +190,7 @@ def test_a_publisher_is_added_as_its_page_says(
     package = written("add-a-publisher.md", tmp_path / "package")
     sources = package / "shelf.yaml"
     sources.write_text(sources.read_text().replace("https://shelf.example.org", shelf))
-    paths = {**environment, "PYTHONPATH": str(package)}
+    paths = {**environment, "PYTHONPATH": f"{package}:{ROOT}/include"}
     command = [sys.executable, "-m", "osteon.cli", "ingest", "--sources", str(sources)]
 
     refused = subprocess.run(command, env=paths, capture_output=True, text=True, timeout=120)

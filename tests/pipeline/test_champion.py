@@ -27,7 +27,7 @@ from osteon.pipeline.data import champions_classes
 from osteon.pipeline.local import prepare
 from osteon.pipeline.stages import GATE, GROUP, INSPECT, REPAIR, REPORT, REVIEW, VALIDATE, run_stage
 from osteon.pipeline.training import champion_training
-from osteon.quality.validate import Finding, Validation, read_validation
+from osteon.quality.findings import Finding, Validation, read_validation
 from osteon.records import CatalogKey
 from osteon.registry import CHAMPION, connect
 from osteon.settings import Settings

@@ -122,11 +122,11 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
         assert not spines["merged"] and "look like hand, 80% are needed" in spines["why"]
         assert verdict["merged"] == merged
         asked = run_stage(QUESTIONS, again, catalog=record.catalog).questions
-        assert {item["image"] for item in asked} <= set(relabelled["sha256"])
+        assert {item.image for item in asked} <= set(relabelled["sha256"])
         if asked:
-            title, text, pictures = notifier.questions[-1]
-            assert title.startswith(f"A run waits for you: {len(asked)} image") and "Answer until" in text
-            assert all(question["name"] in text for question in asked) and len(pictures) == len(asked)
+            mail = notifier.questions[-1]
+            assert mail.title.startswith(f"A run waits for you: {len(asked)} image") and "Answer until" in mail.text
+            assert all(question.name in mail.text for question in asked) and len(mail.pictures) == len(asked)
     came, went = notifier.texts
     assert came.startswith("wrists is now merged into hand") and went.startswith("wrists is no longer merged into hand")
 

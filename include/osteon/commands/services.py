@@ -82,12 +82,12 @@ def _print_outcome(outcome: Outcome, json_file: Path | None) -> None:
     console = Console(width=110 if not sys.stdout.isatty() else None, markup=False)
     if outcome.summary is not None:
         if json_file is not None:
-            json_file.write_text(json.dumps(outcome.summary, indent=1, ensure_ascii=False), encoding="utf-8")
+            text = json.dumps(outcome.summary.model_dump(mode="json"), indent=1, ensure_ascii=False)
+            json_file.write_text(text, encoding="utf-8")
         for table in table_lines(outcome.summary):
             console.print(table)
-        if outcome.summary["registered"]:
-            registered = outcome.summary["registered"]
-            console.print("{model} version {version} is {alias}: {reason}".format_map(registered))
+        if done := outcome.summary.registered:
+            console.print(f"{done.model} version {done.version} is {done.alias}: {done.reason}")
     for name, place in outcome.places.items():
         console.print(f"{name:10} {place}", soft_wrap=True)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from osteon import catalog as catalogs
 from osteon.curation.eligibility import with_eligibility
@@ -214,10 +214,10 @@ def relabel(
         decided["decision"], decided["why"] = REVIEW, "no base model was trained, see the report"
     else:
         decided = judge_images(images, publications, chances, rules)
-    verdicts = []
+    verdicts = list[Verdict]()
     for name, members in images.groupby("source"):
         verdict = judge_source(str(name), members, chances.loc[members.index], rules, trainings)
-        verdicts.append(asdict(verdict))
+        verdicts.append(verdict)
         if verdict.merged:
             why = f"the whole source was merged: {verdict.why}"
             decided.loc[members.index, ["body_part", "decision", "why"]] = [verdict.into, MERGED, why]
@@ -232,7 +232,7 @@ def relabel(
     table = table.astype(words | {name: "Float64" for name in table.columns if name not in words})
     catalogs.write(lake, key, with_eligibility(catalog, publications, settings.unknown_fracture), Reviewed)
     lake.put_table(table_key, table)
-    lake.put_json(verdicts_key(table_key), verdicts)  # last: it says that all is there
+    lake.put_json(verdicts_key(table_key), [asdict(verdict) for verdict in verdicts])  # last: it says that all is there
     return key, table_key
 
 
@@ -246,17 +246,22 @@ def verdicts_key(table_key: str) -> str:
     return table_key.replace("-decisions.parquet", "-verdicts.json")
 
 
-def changes(before: dict[str, str], verdicts: list[dict[str, Any]]) -> list[str]:
+def read_verdicts(lake: Lake, table_key: str) -> list[Verdict]:
+    """The verdicts about sources, of a table of what was decided."""
+    return TypeAdapter(list[Verdict]).validate_json(lake.get_bytes(verdicts_key(table_key)))
+
+
+def changes(before: dict[str, str], verdicts: list[Verdict]) -> list[str]:
     """What a merge of the run before and one of this run have against each other, one sentence each."""
     told = []
     for verdict in verdicts:
-        last, now = before.get(verdict["source"]), verdict["into"] if verdict["merged"] else None
+        last, now = before.get(verdict.source), verdict.into if verdict.merged else None
         if last == now:
             continue
         if now is None:
-            told.append(f"{verdict['source']} is no longer merged into {last}: {verdict['why']}")
+            told.append(f"{verdict.source} is no longer merged into {last}: {verdict.why}")
         elif last is None:
-            told.append(f"{verdict['source']} is now merged into {now}: {verdict['why']}")
+            told.append(f"{verdict.source} is now merged into {now}: {verdict.why}")
         else:
-            told.append(f"{verdict['source']} is now merged into {now}, no longer into {last}: {verdict['why']}")
+            told.append(f"{verdict.source} is now merged into {now}, no longer into {last}: {verdict.why}")
     return told

@@ -16,6 +16,7 @@ from osteon.errors import OsteonError, ServiceError
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import run_all
+from osteon.reports.summary import Summary, read_summary, summary_key
 from osteon.runs import Run
 from osteon.settings import Settings
 
@@ -29,7 +30,7 @@ KNOWN_WITHIN = 180.0
 class Outcome:
     run_id: str
     state: str
-    summary: dict[str, Any] | None
+    summary: Summary | None
     failed: str
     """The failed tasks, or the error; empty where nothing failed."""
     places: dict[str, str] = field(default_factory=dict)
@@ -138,15 +139,14 @@ def _tasks(client: AirflowClient, run_id: str) -> dict[str, str]:
 
 def _outcome(stack: Stack, lake: Lake, run: Run, state: str, failed: str) -> Outcome:
     """Read the summary and bring the report and the Data Docs to this machine, where a browser can open them."""
-    key = f"{run.prefix}/summary.json"
-    summary = lake.get_json(key) if lake.exists(key) else None
+    summary = read_summary(lake, summary_key(run))
     places = {"mails": str(stack.home / "mail"), "logs": str(stack.home / "airflow" / "logs")}
     if summary is not None:
         folder = stack.home / "reports" / run.prefix.rsplit("/", 1)[-1]
         folder.mkdir(parents=True, exist_ok=True)
-        lake.get_folder(summary["report"].rsplit("/", 1)[0], folder)
+        lake.get_folder(summary.report.rsplit("/", 1)[0], folder)
         places = {"report": str(folder / "index.html"), **places}
-        if summary["data_docs"]:
-            lake.get_folder(summary["data_docs"], folder / "data-docs")
+        if summary.data_docs:
+            lake.get_folder(summary.data_docs, folder / "data-docs")
             places = {"data docs": str(folder / "data-docs" / "index.html"), **places}
     return Outcome(run.run_id, state, summary, failed, places)

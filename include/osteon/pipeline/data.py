@@ -170,10 +170,10 @@ def champions_classes(context: Context, catalog: CatalogKey, sources: str) -> tu
 def gate(context: Context, validation: ValidationKey, sources: str) -> GateRecord:
     """Mail what the checks found. Stop the run on a critical finding."""
     from osteon.pipeline.notices import alert_people, quality_error
-    from osteon.quality.validate import read_validation
+    from osteon.quality.findings import read_validation
 
     found = read_validation(context.lake, validation)
-    mail = alert_people(context, found, GateRecord.stage, f"alerts/{context.model_name(sources)}.json")
+    mail = alert_people(context, found, GateRecord.stage, context.model_name(sources))
     return GateRecord(mail=mail).failing(quality_error(found))
 
 
@@ -196,10 +196,10 @@ def check(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], s
     moved = last.moved_from if last and last.catalog == catalog else {}
     found = check_split(context.settings, context.lake, catalog, list(manifests), moved)
     leakage = read_leakage(context.lake, catalogs.read(context.lake, catalog, Split))
-    mail = alert_people(context, found, CheckRecord.stage, f"alerts/{context.model_name(sources)}-split.json")
-    numbers = leakage.numbers if leakage else {}
-    record = {"catalog": catalog, "check": found.key, "stops": found.stops, "mail": mail, **numbers}
-    return CheckRecord.model_validate(record).failing(quality_error(found))
+    mail = alert_people(context, found, CheckRecord.stage, f"{context.model_name(sources)}-split")
+    numbers = leakage.numbers.model_dump() if leakage else {}
+    record = CheckRecord(catalog=catalog, check=ValidationKey(found.key), stops=found.stops, mail=mail, **numbers)
+    return record.failing(quality_error(found))
 
 
 def usable_images(context: Context, catalog: CatalogKey) -> pd.DataFrame:

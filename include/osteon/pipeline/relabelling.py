@@ -6,10 +6,13 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from osteon.pipeline.context import NO_MAIL, Context
+from osteon.pipeline.memory import Memory
 from osteon.records import (
+    Answer,
     AnswersRecord,
     BaseModelsRecord,
     CatalogKey,
+    PartQuestion,
     QuestionsRecord,
     RegisterBaseRecord,
     RelabelRecord,
@@ -52,7 +55,8 @@ def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey],
 
     Mails which sources are merged and were not in the run before, or the other way round.
     """
-    from osteon.curation.relabel import changes, relabel, verdicts_key
+    from osteon.curation.relabel import changes, read_verdicts, relabel
+    from osteon.notify.mails import merges_changed
 
     lake = context.lake
     results = [lake.get_json(f"{training}/result.json") for training in trainings]
@@ -66,17 +70,15 @@ def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey],
         by_answer,
         lambda images: _probabilities(context, by_answer, images),
     )
-    verdicts = lake.get_json(verdicts_key(table))
-    memory = f"merges/{context.model_name(sources)}.json"
-    before = context.left_by_earlier_run(memory, "merged") or {}
-    changed, mail = changes(before, verdicts), None
+    verdicts = read_verdicts(lake, table)
+    memory = Memory.read(lake, f"merges/{context.model_name(sources)}", context.run.run_id, str)
+    changed, mail = changes(memory.before or {}, verdicts), None
     for text in changed:
         log.warning("%s", text)
     if changed:
-        mail = context.notifier.notice("Merged sources changed", "\n".join(changed))
+        mail = context.notifier.notice(merges_changed(changed))
     if mail != NO_MAIL:  # what nobody was told is new in the next run, too
-        merged = {item["source"]: item["into"] for item in verdicts if item["merged"]}
-        lake.put_json(memory, {"run": context.run.run_id, "merged": merged, "before": before})
+        memory.keep({verdict.source: verdict.into for verdict in verdicts if verdict.into and verdict.merged})
     counts = lake.get_table(table, columns=["decision"])["decision"].value_counts()
     decisions = {str(name): int(count) for name, count in counts.items()}
     return RelabelRecord(
@@ -127,14 +129,18 @@ def questions(context: Context, catalog: CatalogKey) -> QuestionsRecord:
     table = context.lake.get_table(decisions_key(catalog))
     waiting = table[table["decision"] == REVIEW].sort_values("probability", ascending=False)
     asked = [
-        {"image": row.sha256, "name": f"{row.source}:{row.path}", "why": f"Published as {row.raw_label}: {row.why}"}
-        for row in waiting.head(context.settings.max_questions).itertuples()
+        PartQuestion(
+            image=row["sha256"],
+            name=f"{row['source']}:{row['path']}",
+            why=f"Published as {row['raw_label']}: {row['why']}",
+        )
+        for _, row in waiting.head(context.settings.max_questions).iterrows()
     ]
     return QuestionsRecord(questions=asked, mail=ask_curators(context, asked))
 
 
-def answers(context: Context, catalog: CatalogKey, answers: list[dict[str, Any]]) -> AnswersRecord:
-    """Record what curators answered (`about, answer, by`), and apply it."""
+def answers(context: Context, catalog: CatalogKey, answers: list[Answer]) -> AnswersRecord:
+    """Record what curators answered, and apply it."""
     from osteon import catalog as catalogs
     from osteon.curation.review import record, review
     from osteon.schemas import Reviewed

@@ -8,7 +8,15 @@ from typing import Any
 from osteon.errors import ConfigurationError
 from osteon.models.space import MAIN
 from osteon.pipeline.context import Context
-from osteon.records import ApprovalsRecord, CatalogKey, ComparisonKey, RegisterRecord, TrainingKey
+from osteon.records import (
+    Answer,
+    ApprovalsRecord,
+    CatalogKey,
+    ComparisonKey,
+    PromotionQuestion,
+    RegisterRecord,
+    TrainingKey,
+)
 
 
 def approvals(context: Context, comparison: ComparisonKey, sources: str, require_approval: bool) -> ApprovalsRecord:
@@ -23,7 +31,7 @@ def approvals(context: Context, comparison: ComparisonKey, sources: str, require
     found = propose(context.settings, context.lake, training, name, rows, require_approval)
     if found is None:
         return ApprovalsRecord()
-    question = {"champion": found.champion, "name": name, "why": f"The gate says: {found.reason}."}
+    question = PromotionQuestion(champion=found.champion, name=name, why=f"The gate says: {found.reason}.")
     return ApprovalsRecord(questions=[question], mail=ask_for_approval(context, question))
 
 
@@ -32,7 +40,7 @@ def register(
     comparison: ComparisonKey,
     catalog: CatalogKey,
     sources: str,
-    answers: list[dict[str, Any]],
+    answers: list[Answer],
 ) -> RegisterRecord:
     """Put a trained model into the registry, and promote it where the gate and people say so. Mails a new version.
 
@@ -41,14 +49,15 @@ def register(
         comparison: Of the main model with the others.
         catalog: The reviewed catalog. The next run compares its class balance with that of this one.
         sources: The sources file, which may name the model.
-        answers: To the questions of `approvals`: `about, answer, by`, which is None where nobody answered.
+        answers: To the questions of `approvals`.
     """
+    from osteon.notify.mails import version_registered
     from osteon.quality.pictures import Picture
     from osteon.registry import PROMOTE, Approval, register
     from osteon.reports.evaluation import evaluation_picture, figure_lines
 
     name, (training, rows) = context.model_name(sources), _compared(context, comparison)
-    said = (Approval(one["answer"] == PROMOTE, one["by"], one["about"]) for one in answers)
+    said = (Approval(one.answer == PROMOTE, one.by, one.about) for one in answers)
     begun = f"{context.run.prefix}/registering.json"
     was_begun = not context.lake.put_missing(begun, b"{}")
     registered = register(context.settings, context.lake, training, name, catalog, rows, next(said, None))
@@ -56,8 +65,9 @@ def register(
     if registered.new or was_begun:  # a try that broke off may have registered it, and told nobody
         result = context.lake.get_json(f"{training}/result.json")
         picture = Picture("evaluation", evaluation_picture(result), "ROC curves and calibration on the test split", 640)
-        title = f"Version {registered.version} of {name} is {registered.alias}"
-        record.mail = context.notifier.notice(title, "\n".join(figure_lines(result, registered.reason)), picture)
+        figures = figure_lines(result, registered.reason)
+        notice = version_registered(name, registered.version, registered.alias, figures, picture)
+        record.mail = context.notifier.notice(notice)
     return record
 
 

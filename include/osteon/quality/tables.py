@@ -66,10 +66,8 @@ def shift_table(learnt: dict[str, int], classes: pd.DataFrame) -> pd.DataFrame:
         shares = pd.DataFrame({"before": pd.Series(known), "now": pd.Series(now)}).fillna(0)
         shares = (shares / shares.sum()).clip(lower=FLOOR)
         parts = (shares["now"] - shares["before"]) * np.log(shares["now"] / shares["before"])
-        told = [
-            f"{name} {shares.at[name, 'before']:.1%} to {shares.at[name, 'now']:.1%}"
-            for name in parts.nlargest(3).index
-        ]
+        most = shares.loc[parts.nlargest(3).index]
+        told = [f"{name!s} {row['before']:.1%} to {row['now']:.1%}" for name, row in most.iterrows()]
         rows.append({"class": "all classes", "psi": float(parts.sum()), "moved": "most: " + ", ".join(told)})
     table = pd.DataFrame(rows, columns=["class", "psi", "moved"])
     return table.astype({"class": "string", "psi": "Float64", "moved": "string"})
@@ -187,7 +185,9 @@ def _with_values(rows: pd.DataFrame, checks: Iterable[Check], images: Images) ->
             continue
         columns = values.to_frame(check.column) if isinstance(values, pd.Series) else values
         if check.column not in columns:
-            raise ExtensionError(f"check {check.name} computes {', '.join(columns)}, not its column {check.column}")
+            raise ExtensionError(
+                f"check {check.name} computes {', '.join(map(str, columns))}, not its column {check.column}"
+            )
         if unknown := sorted(set(map(str, columns.index)) - set(map(str, rows.index))):
             raise ExtensionError(f"check {check.name} gives a value for {unknown[0]}, which its table does not have")
         for name in columns:

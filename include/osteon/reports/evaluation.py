@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from osteon.lake import Lake
-from osteon.quality.alert import environment
 from osteon.quality.pictures import figure_png
 from osteon.reports.model_card import interval, number
+from osteon.templates import environment
 from osteon.training.evaluate import MEASURES
 
 KINDS = {

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from osteon.catalog import SPLITS
-from osteon.quality.alert import environment
 from osteon.reports.leakage import Leakage, leakage_line
 from osteon.reports.patients import count_patients, patient_line
+from osteon.templates import environment
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import MEASURES
 

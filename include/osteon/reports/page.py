@@ -10,10 +10,9 @@ from markupsafe import Markup
 
 from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.lake import Lake
-from osteon.quality.alert import by_source, environment, lines
 from osteon.quality.copies import view_text
-from osteon.quality.pictures import Picture, before_and_after, both_names, class_chart, data_url, thumbnails
-from osteon.quality.validate import Finding, read_validation
+from osteon.quality.findings import Finding, read_validation
+from osteon.quality.pictures import Picture, before_and_after, class_chart, data_url, thumbnails
 from osteon.records import CheckRecord, RelabelRecord, ValidateRecord
 from osteon.reports.evaluation import write_evaluation
 from osteon.reports.inventory import head_count, published_files, sankey
@@ -21,9 +20,10 @@ from osteon.reports.leakage import UNDECIDED, closest_pairs, leakage_line, read_
 from osteon.reports.model_card import interval, number
 from osteon.reports.patients import patient_line
 from osteon.reports.relabel import write_relabel_report
-from osteon.reports.summary import all_findings, summarise, tables
+from osteon.reports.summary import Summary, all_findings, summarise, summary_key, tables
 from osteon.runs import Records, Run
 from osteon.settings import Settings
+from osteon.templates import environment
 from osteon.training.evaluate import MEASURES
 
 THUMBNAILS_EACH = 6
@@ -35,7 +35,7 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
     """Write the summary, the page and the inventory. Returns the page's key."""
     found = tables(lake, records)
     summary = summarise(lake, run, records, found)
-    key = summary["report"]
+    key = summary.report
     folder = key.removesuffix("index.html")
     validated, relabelled = records.of(ValidateRecord), records.of(RelabelRecord)
     validation = read_validation(lake, validated.validation) if validated else None
@@ -46,28 +46,26 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
         .get_template("report.html")
         .render(
             s=summary,
-            patients=patient_line(summary) if summary["split"] else "",
+            patients=patient_line(summary) if summary.split else "",
             leakage=leakage_line(leakage),
             view_text=view_text,
             closest=closest_pairs(lake, leakage, found.catalog, settings.max_pixels) if leakage and found else [],
             scores=data_url(score_chart(leakage.closest["score"].dropna()))
-            if leakage and leakage.numbers["closest"] is not None
+            if leakage and leakage.numbers.closest is not None
             else None,
             copied=COPIED,
             doubtful=DOUBTFUL,
             waiting=sum(finding.count for finding in findings if finding.check in UNDECIDED),
             undecided=undecided_pairs(lake, findings, settings.max_pixels),
             findings=findings,
-            lines=lines,
             rows=rows,
-            by_source=by_source,
             thumbnails=thumbnails(lake, findings, settings.max_pixels, most=THUMBNAILS_EACH * len(findings)),
             repairs=before_and_after(lake, validation, settings.max_pixels, THUMBNAILS_EACH) if validation else [],
             data_url=data_url,
             measures=MEASURES,
             number=number,
             interval=interval,
-            chart=data_url(class_chart(summary["classes"])) if summary["classes"] else None,
+            chart=data_url(class_chart(summary.classes)) if summary.classes else None,
             registry=f"{settings.mlflow_link or settings.mlflow_url}/#/models",
         )
     )
@@ -76,15 +74,15 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
         _write_inventory(lake, run, published_files(found.manifests, found.catalog), folder)
         if relabelled:
             write_relabel_report(settings, lake, relabelled, found.catalog, folder)
-    for result in summary["models"].values():
+    for result in summary.models.values():
         write_evaluation(lake, run.run_id, result, folder)
-    lake.put_json(f"{run.prefix}/summary.json", summary)
+    lake.put_json(summary_key(run), summary.model_dump(mode="json"))
     return key
 
 
 def rows(finding: Finding, pictures: list[Picture]) -> list[list[Picture]]:
     """Pictures of a finding's offenders in rows: one of each group where it lists groups, else one of all."""
-    group = {both_names(item): item.get("group") for item in finding.offenders}
+    group = {item.both_names: item.group for item in finding.offenders}
     return [list(members) for _, members in groupby(pictures, lambda picture: group[picture.caption])]
 
 
@@ -105,28 +103,28 @@ def _write_inventory(lake: Lake, run: Run, files: pd.DataFrame, folder: str) -> 
     lake.put_bytes(f"{folder}inventory.csv", table.to_csv(index=False).encode(), "text/csv; charset=utf-8")
 
 
-def table_lines(summary: dict[str, Any]) -> list[Any]:
+def table_lines(summary: Summary) -> list[Any]:
     """The summary as rich tables, for the terminal."""
     from rich.table import Table
 
     sources = Table("source", "files", "images", "duplicates", "quarantined", title="Files by source")
-    for name, row in summary["sources"].items():
-        sources.add_row(name, *(str(row[column]) for column in ("files", "images", "duplicates", "quarantined")))
-    classes = Table("class", *summary["sources"], title="Images by class and source")
-    for name, counts in summary["classes"].items():
-        classes.add_row(name, *(str(counts.get(source, 0)) for source in summary["sources"]))
+    for name, row in summary.sources.items():
+        sources.add_row(name, str(row.files), str(row.images), str(row.duplicates), str(row.quarantined))
+    classes = Table("class", *summary.sources, title="Images by class and source")
+    for name, counts in summary.classes.items():
+        classes.add_row(name, *(str(counts.get(source, 0)) for source in summary.sources))
     facts = Table(title="Found and done", show_header=False)
     for name in ("truncated", "repaired", "quarantined", "duplicates", "groups"):
-        facts.add_row(name, str(summary[name]))
-    for name, count in {**summary["left_out"], **summary["split"]}.items():
-        facts.add_row(name if name in summary["split"] else f"left out: {name}", str(count))
+        facts.add_row(name, str(getattr(summary, name)))
+    for name, count in {**summary.left_out, **summary.split}.items():
+        facts.add_row(name if name in summary.split else f"left out: {name}", str(count))
     alerts = Table("severity", "finding", title="Data quality")
-    for alert in summary["alerts"] or []:
-        alerts.add_row(alert["severity"], alert["message"])
-    if summary["alerts"] is None:
+    for alert in summary.alerts or []:
+        alerts.add_row(alert.severity, alert.message)
+    if summary.alerts is None:
         alerts.add_row("", "not checked: the run did not come to validation")
     tables = [sources, classes, facts, alerts]
-    for name, result in summary["models"].items():
+    for name, result in summary.models.items():
         metrics = Table("measure", "test", "95 % interval", title=f"{name} on the test split")
         for metric, words in MEASURES.items():
             metrics.add_row(words, number(result["metrics"][metric]), interval(result["intervals"][metric]))
@@ -147,8 +145,8 @@ def table_lines(summary: dict[str, Any]) -> list[Any]:
                 told = number(row["metrics"]["fracture_auroc"]), interval(row["intervals"]["fracture_auroc"])
             parts.add_row(row["slice"], *(str(row[name]) for name in ("images", "judged", "fractured")), *told)
         tables += [metrics, parts]
-    if summary["comparison"]:
-        tables.append(_comparison(summary["comparison"]))
+    if summary.comparison:
+        tables.append(_comparison(summary.comparison))
     return tables
 
 

@@ -1,72 +1,18 @@
-"""What each stage of a run leaves: small numbers, and keys of what it put into the lake."""
+"""The record of each stage."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NewType, Self
+from pydantic import BaseModel
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
-
-SCHEMA_VERSION = 2
-"""Of records. Those of version 1 do not say theirs; they have the same fields, but fewer."""
-
-CatalogKey = NewType("CatalogKey", str)
-ManifestKey = NewType("ManifestKey", str)
-TrainingKey = NewType("TrainingKey", str)
-ValidationKey = NewType("ValidationKey", str)
-ComparisonKey = NewType("ComparisonKey", str)
-
-
-class StageRecord(BaseModel):
-    """What a stage leaves when it ends: small numbers, and keys of what it put into the lake."""
-
-    model_config = ConfigDict(extra="forbid")
-    stage: ClassVar[str]
-    """The stage's name: also that of its task, its command (with hyphens) and its record in the lake."""
-
-    schema_version: int = 1
-    inputs: tuple[str, ...] = ()
-    """Keys that it worked on, of those that earlier records of the run name as their `outputs`."""
-    seconds: float = 0.0
-    _failure: Exception | None = PrivateAttr(None)
-
-    @property
-    def name(self) -> str:
-        """Of this record within its run."""
-        return self.stage
-
-    @property
-    def result(self) -> Any:
-        """What the next stage takes: a key, or a list of keys or small values."""
-        return None
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        """Keys that later stages may work on."""
-        return ()
-
-    @property
-    def failure(self) -> Exception | None:
-        """Why the stage fails although it leaves a record."""
-        return self._failure
-
-    def failing(self, error: Exception | None) -> Self:
-        """The same record, of a stage that fails with this error once its record is kept."""
-        self._failure = error
-        return self
-
-
-class CatalogRecord(StageRecord):
-    """Of a stage that takes a catalog and gives another."""
-
-    catalog: CatalogKey
-
-    @property
-    def result(self) -> CatalogKey:
-        return self.catalog
-
-    @property
-    def outputs(self) -> tuple[str, ...]:
-        return (self.catalog,)
+from osteon.records.base import (
+    CatalogRecord,
+    ComparisonKey,
+    ManifestKey,
+    StageRecord,
+    TrainingKey,
+    ValidationKey,
+)
+from osteon.records.people import PartQuestion, PromotionQuestion
 
 
 class SourcesRecord(StageRecord):
@@ -233,13 +179,13 @@ class RegisterBaseRecord(StageRecord):
 
 class QuestionsRecord(StageRecord):
     stage = "questions"
-    questions: list[dict[str, str]] = []
-    """`image, name, why` of each."""
+    questions: list[PartQuestion] = []
     mail: str | None = None
 
     @property
     def result(self) -> list[dict[str, str]]:
-        return self.questions
+        """The questions as plain values, which Airflow hands on."""
+        return [question.model_dump() for question in self.questions]
 
 
 class AnswersRecord(ReviewRecord):
@@ -267,11 +213,9 @@ class SplitRecord(CatalogRecord):
         return (self.catalog, self.snapshot)
 
 
-class CheckRecord(CatalogRecord):
-    stage = "check"
-    check: ValidationKey
-    """Key of what was found."""
-    stops: bool = False
+class LeakageNumbers(BaseModel):
+    """How near the test images are to those of train and val."""
+
     tests: int = 0
     """Test images."""
     closest: float | None = None
@@ -279,7 +223,16 @@ class CheckRecord(CatalogRecord):
     bar: float = 0.0
     """Score from which two images are copies."""
     not_compared: int = 0
+    """Images without a fingerprint."""
     waiting: int = 0
+    """Possible copies that wait for a curator."""
+
+
+class CheckRecord(LeakageNumbers, CatalogRecord):
+    stage = "check"
+    check: ValidationKey
+    """Key of what was found."""
+    stops: bool = False
     mail: str = ""
 
 
@@ -298,13 +251,14 @@ class CompareRecord(StageRecord):
 
 class ApprovalsRecord(StageRecord):
     stage = "approvals"
-    questions: list[dict[str, str]] = []
-    """`champion, name, why`: none, or one."""
+    questions: list[PromotionQuestion] = []
+    """None, or one."""
     mail: str | None = None
 
     @property
     def result(self) -> list[dict[str, str]]:
-        return self.questions
+        """The questions as plain values, which Airflow hands on."""
+        return [question.model_dump() for question in self.questions]
 
 
 class RegisterRecord(StageRecord):
