@@ -58,4 +58,6 @@ def words_of(publications: pd.DataFrame, column: str) -> pd.Series:
 def joined(words: pd.Series, by: pd.Series) -> pd.Series:
     """The words of each image in order and each once, joined by commas."""
     once = pd.DataFrame({"word": words, "by": by}).drop_duplicates().sort_values("word")
-    return once.groupby("by")["word"].agg(", ".join).astype("string")
+    several = once["by"].duplicated(keep=False)
+    one, more = once[~several].set_index("by")["word"], once[several].groupby("by")["word"].agg(", ".join)
+    return pd.concat([one, more]).astype("string")
