@@ -87,7 +87,7 @@ def _current_run(settings: Settings) -> tuple[str, dict[str, str]]:
 class FailureMail(BaseNotifier):
     """Mails that a task failed, with its error and a link to the run; of a `QualityError` the alert has told."""
 
-    def notify(self, context: Mapping[str, Any]) -> None:  # type: ignore[override]
+    def notify(self, context: Mapping[str, Any]) -> None:
         if isinstance(context.get("exception"), QualityError):
             return
         settings, instance = load_settings(), context["ti"]
