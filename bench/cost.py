@@ -27,10 +27,11 @@ from osteon.features import load_squares
 from osteon.images.decode import decode
 from osteon.models import space
 from osteon.pipeline.context import Context
+from osteon.training.course import Course
 from osteon.training.fit import dataset
 from osteon.training.sampling import THREADS, prepare_keras
 from osteon.training.search import Candidates
-from osteon.training.train import Course, search_of
+from osteon.training.train import search_of
 
 TRIALS, EPOCHS = 6, 3
 

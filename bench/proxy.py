@@ -21,7 +21,7 @@ from stages import store
 from models import snapshot
 from osteon.models import space
 from osteon.pipeline.context import Context
-from osteon.training.train import Course
+from osteon.training.course import Course
 
 SEEDS = 2
 

@@ -24,29 +24,27 @@ from osteon.images.registration import COPIED
 from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import network
+from osteon.models.space import MAIN
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import APPROVALS, REGISTER, REPORT, run_stage
-from osteon.registry import (
-    CHAMPION,
-    LONGEST_DESCRIPTION,
-    PREVIOUS,
-    REQUIREMENTS,
-    Approval,
-    Champion,
-    Proposal,
-    _description,
-    champion,
-    propose,
-    register,
-    register_base,
-    rollback,
-)
+from osteon.records import ComparisonKey, RegisterRecord, TrainingKey
+from osteon.registry.log import LONGEST_DESCRIPTION, REQUIREMENTS, _description
+from osteon.registry.register import Proposal, propose, register, register_base
+from osteon.registry.versions import champion, rollback
 from osteon.reports.leakage import NOT_CHECKED
+from osteon.results import (
+    BaseModelResult,
+    Comparison,
+    ComparisonRow,
+    PairedComparison,
+    TrainingResult,
+    result_key,
+)
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate
-from osteon.training.gate import Decision
 from osteon.training.predictor import MODEL, RECIPE, Predictor
+from osteon.training.promotion import CHAMPION, PREVIOUS, Approval, Champion, Decision
 from tests.pictures import encode, features_of, radiograph
 
 CLASSES = ClassList(("forearm/non-fractured", "forearm/fractured", "spine/non-fractured", "spine/fractured"))
@@ -89,7 +87,7 @@ def leave_training(
     epochs: int,
     floor: dict[str, float | None] | None = None,
 ) -> Predictor:
-    """A model fitted on the test images themselves: as good as `epochs` makes it, which is what the gate compares."""
+    """A model fitted on the test images themselves: as good as `epochs` makes it, which is what promotion compares."""
     import keras
 
     keras.utils.set_random_seed(1)
@@ -101,24 +99,46 @@ def leave_training(
     predictor = Predictor(model, recipe, CLASSES, 1.3)
     probabilities = predictor.from_features(features)
     figures = evaluate(Scored(images, probabilities, CLASSES), 20)
-    result = {"model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": key, "budget": "smoke", "seed": 0,
-              "code": "1+a", "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9,
-              "members": 1,
-              "trials": [{"score": 0.5, "seconds": 2.4, "worker": "tuner0"},
-                         {"score": 0.75, "seconds": 1.3, "worker": "tuner1"}],
-              "images": {"test": len(images)}, "not_judging": 0, "steadiness": [], **figures,
-              "shortcut_floor": floor or {},
-              "images_by_class": {"spine/fractured": int(epochs)}}  # fmt: skip
-    lake.put_json(f"{out}/result.json", result)
+    result = TrainingResult(
+        key=out,
+        model=MAIN,
+        snapshot="abc",
+        snapshot_key=key,
+        budget="smoke",
+        seed=0,
+        code="1+a",
+        classes=list(CLASSES.names),
+        design=ARCHITECTURE,
+        parameters=9,
+        trials=[
+            {"score": 0.5, "seconds": 2.4, "worker": "tuner0"},
+            {"score": 0.75, "seconds": 1.3, "worker": "tuner1"},
+        ],
+        images={"test": len(images)},
+        n_train=9,
+        images_by_class={"spine/fractured": int(epochs)},
+        evaluation=figures.model_copy(update={"metadata_baseline": floor or {}}),
+    )
+    lake.put_model(result_key(out), result)
     return predictor
 
 
-FIGURES = {
-    "learnt_from": 9,
-    "of": 9,
-    "metrics": {"macro_f1": 0.5, "part_accuracy": 0.5, "fracture_auroc_within_part": None, "fracture_auroc": None},
-}
-"""Of a row of a comparison."""
+def row(model: str = MAIN, training: str = "", against: PairedComparison | None = None) -> ComparisonRow:
+    """A row of a comparison."""
+    metrics = {"macro_f1": 0.5, "part_accuracy": 0.5, "fracture_auroc_within_part": None, "fracture_auroc": None}
+    return ComparisonRow(model=model, training=training, n_train=9, n_train_main=9, metrics=metrics, against=against)
+
+
+def compared(lake: Lake, training: str, *others: ComparisonRow) -> ComparisonKey:
+    """The key of a comparison of a training with others."""
+    key = ComparisonKey(f"comparisons/{training.replace('/', '-')}-{len(others)}.json")
+    lake.put_model(key, Comparison(rows=[row(training=training), *others]))
+    return key
+
+
+def registered(settings: Settings, lake: Lake, training: str, approval: Approval | None = None) -> RegisterRecord:
+    """What the registration of a training says that was compared with nothing."""
+    return register(settings, lake, compared(lake, training), settings.model_name, approval=approval)
 
 
 def write_sources(registry: Settings, folder: Path) -> Path:
@@ -130,8 +150,7 @@ def write_sources(registry: Settings, folder: Path) -> Path:
 
 def report(registry: Settings, lake: Lake, training: str, folder: Path) -> str:
     """The page of a run that registers what was trained under `models/`."""
-    key = f"comparisons/{training}.json"
-    lake.put_json(key, [{"model": "cnn_bilstm", "training": f"models/{training}", **FIGURES}])
+    key = compared(lake, f"models/{training}")
     context = Context.open(f"run of {training}", **dict(registry))
     sources = str(write_sources(registry, folder))
     run_stage(REGISTER, context, comparison=key, catalog="", sources=sources, answers=[])
@@ -156,9 +175,9 @@ def test_registering_serving_and_promoting(
         outs[name].save(folder)
         lake.put_folder(f"models/{name}", folder)
 
-    first = register(registry, lake, "models/untrained", registry.model_name)
+    first = registered(registry, lake, "models/untrained")
     assert (first.version, first.alias, first.champion) == ("1", CHAMPION, "1")
-    again = register(registry, lake, "models/untrained", registry.model_name)
+    again = registered(registry, lake, "models/untrained")
     assert again.version == "1" and not again.promoted and again.reason.startswith("registered before")
 
     told = report(registry, lake, "trained", tmp_path)
@@ -185,7 +204,7 @@ def test_registering_serving_and_promoting(
                for alias in (CHAMPION, PREVIOUS)}  # fmt: skip
     assert aliases == {CHAMPION: "1", PREVIOUS: "2"}
     assert client.get_model_version(registry.model_name, "2").tags["osteon.rolled_back"] == "by ann: it misses wrists"
-    assert champion(registry, registry.model_name) == Champion("1", "models/untrained", "")
+    assert champion(registry, registry.model_name) == Champion("1", "models/untrained", "", "by ann: it misses wrists")
 
     leave_training(lake, "models/alike", key, images, data, epochs=0)
     lake.put_folder("models/alike", tmp_path / "trained")
@@ -195,22 +214,24 @@ def test_registering_serving_and_promoting(
         return Decision(True, "better")
 
     with monkeypatch.context() as patch, pytest.raises(TryAgainError, match="another champion meanwhile"):
-        patch.setattr("osteon.registry._decide", meanwhile)
-        register(registry, lake, "models/alike", registry.model_name, approval=Approval(True, "bob", "1"))
+        patch.setattr("osteon.registry.register.decide", meanwhile)
+        registered(registry, lake, "models/alike", Approval(True, "bob", "1"))
     held = champion(registry, registry.model_name)
     assert held is not None and held.version == "2"
     client.set_registered_model_alias(registry.model_name, CHAMPION, "1")
-    asked = propose(registry, lake, "models/alike", registry.model_name, [], always=False)
+    asked = propose(registry, lake, compared(lake, "models/alike"), registry.model_name, always=False)
     assert asked is not None and asked.champion == "1", "next week's model would be much like the one taken back"
-    alike = register(registry, lake, "models/alike", registry.model_name)
+    alike = registered(registry, lake, "models/alike")
     assert not alike.promoted and alike.reason.startswith("version 1 was brought back by ann: it misses wrists; what")
     for about, promoted in (("2", False), ("1", True)):
         client.delete_model_version_tag(registry.model_name, alike.version, "osteon.registered")
         approval = Approval(True, "bob", about)
-        said = register(registry, lake, "models/alike", registry.model_name, approval=approval)
+        said = registered(registry, lake, "models/alike", approval)
         assert said.promoted is promoted
         assert promoted or said.reason.startswith("approved by bob when version 2 was the champion, which has changed")
-    assert propose(registry, lake, "models/next", registry.model_name, [], always=False) is None, "none was restored"
+    assert propose(registry, lake, compared(lake, "models/next"), registry.model_name, always=False) is None, (
+        "none was restored"
+    )
     client.set_registered_model_alias(registry.model_name, CHAMPION, "2")
     client.set_registered_model_alias(registry.model_name, PREVIOUS, "2")
     with pytest.raises(ConfigurationError, match=r"version 2 of .* is champion and previous"):
@@ -218,7 +239,7 @@ def test_registering_serving_and_promoting(
     client.set_registered_model_alias(registry.model_name, CHAMPION, "1")
     rollback(registry, registry.model_name, "ann", "it does not")
 
-    before = register(registry, lake, "models/untrained", registry.model_name)
+    before = registered(registry, lake, "models/untrained")
     assert (before.version, before.alias, before.champion) == ("1", PREVIOUS, "2")
 
     leave_training(lake, "models/worse", key, images, data, epochs=0)
@@ -230,7 +251,7 @@ def test_registering_serving_and_promoting(
 
     leave_training(lake, "models/shortcut", key, images, data, epochs=0, floor={"body part": 0.99, "file": None})
     lake.put_folder("models/shortcut", tmp_path / "untrained")
-    shortcut = register(registry, lake, "models/shortcut", registry.model_name)
+    shortcut = registered(registry, lake, "models/shortcut")
     assert not shortcut.promoted and "needs no pixel: the shortcut floor is 0.990" in shortcut.reason
 
     held = client.get_model_version_by_alias(registry.model_name, CHAMPION).tags["osteon.training"]
@@ -245,20 +266,20 @@ def test_registering_serving_and_promoting(
         newer = f"models/newer-{number}"
         leave_training(lake, newer, key, images, data, epochs=0)
         lake.put_folder(newer, tmp_path / "trained")
-        refused = register(registry, lake, newer, registry.model_name)
+        refused = registered(registry, lake, newer)
         assert not refused.promoted and told in refused.reason and "give it the alias `previous`" in refused.reason
     lake.put_json(f"{held}/{RECIPE}", stored)
     lake.put_bytes(f"{held}/{MODEL}", weights)
 
     client.delete_model_version_tag(registry.model_name, "2", "osteon.registered")
-    resumed = register(registry, lake, "models/trained", registry.model_name)
+    resumed = registered(registry, lake, "models/trained")
     assert (resumed.version, resumed.alias, resumed.champion) == ("2", CHAMPION, "2"), (
         "it broke off before its last tag"
     )
     client.delete_model_version_tag(registry.model_name, "2", "osteon.training")
     leave_training(lake, "models/other", key, images, data, epochs=0)
     lake.put_folder("models/other", tmp_path / "untrained")
-    foreign = register(registry, lake, "models/other", registry.model_name)
+    foreign = registered(registry, lake, "models/other")
     assert not foreign.promoted and "not registered by Osteon" in foreign.reason
 
     card = client.get_model_version(registry.model_name, "2").description
@@ -305,7 +326,7 @@ def test_the_model_card_says_what_the_check_of_the_split_found(
     rows[0] = (*rows[0][:2], 7.5, 9, 0.5, "as it is", "possible", "train")
     lake.put_table(leakage_key(checked), pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS))
     leave_training(lake, "models/a", key, images, data, epochs=0).to_lake(lake, "models/a")
-    register(registry, lake, "models/a", registry.model_name, rows=[])
+    registered(registry, lake, "models/a")
     card = mlflow.MlflowClient(registry.mlflow_url).get_model_version(registry.model_name, "1").description
     assert (
         "The closest of 30 test images to anything in train or val scores 7.5; "
@@ -322,21 +343,19 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     key, images, data = snapshot
     name = registry.model_name
     leave_training(lake, "models/first", key, images, data, epochs=0).to_lake(lake, "models/first")
-    rows = [{"model": "cnn_bilstm", **FIGURES}, {"model": "forest", **FIGURES, "verdict": "worse"}]
-    assert propose(registry, lake, "models/first", name, rows, always=True) is None, "the gate refuses it"
-    assert propose(registry, lake, "models/first", name, rows[:1], always=True) == Proposal("", "there was no champion")
-    assert propose(registry, lake, "models/first", name, rows[:1], always=False) is None
-    lake.put_json("comparisons/first.json", [rows[0] | {"training": "models/first"}])
-    sources = str(write_sources(registry, tmp_path))
-    context, comparison = Context.open("compared", **dict(registry)), "comparisons/first.json"
-    question = {"champion": "", "name": name, "why": "The gate says: there was no champion."}
-    asked = run_stage(APPROVALS, context, comparison=comparison, sources=sources, require_approval=True)
+    worse = PairedComparison(difference={"macro_f1": (-0.4, -0.1)}, verdict="worse")
+    alone, beside = compared(lake, "models/first"), compared(lake, "models/first", row("forest", against=worse))
+    assert propose(registry, lake, beside, name, always=True) is None, "the promotion rules refuse it"
+    assert propose(registry, lake, alone, name, always=True) == Proposal("", "there was no champion")
+    assert propose(registry, lake, alone, name, always=False) is None
+    sources, context = str(write_sources(registry, tmp_path)), Context.open("compared", **dict(registry))
+    question = {"champion": "", "name": name, "why": "The promotion rules say: there was no champion."}
+    asked = run_stage(APPROVALS, context, comparison=alone, sources=sources, require_approval=True)
     assert asked.questions == [question]
-    lake.put_json("comparisons/old.json", rows[:1])
     with pytest.raises(ConfigurationError, match="names no training of cnn_bilstm"):
-        run_stage(REGISTER, context, comparison="comparisons/old.json", catalog="", sources=sources, answers=[])
+        run_stage(REGISTER, context, comparison=compared(lake, ""), catalog="", sources=sources, answers=[])
 
-    beaten = register(registry, lake, "models/first", name, "", rows)
+    beaten = register(registry, lake, beside, name)
     assert (beaten.alias, beaten.promoted, beaten.champion, beaten.new) == ("challenger", False, "", True)
     assert "forest" in beaten.reason
     client = mlflow.MlflowClient(registry.mlflow_url)
@@ -344,13 +363,15 @@ def test_what_a_rival_beats_or_a_person_refuses_is_not_promoted(
     (rival,) = client.search_runs([logged.experiment_id], f"tags.`mlflow.parentRunId` = '{logged.run_id}'")
     assert rival.data.metrics == {"macro_f1": 0.5, "part_accuracy": 0.5}
     assert (rival.data.params["model"], rival.data.params["verdict"]) == ("forest", "worse")
-    assert propose(registry, lake, "models/first", name, rows[:1], always=True) is None, "it is registered"
+    assert propose(registry, lake, alone, name, always=True) is None, "it is registered"
     with pytest.raises(ConfigurationError, match="no alias champion"):
         rollback(registry, name, "ann", "x")
 
     leave_training(lake, "models/second", key, images, data, epochs=0).to_lake(lake, "models/second")
-    refused = register(registry, lake, "models/second", name, "", rows[:1], Approval(False, "ann", ""))
-    assert not refused.promoted and refused.reason.startswith("not approved by ann; the gate had said: there was no")
+    refused = registered(registry, lake, "models/second", Approval(False, "ann", ""))
+    assert not refused.promoted and refused.reason.startswith(
+        "not approved by ann; the promotion rules had said: there was no"
+    )
 
 
 def test_a_base_model_is_registered_once_and_carries_its_class_names(
@@ -364,11 +385,27 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(
     for out in ("models/hand_base/a", "models/hand_base/b"):
         trained[out] = Predictor(network.build(ARCHITECTURE, recipe.shape, 2), recipe, ClassList(classes), 1.1)
         trained[out].to_lake(lake, out)
-        result = {"model": "hand_base", "snapshot": out[-1], "snapshot_key": key, "budget": "smoke", "seed": 0,
-                  "code": "1+a", "classes": list(classes), "design": ARCHITECTURE,
-                  "metrics": {"auroc": 0.9}}  # fmt: skip
-        lake.put_json(f"{out}/result.json", result)
-    versions = [register_base(registry, lake, f"models/hand_base/{which}", name) for which in "aba"]
+        result = BaseModelResult(
+            key=out,
+            model="hand_base",
+            snapshot=out[-1],
+            snapshot_key=key,
+            budget="smoke",
+            seed=0,
+            classes=list(classes),
+            design=ARCHITECTURE,
+            images={},
+            positive_class="hand",
+            parts=["hand"],
+            input="pixels",
+            ablation={},
+            metrics={"auroc": 0.9},
+            intervals={},
+            calibration=[],
+            by_source=[],
+        )
+        lake.put_model(result_key(out), result)
+    versions = [register_base(registry, lake, TrainingKey(f"models/hand_base/{which}"), name) for which in "aba"]
     assert versions == ["1", "2", "1"], "the same training is not registered again"
 
     served = mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}")

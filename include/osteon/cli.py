@@ -215,7 +215,8 @@ def train(
     from osteon.lake import Lake
     from osteon.pipeline.context import Context
     from osteon.pipeline.training import training_key as key_of
-    from osteon.records import CatalogKey
+    from osteon.records import CatalogKey, TrainingKey
+    from osteon.training.plan import TrainingPlan
     from osteon.training.train import help_search
     from osteon.training.train import train as train_model
     from osteon.version import mismatch
@@ -225,15 +226,16 @@ def train(
         raise ConfigurationError(why)
     lake = Lake.from_settings(settings)
     out = out or key_of(Context.open("command-line"), CatalogKey(snapshot), model, budget, seed, winner=winner)
+    plan = TrainingPlan(model, CatalogKey(snapshot), budget, seed, winner, TrainingKey(out))
     if helper:
-        ran = help_search(settings, lake, snapshot, budget, seed, out, helper)
+        ran = help_search(settings, lake, plan, helper)
         lake.put_json(f"{out}/helpers/{helper}.json", {"trials": ran})
         typer.echo(f"{ran} trials")
         return
     with redirect_stdout(sys.stderr):  # Keras prints its progress
-        result = train_model(settings, lake, snapshot, model, budget, seed, out, winner, helped)
+        result = train_model(settings, lake, plan, helped)
     typer.echo(out)
-    typer.echo(json.dumps(result["metrics"]))
+    typer.echo(json.dumps(result.figures))
 
 
 @app.command("training-key")
@@ -280,13 +282,14 @@ def predict(
             places.add(picture)
             ask.overlay(pixels, ask.look(predictor, pixels, answer.body_part)).save(picture)
             place = str(picture)
-        found.append(ask.as_json(str(file), answer, predictor.classes.names, place))
+        found.append(ask.prediction(str(file), answer, predictor.classes.names, place))
         if not as_json:
-            chance = found[-1]["fracture_probability"]
+            chance = found[-1].fracture_probability
             told = "its fractures were never learnt" if chance is None else f"fracture {chance:.0%}"
             typer.echo(f"{file}: {answer.problem or f'{answer.body_part}, {told}; {place}'}")
     if as_json:
-        typer.echo(json.dumps({"model": model or settings.model_name, "version": version, "predictions": found}))
+        about = {"model": model or settings.model_name, "version": version}
+        typer.echo(json.dumps(about | {"predictions": [one.model_dump(mode="json") for one in found]}))
     if failed:
         raise OsteonError("\n".join(failed))
 
@@ -298,7 +301,7 @@ def rollback(
     model: Annotated[str, typer.Option(help="name in the registry (default: OSTEON_MODEL_NAME)")] = "",
 ) -> None:
     """Make the previous champion the champion again."""
-    from osteon.registry import rollback as roll_back
+    from osteon.registry.versions import rollback as roll_back
 
     settings = load_settings()
     name = model or settings.model_name

@@ -12,7 +12,7 @@ from osteon.curation.grouping import group, recall
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.settings import Settings
-from osteon.training.gate import comparable
+from osteon.training.promotion import comparable
 from tests.curation.facts import copies, decided, names
 
 

@@ -28,7 +28,7 @@ from osteon.lake import Lake
 from osteon.records import InspectRecord, SplitRecord
 from osteon.settings import Settings
 from osteon.takeover import MARKER, take_over
-from osteon.training.gate import comparable
+from osteon.training.promotion import comparable
 from tests.curation.facts import copies, groups, names
 from tests.curation.weeks import RUN, catalog_of, snapshot, splits, upgrade_measurements
 from tests.pictures import encode, film

@@ -16,6 +16,7 @@ from osteon.curation.review import HUMAN
 from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.results import BaseModelResult
 from osteon.strict_yaml import read_yaml
 
 VERSION = 1
@@ -148,7 +149,7 @@ def judge_images(images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRule
 
 
 def judge_source(
-    name: str, images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules, trainings: dict[str, dict[str, Any]]
+    name: str, images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules, trainings: dict[str, BaseModelResult]
 ) -> Verdict:
     """Whether a source's ambiguous images may all become one part, and why not.
 
@@ -171,8 +172,8 @@ def judge_source(
         why = f"{agreement:.0%} of {originals} originals look like {rule.into}, {rule.agreement:.0%} are needed"
         return verdict(False, why, agreement)
     kind = rule.like or (name,)
-    seen = [row for row in trainings[rule.into]["by_source"] if row["source"] in kind]
-    others, right = sum(row["other"] for row in seen), sum(row["other_right"] for row in seen)
+    seen = [row for row in trainings[rule.into].by_source if row.source in kind]
+    others, right = sum(row.n_negative for row in seen), sum(row.n_negative_correct for row in seen)
     if others < rules.evidence:
         why = (
             f"the base model was shown {others} held-out images of {', '.join(kind)} that are not {rule.into}, "
@@ -193,7 +194,7 @@ def relabel(
     labels: LabelMap,
     rules: RelabelRules,
     catalog_key: str,
-    trainings: dict[str, dict[str, Any]],
+    trainings: dict[str, BaseModelResult],
     predict: Any,
 ) -> tuple[str, str]:
     """Set `body_part` and `label_origin` of ambiguous images. Returns the keys of the catalog and of what was decided.
@@ -202,7 +203,7 @@ def relabel(
     published stays in `raw_label` and `published`. The decisions are a table (`DECISION_COLUMNS`), the verdicts about
     sources a list beside it (`verdicts_key`). The same inputs give what they gave before, without asking any model.
     """
-    used = {answer: result["key"] for answer, result in trainings.items()}
+    used = {answer: result.key for answer, result in trainings.items()}
     key = derived_key("relabel", VERSION, catalog_key, used, rules.model_dump(), labels.model_dump())
     table_key = decisions_key(key)
     if lake.exists(verdicts_key(table_key)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -21,10 +21,14 @@ from osteon.reports.leakage import UNDECIDED, closest_pairs, leakage_line, read_
 from osteon.reports.model_card import interval, number
 from osteon.reports.patients import patient_line
 from osteon.reports.relabel import write_relabel_report
-from osteon.reports.summary import all_findings, summarise, tables
+from osteon.reports.summary import all_findings, comparison_of, summarise, tables, trained_models
+from osteon.results import Comparison, TrainingResult
 from osteon.runs import Records, Run
 from osteon.settings import Settings
 from osteon.training.evaluate import MEASURES
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 THUMBNAILS_EACH = 6
 """Of a finding's offenders."""
@@ -39,13 +43,15 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
     folder = key.removesuffix("index.html")
     validated, relabelled = records.of(ValidateRecord), records.of(RelabelRecord)
     validation = read_validation(lake, validated.validation) if validated else None
-    findings = all_findings(lake, records)
+    findings, models = all_findings(lake, records), trained_models(summary)
     leakage = read_leakage(lake, found[1]) if found is not None and records.of(CheckRecord) else None
     page = (
         environment()
         .get_template("report.html")
         .render(
             s=summary,
+            models=models,
+            comparison=comparison_of(summary),
             patients=patient_line(summary) if summary["split"] else "",
             leakage=leakage_line(leakage),
             view_text=view_text,
@@ -76,7 +82,7 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
         _write_inventory(lake, run, published_files(*found), folder)
         if relabelled:
             write_relabel_report(settings, lake, relabelled, found[1], folder)
-    for result in summary["models"].values():
+    for result in models:
         write_evaluation(lake, run.run_id, result, folder)
     lake.put_json(f"{run.prefix}/summary.json", summary)
     return key
@@ -105,7 +111,7 @@ def _write_inventory(lake: Lake, run: Run, files: pd.DataFrame, folder: str) -> 
     lake.put_bytes(f"{folder}inventory.csv", table.to_csv(index=False).encode(), "text/csv; charset=utf-8")
 
 
-def table_lines(summary: dict[str, Any]) -> list[Any]:
+def table_lines(summary: dict[str, Any]) -> list[Table]:
     """The summary as rich tables, for the terminal."""
     from rich.table import Table
 
@@ -126,47 +132,53 @@ def table_lines(summary: dict[str, Any]) -> list[Any]:
     if summary["alerts"] is None:
         alerts.add_row("", "not checked: the run did not come to validation")
     tables = [sources, classes, facts, alerts]
-    for name, result in summary["models"].items():
-        metrics = Table("measure", "test", "95 % interval", title=f"{name} on the test split")
-        for metric, words in MEASURES.items():
-            metrics.add_row(words, number(result["metrics"][metric]), interval(result["intervals"][metric]))
-        for floor, value in result["shortcut_floor"].items():
-            metrics.add_row(f"floor: AUROC from {floor}", number(value), "")
-        parts = Table(
-            "images",
-            "of",
-            "judge fractures",
-            "fractured",
-            "fracture AUROC",
-            "95 % interval",
-            title="By body part and source",
-        )
-        for row in result["slices"]:
-            told = ("too few", "")
-            if row["metrics"]:
-                told = number(row["metrics"]["fracture_auroc"]), interval(row["intervals"]["fracture_auroc"])
-            parts.add_row(row["slice"], *(str(row[name]) for name in ("images", "judged", "fractured")), *told)
-        tables += [metrics, parts]
-    if summary["comparison"]:
-        tables.append(_comparison(summary["comparison"]))
+    for result in trained_models(summary):
+        tables += _model_tables(result)
+    if comparison := comparison_of(summary):
+        tables.append(_comparison_table(comparison))
     return tables
 
 
-def _comparison(rows: list[dict[str, Any]]) -> Any:
+def _model_tables(result: TrainingResult) -> list[Table]:
     from rich.table import Table
 
-    main = rows[0]["model"]
+    found = result.evaluation
+    metrics = Table("measure", "test", "95 % interval", title=f"{result.model} on the test split")
+    for metric, words in MEASURES.items():
+        metrics.add_row(words, number(found.metrics.get(metric)), interval(found.intervals.get(metric)))
+    for floor, value in found.metadata_baseline.items():
+        metrics.add_row(f"floor: AUROC from {floor}", number(value), "")
+    parts = Table(
+        "images",
+        "of",
+        "judge fractures",
+        "fractured",
+        "fracture AUROC",
+        "95 % interval",
+        title="By body part and source",
+    )
+    for row in found.slices:
+        told = ("too few", "")
+        if row.metrics is not None and row.intervals is not None:
+            told = number(row.metrics.get("fracture_auroc")), interval(row.intervals.get("fracture_auroc"))
+        parts.add_row(row.name, str(row.n_images), str(row.n_evaluable), str(row.n_fractured), *told)
+    return [metrics, parts]
+
+
+def _comparison_table(comparison: Comparison) -> Table:
+    from rich.table import Table
+
     table = Table(
         "model",
         "learnt from",
         *(MEASURES[metric] for metric in COMPARED),
-        f"{main} is",
+        f"{comparison.rows[0].model} is",
         title="On the same test images",
     )
-    for row in rows:
-        figures = [number(row["metrics"][metric]) for metric in COMPARED]
-        verdict = row.get("verdict", "")
-        if "same_data" in row:
-            verdict += f"; from as many images {row['same_data']['verdict']}"
-        table.add_row(row["model"], f"{row['learnt_from']} of {row['of']}", *figures, verdict)
+    for row in comparison.rows:
+        verdict: str = row.against.verdict if row.against else ""
+        if row.matched_sample:
+            verdict += f"; from as many images {row.matched_sample.verdict}"
+        figures = [number(row.metrics.get(metric)) for metric in COMPARED]
+        table.add_row(row.model, f"{row.n_train} of {row.n_train_main}", *figures, verdict)
     return table

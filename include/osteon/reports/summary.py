@@ -24,6 +24,8 @@ from osteon.records import (
     ValidateRecord,
 )
 from osteon.reports.patients import count_patients
+from osteon.reports.relabel import base_results
+from osteon.results import Comparison, TrainingResult, read_or_skip, result_key
 from osteon.runs import Records, Run
 
 
@@ -86,24 +88,34 @@ def summarise(
     if check := records.of(CheckRecord):
         summary["leakage"] = check.model_dump(include={"tests", "closest", "bar", "not_compared", "waiting"})
     if relabelled := records.of(RelabelRecord):
-        models = [lake.get_json(f"{training}/result.json") for training in relabelled.trainings]
         base = records.of(BaseModelsRecord)
         summary["relabel"] = {
             "decisions": relabelled.decisions,
             "changes": relabelled.changes,
             "untaught": base.untaught if base else {},
             "models": {
-                result["model"]: {name: result[name] for name in ("input", "metrics", "intervals", "ablation")}
-                for result in models
+                result.model: result.model_dump(mode="json", include={"input", "metrics", "intervals", "ablation"})
+                for result in base_results(lake, relabelled)
             },
         }
     if registered := records.of(RegisterRecord):
-        result = lake.get_json(f"{registered.training}/result.json")
-        summary["models"] = {result["model"]: result}
-        summary["comparison"] = lake.get_json(registered.comparison)
+        if result := read_or_skip(lake, TrainingResult, result_key(registered.training)):
+            summary["models"] = {result.model: result.model_dump(mode="json")}
+        if comparison := read_or_skip(lake, Comparison, registered.comparison):
+            summary["comparison"] = comparison.model_dump(mode="json")["rows"]
         summary["registered"] = registered.model_dump(include={"model", "version", "alias", "promoted", "reason"})
         summary["champion"] = registered.champion
     return summary
+
+
+def trained_models(summary: dict[str, Any]) -> list[TrainingResult]:
+    """The models that a summary tells of."""
+    return [TrainingResult.model_validate(result, extra="ignore") for result in summary["models"].values()]
+
+
+def comparison_of(summary: dict[str, Any]) -> Comparison | None:
+    """The comparison that a summary tells of; None where the run made none."""
+    return Comparison.model_validate(summary["comparison"], extra="ignore") if summary["comparison"] else None
 
 
 def all_findings(lake: Lake, records: Records) -> list[Finding]:
