@@ -28,9 +28,10 @@ from osteon.images.decode import decode
 from osteon.models import space
 from osteon.models.design import NetworkDesign
 from osteon.pipeline.context import Context
+from osteon.training.course import Course
 from osteon.training.fit import dataset
 from osteon.training.sampling import THREADS, prepare_keras
-from osteon.training.train import Course, search_of
+from osteon.training.train import search_of
 from osteon.training.tuner import DesignHyperModel
 
 TRIALS, EPOCHS = 6, 3

@@ -269,8 +269,8 @@ def fitted(copied: Sequence[Pair], different: Sequence[Pair], names: Sequence[st
     raw = model.coef_[0] / scale
     return Weights(
         round(float(model.intercept_[0] - (raw * centre).sum()), 4),
-        {name: round(float(value), 5) for name, value in means.items()},
-        {name: round(float(value), 5) for name, value in deviations.items()},
+        {str(name): round(float(value), 5) for name, value in means.items()},
+        {str(name): round(float(value), 5) for name, value in deviations.items()},
         {name: round(float(weight), 4) for name, weight in zip(names, raw, strict=False)},
         [(a, b, round(float(weight), 4)) for (a, b), weight in zip(multiplied, raw[len(names) :], strict=True)],
     )

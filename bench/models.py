@@ -35,6 +35,7 @@ from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT
 from osteon.records import CatalogKey
 from osteon.reports.model_card import interval, number
 from osteon.training import train as training
+from osteon.training.course import Course
 from osteon.training.evaluate import Scored, paired_differences, shortcut_floor
 from osteon.training.fit import Lesson, fit
 from osteon.training.sampling import Rows
@@ -65,14 +66,14 @@ def snapshot(context: Context, seed: int = 0) -> CatalogKey:
         return prepare(context, str(path), INSPECT, REPAIR, GROUP, REVIEW, SPLIT, seed=seed)
 
 
-def old_lesson(course: training.Course, train: Rows, val: Rows) -> Lesson:
+def old_lesson(course: Course, train: Rows, val: Rows) -> Lesson:
     """What the old model learns from: images that are transformed once."""
     recipe = OldRecipe()
     features = course.features(recipe, np.arange(len(course.images)))  # type: ignore[arg-type]
     return Lesson(lambda rows: features[rows], recipe.shape, course.allowed, train, val)
 
 
-def old_model(course: training.Course) -> training.Taught:
+def old_model(course: Course) -> training.Taught:
     """The study's main model, rebuilt: see `old_model`."""
     import keras
 
@@ -85,7 +86,7 @@ def old_model(course: training.Course) -> training.Taught:
     return training.Taught(predictor, {}, int(model.count_params()))
 
 
-def contenders(first: training.Course) -> dict[str, Callable[[training.Course], training.Taught]]:
+def contenders(first: Course) -> dict[str, Callable[[Course], training.Taught]]:
     """By name, what fits a model with a course's seed. Designs are searched on the first course, when needed."""
 
     @cache
@@ -95,7 +96,7 @@ def contenders(first: training.Course) -> dict[str, Callable[[training.Course], 
         print(json.dumps({model: design.hyperparameters}), flush=True)
         return design
 
-    def network(model: str, **changes: Any) -> Callable[[training.Course], training.Taught]:
+    def network(model: str, **changes: Any) -> Callable[[Course], training.Taught]:
         return lambda course: training.learn_design(course, course.learn, found(model).changed(**changes))
 
     return {
@@ -128,9 +129,7 @@ class Learnt:
         return json.dumps(vars(self) | {"probabilities": np.round(self.probabilities, 6).tolist()})
 
 
-def learn(
-    name: str, courses: list[training.Course], learner: Callable[[training.Course], training.Taught], on: str
-) -> Learnt:
+def learn(name: str, courses: list[Course], learner: Callable[[Course], training.Taught], on: str) -> Learnt:
     """Fit a model with the seed of each course, and tell of each how it is on the images of split `on`."""
     probabilities = []
     for course in courses:
@@ -148,7 +147,7 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
     with store():
         context = Context.open("models")
         key = snapshot(context, split_seed)
-        courses = [training.Course(context.settings, context.lake, key, budget, seed) for seed in range(seeds)]
+        courses = [Course(context.settings, context.lake, key, budget, seed) for seed in range(seeds)]
         for course in courses:
             course._squares = courses[0]._squares
             course.plan = replace(course.plan, members=1, side=side or course.plan.side)  # a network each

@@ -22,7 +22,7 @@ from models import snapshot
 from osteon.models import space
 from osteon.models.design import NetworkDesign
 from osteon.pipeline.context import Context
-from osteon.training.train import Course
+from osteon.training.course import Course
 
 SEEDS = 2
 

@@ -20,8 +20,9 @@ from osteon.models.space import cnn_bilstm
 from osteon.partitions import HEX_DIGITS
 from osteon.pipeline.context import Context
 from osteon.pipeline.training import square_part
+from osteon.training.course import Course
 from osteon.training.sampling import prepare_keras
-from osteon.training.train import Course, search_of
+from osteon.training.train import search_of
 
 
 def course_of(context: Context, key: str, budget: str) -> Course:

@@ -12,7 +12,7 @@ import pytest
 from osteon.embedded.ports import free_ports
 from osteon.images.wavelet import LAZY, WaveletRecipe
 from osteon.models.network import FEATURE_MAP, mean_of, members_of
-from osteon.predict import as_json, grad_cam, look, overlay
+from osteon.predict import grad_cam, look, overlay, prediction
 from osteon.training.classes import ClassList
 from osteon.training.predictor import Predictor
 from tests.pictures import radiograph
@@ -62,8 +62,8 @@ def test_a_part_whose_fracture_state_was_never_learnt_gets_no_probability(predic
     for member in members_of(predictor.model):
         member.layers[-1].set_weights([np.array([[0.0, 0.0, 1.0]]), np.array([0.0, 0.0, 5.0])])
     (said,) = predictor.answer([film(5, 10)])
-    told = as_json("x.png", said, CLASSES.names, "x.gradcam.png")
-    assert (told["body_part"], told["fracture_probability"], told["problem"]) == ("spine", None, None)
+    told = prediction("x.png", said, CLASSES.names, "x.gradcam.png")
+    assert (told.body_part, told.fracture_probability, told.problem) == ("spine", None, None)
     assert grad_cam(predictor, predictor.recipe.transform(film(5, 10))[None], "spine").max() == 1
 
 
@@ -86,8 +86,8 @@ def test_nothing_is_said_of_what_is_no_radiograph(predictor: Predictor, pixels: 
     odd, film = predictor.answer([pixels, radiograph(1, "hand")])
     assert odd.problem == problem and odd.body_part == "" and np.isnan([odd.fracture_probability, *odd.classes]).all()
     assert film.problem == "" and np.isfinite(film.classes).all(), "the others are answered"
-    told = as_json("x.png", odd, CLASSES.names, None)
-    assert told["classes"] is None and told["body_part"] is None and told["problem"] == problem
+    told = prediction("x.png", odd, CLASSES.names, None)
+    assert told.classes is None and told.body_part is None and told.problem == problem
 
 
 def test_where_the_registry_does_not_answer_one_line_says_so() -> None:

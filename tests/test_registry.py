@@ -28,46 +28,58 @@ from osteon.images.wavelet import WaveletRecipe
 from osteon.lake import Lake
 from osteon.models import network
 from osteon.models.design import NetworkDesign
+from osteon.models.space import MAIN
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import APPROVALS, REGISTER, REPORT, run_stage
-from osteon.records import PromotionQuestion
-from osteon.registry import (
-    CHAMPION,
-    LONGEST_DESCRIPTION,
-    PREVIOUS,
-    REQUIREMENTS,
-    Approval,
-    Champion,
-    Proposal,
-    champion,
-    connect,
-    propose,
-    register,
-    register_base,
-    rollback,
-)
+from osteon.records import ComparisonKey, PromotionQuestion, RegisterRecord, TrainingKey
+from osteon.registry.client import connect
+from osteon.registry.log import LONGEST_DESCRIPTION, REQUIREMENTS
+from osteon.registry.register import Proposal, propose, register, register_base
+from osteon.registry.versions import champion, rollback
 from osteon.reports.leakage import NOT_CHECKED
+from osteon.results import (
+    BaseModelResult,
+    Comparison,
+    ComparisonRow,
+    PairedComparison,
+    TrainingResult,
+    result_key,
+)
 from osteon.schemas import Split
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate
 from osteon.training.predictor import MODEL, RECIPE, Predictor
+from osteon.training.promotion import CHAMPION, PREVIOUS, Approval, Champion
 from tests import tables
 from tests.conftest import own_settings
 from tests.pictures import encode, features_of, radiograph
 
 CLASSES = ClassList(("forearm/non-fractured", "forearm/fractured", "spine/non-fractured", "spine/fractured"))
-ARCHITECTURE = {
-    "blocks": 2, "filters": 4, "growth": 2, "kernel": 3, "block": "plain", "norm": "batch", "lstm_layers": 1,
-    "lstm_units": 4, "dropout": 0.2,
-    "learning_rate": 3e-3,
-}  # fmt: skip
-FIGURES = {
-    "learnt_from": 9,
-    "of": 9,
-    "metrics": {"macro_f1": 0.5, "part_accuracy": 0.5, "fracture_auroc_within_part": None, "fracture_auroc": None},
-}
-"""Of a row of a comparison."""
+DESIGN = NetworkDesign(
+    blocks=2, filters=4, growth=2, kernel=3, block="plain", norm="batch", lstm_layers=1, lstm_units=4, dropout=0.2,
+    learning_rate=3e-3,
+)  # fmt: skip
+WORSE = PairedComparison(difference={"macro_f1": (-0.4, -0.1)}, verdict="worse")
+"""What a comparison says of a model that is worse with confidence than the other."""
+
+
+def row(model: str = MAIN, training: str = "", against: PairedComparison | None = None) -> ComparisonRow:
+    """A row of a comparison."""
+    metrics = {"macro_f1": 0.5, "part_accuracy": 0.5, "fracture_auroc_within_part": None, "fracture_auroc": None}
+    return ComparisonRow(model=model, training=training, n_train=9, n_train_main=9, metrics=metrics, against=against)
+
+
+def compared(lake: Lake, training: str, *others: ComparisonRow) -> ComparisonKey:
+    """The key of a comparison of a training with others."""
+    key = ComparisonKey(f"comparisons/{training.replace('/', '-')}-{len(others)}.json")
+    lake.put_model(key, Comparison(rows=[row(training=training), *others]))
+    return key
+
+
+def register_alone(settings: Settings, lake: Lake, training: str, approval: Approval | None = None) -> RegisterRecord:
+    """Register a training that was compared with nothing."""
+    return register(settings, lake, compared(lake, training), settings.model_name, approval=approval)
 
 
 @dataclass(frozen=True)
@@ -78,12 +90,12 @@ class Shelf:
     images: pd.DataFrame
     files: dict[str, bytes]
     predictors: dict[str, Predictor]
-    results: dict[str, dict[str, Any]]
+    results: dict[str, TrainingResult]
 
     def leave(self, out: str, which: str, **changes: Any) -> str:
         """Leave one of the models as a training, with these changes to its result. Gives its key."""
         self.predictors[which].to_lake(self.lake, out)
-        self.lake.put_json(f"{out}/result.json", self.results[which] | changes)
+        self.lake.put_model(result_key(out), self.results[which].model_copy(update={"key": out, **changes}))
         return out
 
 
@@ -126,19 +138,29 @@ def shelf(lake: Lake) -> Shelf:
     predictors, results = {}, {}
     for which, epochs in (("untrained", 0), ("trained", 60)):
         keras.utils.set_random_seed(1)
-        model = network.build(NetworkDesign.from_hyperparameters(ARCHITECTURE), recipe.shape, len(CLASSES.names))
-        if epochs:  # on the test images themselves: what the gate compares is then as good as it gets
+        model = network.build(DESIGN, recipe.shape, len(CLASSES.names))
+        if epochs:  # on the test images themselves: what promotion compares is then as good as it gets
             model.fit(features, CLASSES.allowed(images), epochs=epochs, batch_size=12, verbose=0)
         predictors[which] = Predictor(model, recipe, CLASSES, 1.3)
-        figures = evaluate(Scored(images, predictors[which].from_features(features), CLASSES), 20)
-        results[which] = {
-            "model": "cnn_bilstm", "snapshot": "abc", "snapshot_key": "split/s.parquet", "budget": "smoke", "seed": 0,
-            "code": "1+a", "classes": list(CLASSES.names), "design": ARCHITECTURE, "parameters": 9, "members": 1,
-            "trials": [{"score": 0.5, "seconds": 2.4, "worker": "tuner0"},
-                       {"score": 0.75, "seconds": 1.3, "worker": "tuner1"}],
-            "images": {"test": len(images)}, "not_judging": 0, "steadiness": [], **figures, "shortcut_floor": {},
-            "images_by_class": {"spine/fractured": epochs},
-        }  # fmt: skip
+        results[which] = TrainingResult(
+            model=MAIN,
+            snapshot="abc",
+            snapshot_key="split/s.parquet",
+            budget="smoke",
+            seed=0,
+            code="1+a",
+            classes=list(CLASSES.names),
+            design=DESIGN.hyperparameters,
+            parameters=9,
+            trials=[
+                {"score": 0.5, "seconds": 2.4, "worker": "tuner0"},
+                {"score": 0.75, "seconds": 1.3, "worker": "tuner1"},
+            ],
+            images={"test": len(images)},
+            n_train=9,
+            images_by_class={"spine/fractured": epochs},
+            evaluation=evaluate(Scored(images, predictors[which].from_features(features), CLASSES), 20),
+        )
     return Shelf(lake, images, files, predictors, results)
 
 
@@ -180,8 +202,7 @@ def write_sources(registry: Settings, folder: Path) -> Path:
 
 def report(registry: Settings, lake: Lake, training: str, folder: Path) -> str:
     """The page of a run that registers a training."""
-    key = f"comparisons/{registry.model_name}-{training.replace('/', '-')}.json"
-    lake.put_json(key, [{"model": "cnn_bilstm", "training": training, **FIGURES}])
+    key = compared(lake, training)
     context = Context.open(f"{registry.model_name} of {training}", **dict(registry))
     sources = str(write_sources(registry, folder))
     run_stage(REGISTER, context, comparison=key, catalog="", sources=sources, answers=[])
@@ -211,14 +232,14 @@ class Registered:
 @pytest.fixture(scope="module")
 def registered(server: Settings, shelf: Shelf, tmp_path_factory: pytest.TempPathFactory) -> Registered:
     settings = server.model_copy(update={"model_name": "registered"})
-    first = register(settings, shelf.lake, shelf.leave("models/first", "untrained"), "registered")
+    first = register_alone(settings, shelf.lake, shelf.leave("models/first", "untrained"))
     assert (first.version, first.alias, first.champion) == ("1", CHAMPION, "1"), "there was no champion"
     page = report(settings, shelf.lake, shelf.leave("models/second", "trained"), tmp_path_factory.mktemp("report"))
     return Registered(settings, shelf, page)
 
 
 def test_a_training_gets_no_second_version(registered: Registered) -> None:
-    again = register(registered.settings, registered.shelf.lake, "models/second", registered.name)
+    again = register_alone(registered.settings, registered.shelf.lake, "models/second")
     assert (again.version, again.promoted) == ("2", False)
     assert again.reason.startswith("registered before: better with confidence")
 
@@ -293,9 +314,11 @@ def test_what_is_not_better_with_confidence_is_a_challenger_and_the_report_says_
 
 
 def test_what_needs_no_pixel_is_not_promoted(registry: Settings, shelf: Shelf) -> None:
-    out = shelf.leave("models/shortcut", "untrained", shortcut_floor={"body part": 0.99, "file": None})
+    floor = {"metadata_baseline": {"body part": 0.99, "file": None}}
+    evaluation = shelf.results["untrained"].evaluation.model_copy(update=floor)
+    out = shelf.leave("models/shortcut", "untrained", evaluation=evaluation)
     add_version(registry, out)
-    found = register(registry, shelf.lake, out, registry.model_name)
+    found = register_alone(registry, shelf.lake, out)
     assert not found.promoted
     assert "needs no pixel: the shortcut floor is 0.990" in found.reason
 
@@ -318,7 +341,7 @@ def test_a_champion_that_cannot_be_loaded_stays_until_a_person_makes_place(
     name_alias(registry, CHAMPION, add_version(registry, held))
     out = shelf.leave("models/newer", "trained")
     add_version(registry, out)
-    refused = register(registry, lake, out, registry.model_name)
+    refused = register_alone(registry, lake, out)
     assert not refused.promoted
     assert why in refused.reason
     assert "give it the alias `previous`" in refused.reason
@@ -328,7 +351,7 @@ def test_a_champion_that_osteon_did_not_register_stays(registry: Settings, shelf
     name_alias(registry, CHAMPION, add_version(registry, ""))
     out = shelf.leave("models/newer", "trained")
     add_version(registry, out)
-    refused = register(registry, shelf.lake, out, registry.model_name)
+    refused = register_alone(registry, shelf.lake, out)
     assert not refused.promoted
     assert "not registered by Osteon" in refused.reason
 
@@ -336,14 +359,14 @@ def test_a_champion_that_osteon_did_not_register_stays(registry: Settings, shelf
 def test_a_registration_that_broke_off_before_its_last_tag_is_finished(registry: Settings, shelf: Shelf) -> None:
     out = shelf.leave("models/trained", "trained")
     name_alias(registry, CHAMPION, add_version(registry, out, reason="there was no champion"))
-    resumed = register(registry, shelf.lake, out, registry.model_name)
+    resumed = register_alone(registry, shelf.lake, out)
     assert (resumed.version, resumed.alias, resumed.champion) == ("1", CHAMPION, "1")
     assert connect(registry).get_model_version(registry.model_name, "1").tags["osteon.registered"] == "yes"
 
 
 def test_of_a_version_that_is_previous_now_the_registration_says_so(two_champions: Settings, shelf: Shelf) -> None:
     connect(two_champions).set_model_version_tag(two_champions.model_name, "1", "osteon.reason", "x")
-    before = register(two_champions, shelf.lake, "models/untrained", two_champions.model_name)
+    before = register_alone(two_champions, shelf.lake, "models/untrained")
     assert (before.version, before.alias, before.champion) == ("1", PREVIOUS, "2")
 
 
@@ -365,7 +388,7 @@ def test_a_comparison_with_a_champion_that_is_none_any_more_is_done_again(
 
     monkeypatch.setattr(mlflow.MlflowClient, "set_model_version_tag", meanwhile)
     with pytest.raises(TryAgainError, match="another champion meanwhile"):
-        register(two_champions, shelf.lake, out, two_champions.model_name)
+        register_alone(two_champions, shelf.lake, out)
     assert aliases(two_champions)[CHAMPION] == "2"
 
 
@@ -427,32 +450,33 @@ def rolled_back(two_champions: Settings, shelf: Shelf) -> Settings:
 
 
 def test_after_a_rollback_the_next_model_is_proposed_to_a_person(rolled_back: Settings, shelf: Shelf) -> None:
-    asked = propose(rolled_back, shelf.lake, "models/alike", rolled_back.model_name, [], always=False)
+    alike = compared(shelf.lake, "models/alike")
+    asked = propose(rolled_back, shelf.lake, alike, rolled_back.model_name, always=False)
     assert asked is not None
     assert asked.champion == "1"
 
 
 def test_where_nothing_was_brought_back_nobody_is_asked(two_champions: Settings, shelf: Shelf) -> None:
-    out = shelf.leave("models/alike", "trained")
-    assert propose(two_champions, shelf.lake, out, two_champions.model_name, [], always=False) is None
+    alike = compared(shelf.lake, shelf.leave("models/alike", "trained"))
+    assert propose(two_champions, shelf.lake, alike, two_champions.model_name, always=False) is None
 
 
 def test_after_a_rollback_nothing_is_promoted_without_approval(rolled_back: Settings, shelf: Shelf) -> None:
-    found = register(rolled_back, shelf.lake, "models/alike", rolled_back.model_name)
+    found = register_alone(rolled_back, shelf.lake, "models/alike")
     assert not found.promoted
     assert found.reason.startswith("version 1 was brought back by ann: it misses wrists; what")
 
 
 def test_an_approval_about_another_champion_does_not_count(rolled_back: Settings, shelf: Shelf) -> None:
     approval = Approval(True, "bob", "2")
-    found = register(rolled_back, shelf.lake, "models/alike", rolled_back.model_name, approval=approval)
+    found = register_alone(rolled_back, shelf.lake, "models/alike", approval)
     assert not found.promoted
     assert found.reason.startswith("approved by bob when version 2 was the champion, which has changed")
 
 
 def test_an_approval_about_this_champion_counts(rolled_back: Settings, shelf: Shelf) -> None:
     approval = Approval(True, "bob", "1")
-    found = register(rolled_back, shelf.lake, "models/alike", rolled_back.model_name, approval=approval)
+    found = register_alone(rolled_back, shelf.lake, "models/alike", approval)
     assert (found.promoted, found.champion) == (True, "3")
 
 
@@ -468,8 +492,8 @@ def test_the_model_card_says_what_the_check_of_the_split_found(registry: Setting
     ), strict=True)]  # fmt: skip
     rows[0] = (*rows[0][:2], 7.5, 9, 0.5, "as it is", "possible", "train")
     lake.put_table(leakage_key(checked), pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS))
-    out = shelf.leave("models/checked", "untrained", snapshot_key="split/checked.parquet")
-    register(registry, lake, out, registry.model_name, rows=[])
+    training = shelf.leave("models/checked", "untrained", snapshot_key="split/checked.parquet")
+    register_alone(registry, lake, training)
     card = connect(registry).get_model_version(registry.model_name, "1").description
     assert (
         "The closest of 30 test images to anything in train or val scores 7.5; "
@@ -484,7 +508,7 @@ def test_a_long_model_card_is_cut_at_a_section_and_says_where_the_rest_is(regist
     many = shelf.images.assign(source=[f"s{number}" for number in range(60)], attribution="x" * 200)
     catalogs.write(shelf.lake, "split/many.parquet", many, Split)
     out = shelf.leave("models/many", "untrained", snapshot_key="split/many.parquet")
-    register(registry, shelf.lake, out, registry.model_name, rows=[])
+    register_alone(registry, shelf.lake, out)
     version = connect(registry).get_model_version(registry.model_name, "1")
     whole = mlflow.artifacts.load_text(f"runs:/{version.run_id}/model_card.md")
     assert len(whole) > LONGEST_DESCRIPTION >= len(version.description)
@@ -496,59 +520,66 @@ def test_a_long_model_card_is_cut_at_a_section_and_says_where_the_rest_is(regist
 # Rivals, people and base models
 
 
-ROWS = [{"model": "cnn_bilstm", **FIGURES}, {"model": "forest", **FIGURES, "verdict": "worse"}]
-"""Of a comparison: a rival for which the main model is worse."""
+@pytest.fixture
+def alone(shelf: Shelf) -> ComparisonKey:
+    """A comparison of a training with nothing."""
+    return compared(shelf.lake, shelf.leave("models/compared", "untrained"))
 
 
-def test_what_a_rival_beats_is_not_proposed(registry: Settings, shelf: Shelf) -> None:
-    out = shelf.leave("models/compared", "untrained")
-    assert propose(registry, shelf.lake, out, registry.model_name, ROWS, always=True) is None
+@pytest.fixture
+def beaten(shelf: Shelf) -> ComparisonKey:
+    """A comparison with a rival for which the main model is worse."""
+    return compared(shelf.lake, shelf.leave("models/compared", "untrained"), row("forest", against=WORSE))
 
 
-def test_where_approval_is_asked_for_the_first_champion_is_proposed_as_well(registry: Settings, shelf: Shelf) -> None:
-    out, name = shelf.leave("models/compared", "untrained"), registry.model_name
-    asked = propose(registry, shelf.lake, out, name, ROWS[:1], always=True)
+def test_what_a_rival_beats_is_not_proposed(registry: Settings, lake: Lake, beaten: ComparisonKey) -> None:
+    assert propose(registry, lake, beaten, registry.model_name, always=True) is None
+
+
+def test_where_approval_is_asked_for_the_first_champion_is_proposed_as_well(
+    registry: Settings, lake: Lake, alone: ComparisonKey
+) -> None:
+    asked = propose(registry, lake, alone, registry.model_name, always=True)
     assert asked == Proposal("", "there was no champion")
-    assert propose(registry, shelf.lake, out, name, ROWS[:1], always=False) is None
+    assert propose(registry, lake, alone, registry.model_name, always=False) is None
 
 
-def test_a_run_asks_a_person_with_the_gates_reason(registry: Settings, shelf: Shelf, tmp_path: Path) -> None:
-    out, key = shelf.leave("models/compared", "untrained"), f"comparisons/{registry.model_name}.json"
-    shelf.lake.put_json(key, [ROWS[0] | {"training": out}])
-    context = Context.open(registry.model_name, **dict(registry))
-    sources = str(write_sources(registry, tmp_path))
-    asked = run_stage(APPROVALS, context, comparison=key, sources=sources, require_approval=True)
-    question = PromotionQuestion(champion="", name=registry.model_name, why="The gate says: there was no champion.")
-    assert asked.questions == [question]
+def test_a_run_asks_a_person_with_the_reason_of_the_rules(
+    registry: Settings, alone: ComparisonKey, tmp_path: Path
+) -> None:
+    context, sources = Context.open(registry.model_name, **dict(registry)), str(write_sources(registry, tmp_path))
+    asked = run_stage(APPROVALS, context, comparison=alone, sources=sources, require_approval=True)
+    why = "The promotion rules say: there was no champion."
+    assert asked.questions == [PromotionQuestion(champion="", name=registry.model_name, why=why)]
 
 
 def test_a_comparison_that_names_no_training_is_refused(registry: Settings, lake: Lake, tmp_path: Path) -> None:
-    lake.put_json("comparisons/old.json", ROWS[:1])
     context, sources = Context.open(registry.model_name, **dict(registry)), str(write_sources(registry, tmp_path))
     with pytest.raises(ConfigurationError, match="names no training of cnn_bilstm"):
-        run_stage(REGISTER, context, comparison="comparisons/old.json", catalog="", sources=sources, answers=[])
+        run_stage(REGISTER, context, comparison=compared(lake, ""), catalog="", sources=sources, answers=[])
 
 
-def test_what_a_rival_beats_is_a_challenger_and_the_rivals_figures_are_logged(registry: Settings, shelf: Shelf) -> None:
-    out, name = shelf.leave("models/compared", "untrained"), registry.model_name
-    beaten = register(registry, shelf.lake, out, name, "", ROWS)
-    assert (beaten.alias, beaten.promoted, beaten.champion, beaten.new) == ("challenger", False, "", True)
-    assert "forest" in beaten.reason
+def test_what_a_rival_beats_is_a_challenger_and_the_rivals_figures_are_logged(
+    registry: Settings, lake: Lake, beaten: ComparisonKey
+) -> None:
+    name = registry.model_name
+    found = register(registry, lake, beaten, name)
+    assert (found.alias, found.promoted, found.champion, found.new) == ("challenger", False, "", True)
+    assert "forest" in found.reason
     client = connect(registry)
     logged = client.get_run(client.get_model_version(name, "1").run_id).info
     (rival,) = client.search_runs([logged.experiment_id], f"tags.`mlflow.parentRunId` = '{logged.run_id}'")
     assert rival.data.metrics == {"macro_f1": 0.5, "part_accuracy": 0.5}
     assert (rival.data.params["model"], rival.data.params["verdict"]) == ("forest", "worse")
-    assert propose(registry, shelf.lake, out, name, ROWS[:1], always=True) is None, "it is registered"
+    alone = compared(lake, found.training)
+    assert propose(registry, lake, alone, name, always=True) is None, "it is registered"
 
 
-def test_what_a_person_refuses_is_not_promoted(registry: Settings, shelf: Shelf) -> None:
-    out = shelf.leave("models/compared", "untrained")
-    add_version(registry, out)
-    approval = Approval(False, "ann", "")
-    refused = register(registry, shelf.lake, out, registry.model_name, "", ROWS[:1], approval)
+def test_what_a_person_refuses_is_not_promoted(registry: Settings, lake: Lake, alone: ComparisonKey) -> None:
+    add_version(registry, "models/compared")
+    refused = register(registry, lake, alone, registry.model_name, approval=Approval(False, "ann", ""))
     assert not refused.promoted
-    assert refused.reason.startswith("not approved by ann; the gate had said: there was no")
+    assert refused.reason.startswith("not approved by ann; the promotion rules had said: there was no")
 
 
 def test_a_base_model_is_registered_once_and_carries_its_class_names(registry: Settings, shelf: Shelf) -> None:
@@ -559,17 +590,34 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(registry: S
     trained = {}
     for out in ("models/hand_base/a", "models/hand_base/b"):
         trained[out] = Predictor(
-            network.build(NetworkDesign.from_hyperparameters(ARCHITECTURE), recipe.shape, 2),
+            network.build(DESIGN, recipe.shape, 2),
             recipe,
             ClassList(classes),
             1.1,
         )
         trained[out].to_lake(lake, out)
-        result = {"model": "hand_base", "snapshot": out[-1], "snapshot_key": "split/s.parquet", "budget": "smoke",
-                  "seed": 0, "code": "1+a", "classes": list(classes), "design": ARCHITECTURE,
-                  "metrics": {"auroc": 0.9}}  # fmt: skip
-        lake.put_json(f"{out}/result.json", result)
-    versions = [register_base(registry, lake, f"models/hand_base/{which}", name) for which in "aba"]
+        result = BaseModelResult(
+            key=out,
+            model="hand_base",
+            snapshot=out[-1],
+            snapshot_key="split/s.parquet",
+            budget="smoke",
+            seed=0,
+            code="1+a",
+            classes=list(classes),
+            design=DESIGN.hyperparameters,
+            images={},
+            positive_class="hand",
+            parts=["hand"],
+            input="pixels",
+            ablation={},
+            metrics={"auroc": 0.9},
+            intervals={},
+            calibration=[],
+            by_source=[],
+        )
+        lake.put_model(result_key(out), result)
+    versions = [register_base(registry, lake, TrainingKey(f"models/hand_base/{which}"), name) for which in "aba"]
     assert versions == ["1", "2", "1"], "the same training is not registered again"
 
     served = mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}")

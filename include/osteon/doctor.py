@@ -125,7 +125,7 @@ def _history(settings: Settings, sources_file: Path) -> list[Line]:
 
 def _mlflow(settings: Settings, sources_file: Path) -> list[Line]:
     """Search the registry: a server that is up may still refuse to log in."""
-    from osteon.registry import connect
+    from osteon.registry.client import connect
 
     found = connect(settings).search_registered_models()
     return [Line("mlflow", True, f"{settings.mlflow_url} holds {len(found)} registered models")]

@@ -23,6 +23,10 @@ class LakeError(OsteonError):
     """The object store refused, or holds something it must not hold."""
 
 
+class ObjectError(LakeError):
+    """The lake holds no such object, or not in a form that this code reads."""
+
+
 class CatalogError(OsteonError):
     """A catalog does not have the columns or the values that its schema asks for."""
 

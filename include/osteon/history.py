@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -176,6 +177,6 @@ def _typed(frame: pd.DataFrame, columns: Mapping[str, pa.DataType]) -> pd.DataFr
         elif pa.types.is_binary(kind):
             result[name] = values.astype(object).where(values.notna(), None)
         else:
-            dtype = "string" if pa.types.is_string(kind) else "Int64" if pa.types.is_integer(kind) else "Float64"
+            dtype: Any = "string" if pa.types.is_string(kind) else "Int64" if pa.types.is_integer(kind) else "Float64"
             result[name] = values.astype(dtype)
     return pd.DataFrame(result, index=frame.index)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import certifi
@@ -21,10 +21,12 @@ import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
+from pydantic import BaseModel, ValidationError
 
-from osteon.errors import LakeError, LakeUnreachableError
+from osteon.errors import LakeError, LakeUnreachableError, ObjectError
 from osteon.settings import Settings
 
+M = TypeVar("M", bound=BaseModel)
 MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchBucket", "NotFound"}
 SIGNED_FOR = 600
 """Seconds that a signed URL is good for: all tries of one request, and a clock that is a little wrong."""
@@ -143,12 +145,12 @@ class Lake:
         self.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type)
 
     def get_bytes(self, key: str) -> bytes:
-        """The object's bytes. Raises `LakeError` when there is none."""
+        """The object's bytes. Raises `ObjectError` when there is none."""
         try:
             response = self.client.get_object(self.bucket, key)
         except S3Error as error:
             if error.code in MISSING:
-                raise LakeError(f"the lake's bucket {self.bucket!r} holds no {key}") from error
+                raise ObjectError(f"the lake's bucket {self.bucket!r} holds no {key}") from error
             raise
         try:
             return response.read()
@@ -223,6 +225,22 @@ class Lake:
 
     def get_json(self, key: str) -> Any:
         return json.loads(self.get_bytes(key))
+
+    def put_model(self, key: str, value: BaseModel) -> None:
+        self.put_json(key, value.model_dump(mode="json"))
+
+    def get_model(self, kind: type[M], key: str) -> M:
+        """A value that `put_model` put. Fields that `kind` does not know are left out.
+
+        Raises:
+            ObjectError: There is no such object, or it does not hold a value of that kind.
+        """
+        try:
+            return kind.model_validate_json(self.get_bytes(key), extra="ignore")
+        except ValidationError as error:
+            raise ObjectError(
+                f"{key} holds no {kind.__name__} that this version of Osteon can read: {error}"
+            ) from error
 
     def put_folder(self, prefix: str, folder: Path) -> int:
         """Upload a folder's files below the prefix. Returns their number."""

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel
 
-from osteon import registry
 from osteon.errors import ConfigurationError
 from osteon.images.letterbox import placement
 from osteon.models.network import FEATURE_MAP, members_of
+from osteon.registry import versions
 from osteon.settings import Settings
 from osteon.training.predictor import Answer, Predictor
 
@@ -26,7 +27,7 @@ def champion(settings: Settings, name: str) -> tuple[str, Predictor]:
     """The champion's version and predictor. Raises `ConfigurationError` where there is none."""
     import mlflow
 
-    held = registry.champion(settings, name)
+    held = versions.champion(settings, name)
     if held is None:
         raise ConfigurationError(
             f"{settings.mlflow_url} has no champion of {name!r}: run the DAG, or name another model"
@@ -89,14 +90,25 @@ def _sign(name: str, part: str, names: tuple[str, ...]) -> float:
     return 1.0
 
 
-def as_json(file: str, answer: Answer, names: tuple[str, ...], overlay_path: str | None) -> dict[str, Any]:
+class Prediction(BaseModel):
     """What `osteon predict --json` prints of a file; what a model does not say is null."""
+
+    file: str
+    body_part: str | None
+    fracture_probability: float | None
+    problem: str | None
+    classes: dict[str, float] | None
+    overlay: str | None
+
+
+def prediction(file: str, answer: Answer, names: tuple[str, ...], overlay_path: str | None) -> Prediction:
+    """An answer, ready to be printed; `names` are the model's classes."""
     chance = answer.fracture_probability
-    return {
-        "file": file,
-        "body_part": answer.body_part or None,
-        "fracture_probability": None if np.isnan(chance) else chance,
-        "problem": answer.problem or None,
-        "classes": None if answer.problem else dict(zip(names, map(float, answer.classes), strict=True)),
-        "overlay": overlay_path,
-    }
+    return Prediction(
+        file=file,
+        body_part=answer.body_part or None,
+        fracture_probability=None if np.isnan(chance) else chance,
+        problem=answer.problem or None,
+        classes=None if answer.problem else dict(zip(names, map(float, answer.classes), strict=True)),
+        overlay=overlay_path,
+    )

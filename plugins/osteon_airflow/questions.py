@@ -10,8 +10,8 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from osteon.curation.review import LEAVE_OUT
 from osteon.labels import REQUIRED_PARTS
 from osteon.records import Answer, PartQuestion, PromotionQuestion
-from osteon.registry import KEEP, PROMOTE
 from osteon.settings import load_settings
+from osteon.training.promotion import KEEP, PROMOTE
 from osteon_airflow.links import thumbnail_path
 
 

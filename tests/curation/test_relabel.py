@@ -27,6 +27,7 @@ from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
 from osteon.records import Answer
+from osteon.results import BaseModelResult, SourceCounts
 from osteon.schemas import Reviewed
 from osteon.settings import Settings, load_settings
 from tests import tables
@@ -54,10 +55,27 @@ def catalog(*raw_labels: str | None, source: str = "s", first: int = 0) -> pd.Da
     return tables.reviewed(rows)
 
 
-def trained(answer: str, *sources: tuple[str, int, int]) -> dict[str, Any]:
+def trained(answer: str, *sources: tuple[str, int, int]) -> BaseModelResult:
     """A base model's result that saw (source, other, other_right)."""
     seen = [{"source": s, "answer": 9, "answer_right": 9, "other": n, "other_right": right} for s, n, right in sources]
-    return {"key": f"models/{answer}", "answer": answer, "by_source": seen}
+    return BaseModelResult(
+        key=f"models/{answer}",
+        model=f"{answer}_base",
+        snapshot="x",
+        snapshot_key="x",
+        budget="smoke",
+        seed=0,
+        classes=[answer, "other"],
+        images={},
+        positive_class=answer,
+        parts=[answer],
+        input="both",
+        ablation={},
+        metrics={},
+        intervals={},
+        calibration=[],
+        by_source=[SourceCounts.model_validate(counts) for counts in seen],
+    )
 
 
 def chances(images: pd.DataFrame, **answers: float) -> pd.DataFrame:

@@ -176,7 +176,7 @@ def test_a_training_in_a_pod_leaves_its_result_in_the_lake_and_no_pod(
 ) -> None:
     assert train(snapshot, tmp_path, monkeypatch) == ("success", [])
     (key,) = (key for key in lake.keys("models/cnn_plain/") if key.endswith("result.json"))
-    assert lake.get_json(key)["learnt_from"] > 0
+    assert lake.get_json(key)["n_train"] > 0
     assert none_left(pods)
     start = time.monotonic()
     assert train(snapshot, tmp_path, monkeypatch) == ("success", []) and time.monotonic() - start < 20, (

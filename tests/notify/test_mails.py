@@ -84,10 +84,10 @@ def test_notices_say_what_people_are_asked_and_what_failed() -> None:
         "1 image needs a body part. Answer until Monday 30 November 2026, 09:05 UTC.\n"
         "The run leaves out what nobody answers.\n\ns:1.jpg: leg with 60%."
     )
-    promotion = promotion_asked(PromotionQuestion(champion="3", name="m", why="The gate says: better."), WHEN)
+    promotion = promotion_asked(PromotionQuestion(champion="3", name="m", why="The promotion rules say: better."), WHEN)
     assert promotion.title == "A run waits for you: may the new version of m become champion?"
     assert promotion.text == (
-        "The gate says: better. It would replace version 3.\n"
+        "The promotion rules say: better. It would replace version 3.\n"
         "Answer until Monday 30 November 2026, 09:05 UTC. Unanswered, the champion stays."
     )
     assert task_failed("train", "xray_weekly", None) == Notice(

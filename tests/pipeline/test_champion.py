@@ -18,7 +18,6 @@ import pytest
 import trustme
 import yaml
 
-from osteon import registry
 from osteon.embedded.ports import free_ports
 from osteon.errors import RegistryError, RegistryUnreachableError, TryAgainError
 from osteon.lake import Lake
@@ -29,8 +28,10 @@ from osteon.pipeline.stages import GATE, GROUP, INSPECT, REPAIR, REPORT, REVIEW,
 from osteon.pipeline.training import champion_training
 from osteon.quality.findings import Finding, Validation, read_validation
 from osteon.records import CatalogKey
-from osteon.registry import CHAMPION, connect
+from osteon.registry import client as registry
+from osteon.registry.client import connect
 from osteon.settings import Settings
+from osteon.training.promotion import CHAMPION
 from tests.runs import ingested
 
 
@@ -65,6 +66,13 @@ def add_version(client: Any, name: str, **tags: str) -> str:
     return str(client.create_model_version(name, "s3://elsewhere/model", tags=kept).version)
 
 
+def first_form(images_by_class: dict[str, int]) -> dict[str, Any]:
+    """A training's result in its first form, before results had a type."""
+    counts = {"images": {"train": 9}, "learnt_from": 9, "images_by_class": images_by_class}
+    names = {"key": "x", "model": "cnn_bilstm", "snapshot": "x", "snapshot_key": "x", "budget": "smoke", "seed": 0}
+    return {**names, **counts, "classes": [], "design": {}, "metrics": {}, "intervals": {}}
+
+
 def test_the_champion_is_the_version_that_the_alias_names_whoever_moved_it(
     reviewed: tuple[Context, CatalogKey], lake: Lake, sources: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -77,8 +85,8 @@ def test_the_champion_is_the_version_that_the_alias_names_whoever_moved_it(
     assert champion_training(context, sources) == "", "nobody is champion"
 
     now = {kind: sum(counts.values()) for kind, counts in first.classes.items()}
-    lake.put_json("models/alike/result.json", {"images_by_class": now})
-    skewed = {"images_by_class": now, "published_by_class": now | {"knee/fractured": 10_000}}
+    lake.put_json("models/alike/result.json", first_form(now))
+    skewed = first_form(now) | {"published_by_class": now | {"knee/fractured": 10_000}}
     lake.put_json("models/skewed/result.json", skewed)
     client.create_registered_model(name)
     alike = add_version(client, name, training="models/alike", catalog="review/before.parquet")
@@ -101,6 +109,10 @@ def test_the_champion_is_the_version_that_the_alias_names_whoever_moved_it(
     assert caplog.messages[-1].endswith(f"compared with those that the champion learnt: {unknown}")
     assert champion_training(context, sources) == ""
     client.set_registered_model_alias(name, CHAMPION, alike)
+    lake.put_json("models/alike/result.json", {"images_by_class": now})
+    learnt, unknown = champions_classes(context, catalog, sources)
+    assert learnt == {} and unknown.startswith("models/alike/result.json holds no TrainingResult that this version")
+    assert champion_training(context, sources) == ""
     lake.remove("models/alike/result.json")
     learnt, unknown = champions_classes(context, catalog, sources)
     assert learnt == {} and unknown.startswith("the lake holds no models/alike, the training of version")

@@ -21,8 +21,11 @@ from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare
 from osteon.pipeline.stages import BASE_MODELS, GROUP, INSPECT, QUESTIONS, RELABEL, REPAIR, REVIEW, run_stage
 from osteon.pipeline.training import training_key
+from osteon.records import TrainingKey
+from osteon.results import BaseModelResult
 from osteon.training.base import by_source, lacking, teaching_images, train_base
 from osteon.training.classes import ClassList
+from osteon.training.plan import TrainingPlan
 from osteon.training.predictor import Predictor
 from tests.notifier import RecordingNotifier
 from tests.pictures import radiograph
@@ -62,8 +65,9 @@ def test_the_order_of_a_models_classes_decides_nothing() -> None:
 def test_said_of_each_source_is_counted() -> None:
     images = pd.DataFrame({"source": ["a", "a", "b", "b", "b"], "target": [True, False, False, False, True]})
     first, second = by_source(images, np.array([0.9, 0.2, 0.7, 0.1, 0.4]))
-    assert first == {"source": "a", "answer": 1, "answer_right": 1, "other": 1, "other_right": 1}
-    assert second == {"source": "b", "answer": 1, "answer_right": 0, "other": 2, "other_right": 1}
+    counted = {"n_positive": 1, "n_positive_correct": 1, "n_negative": 1, "n_negative_correct": 1}
+    assert first.model_dump() == {"source": "a", **counted}
+    assert second.model_dump() == {"source": "b", **counted, "n_positive_correct": 0, "n_negative": 2}
 
 
 @pytest.fixture
@@ -94,13 +98,12 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
     )
 
     out = training_key(context, catalog, "hand_base", "smoke", 0)
-    result = train_base(context.settings, lake, catalog, "hand_base", "smoke", 0, out)
-    assert result["classes"] == ["hand", "other"] and set(result["ablation"]) == {"fourier", "pixels", "both"}
-    assert (
-        result["metrics"]["auroc"] > 0.9
-        and 0.5 < result["intervals"]["auroc"][0] <= result["metrics"]["auroc"] <= result["intervals"]["auroc"][1]
-    )
-    assert sum(row["count"] for row in result["calibration"]) == result["images"]["test"]
+    result = train_base(context.settings, lake, TrainingPlan("hand_base", catalog, "smoke", 0, "", out))
+    assert result.classes == ["hand", "other"] and set(result.ablation) == {"fourier", "pixels", "both"}
+    area, interval = result.metrics["auroc"], result.intervals["auroc"]
+    assert area is not None and interval is not None and interval[0] <= area > 0.9
+    assert sum(row.count for row in result.calibration) == result.images["test"]
+    assert lake.get_model(BaseModelResult, f"{out}/result.json") == result
     assert training_key(context, catalog, "hand_base", "smoke", 0) == out, "the same images are not learnt again"
 
     may = {"may": "merge", "into": "hand", "like": ["labelled"], "agreement": 0.8}
@@ -133,5 +136,6 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
 
 def test_a_base_model_without_images_says_what_it_lacks(reviewed: Any, lake: Lake) -> None:
     context, catalog = reviewed
+    plan = TrainingPlan("leg_base", catalog, "smoke", 0, "", TrainingKey("models/leg_base/x"))
     with pytest.raises(TrainingError, match="leg_base cannot be trained: 0 originals of the answer in train"):
-        train_base(context.settings, lake, catalog, "leg_base", "smoke", 0, "models/leg_base/x")
+        train_base(context.settings, lake, plan)

@@ -6,7 +6,7 @@ import pytest
 
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored, evaluate, resamples, sensitivity, shortcut_floor
-from osteon.training.gate import judge
+from osteon.training.promotion import judge
 
 CLASSES = ClassList(("hand/non-fractured", "hand/fractured", "leg/non-fractured", "leg/fractured"))
 
@@ -47,9 +47,10 @@ def test_knowing_the_part_only_earns_nothing_within_a_part() -> None:
     part = truth(frame) @ np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]], float)
     rates = np.array([0.8, 0.2, 0.4, 0.6])
     found = part * rates
-    figures = evaluate(Scored(frame, found, CLASSES), 20)["metrics"]
+    evaluation = evaluate(Scored(frame, found, CLASSES), 20)
+    figures = evaluation.metrics
     assert figures["part_accuracy"] == 1 and figures["fracture_auroc_within_part"] == 0.5
-    assert figures["fracture_auroc_by_part"] == {"hand": 0.5, "leg": 0.5}
+    assert evaluation.fracture_auroc_by_part == {"hand": 0.5, "leg": 0.5}
     floor = shortcut_floor(frame.assign(bytes=1, width=1, height=1, mode="L"),
                            frame.assign(bytes=1, width=1, height=1, mode="L"))  # fmt: skip
     assert figures["fracture_auroc"] == pytest.approx(floor["body part"])
@@ -64,8 +65,8 @@ def test_a_part_whose_state_the_model_cannot_tell_counts_for_part_accuracy_only(
     assert (scored.known == legs).all() and (scored.judged == legs).all()
     found = scored.measure()
     assert found["part_accuracy"] == found["joint_accuracy"] == found["macro_f1"] == found["fracture_auroc"] == 1
-    told = {item["slice"]: item for item in evaluate(scored, 20)["slices"]}["part hand"]
-    assert told["judged"] == 0 and told["metrics"]["joint_accuracy"] is None, (
+    told = {item.name: item for item in evaluate(scored, 20).slices}["part hand"]
+    assert told.n_evaluable == 0 and told.metrics and told.metrics["joint_accuracy"] is None, (
         "their state is known, but the model cannot tell it"
     )
 
@@ -116,28 +117,25 @@ def test_an_evaluation_tells_of_every_part_and_source_and_counts_all_images() ->
     frame = images(300)
     frame.loc[:4, "fractured"] = pd.NA
     found = evaluate(Scored(frame, blurred(frame, 1.5), CLASSES), 30)
-    rows = {row["slice"]: row for row in found["slices"]}
+    rows = {row.name: row for row in found.slices}
     assert set(rows) == {"part hand", "part leg", "source a", "source b", "without a", "without b"}
-    assert rows["part hand"]["images"] + rows["part leg"]["images"] == 300 == sum(
-        rows[f"source {name}"]["images"] for name in "ab"
-    )  # fmt: skip
-    assert (
-        rows["without a"]["metrics"] == rows["source b"]["metrics"]
-        and rows["source a"]["images"] - rows["source a"]["judged"] == 2
-    )
-    low, high = rows["part leg"]["intervals"]["fracture_auroc"]
-    assert low < found["metrics"]["fracture_auroc_by_part"]["leg"] < high
-    assert sum(map(sum, found["confusion"]["part"]["counts"])) == 300
-    assert sum(map(sum, found["confusion"]["joint"]["counts"])) == 295 == sum(
-        row["count"] for row in found["calibration"]
-    )  # fmt: skip
-    assert set(found["curves"]) == {"all", "hand", "leg"}
+    assert rows["part hand"].n_images + rows["part leg"].n_images == 300
+    assert sum(rows[f"source {name}"].n_images for name in "ab") == 300
+    assert rows["without a"].metrics == rows["source b"].metrics
+    assert rows["source a"].n_images - rows["source a"].n_evaluable == 2
+    interval, area = (rows["part leg"].intervals or {})["fracture_auroc"], found.fracture_auroc_by_part["leg"]
+    assert interval is not None and area is not None and interval[0] < area < interval[1]
+    assert sum(map(sum, found.confusion["part"].counts)) == 300
+    assert sum(map(sum, found.confusion["joint"].counts)) == 295 == sum(row.count for row in found.calibration)
+    assert set(found.curves) == {"all", "hand", "leg"}
     few = frame.assign(source=np.where(np.arange(300) < 7, "a", "b"))
-    (small,) = (row for row in evaluate(Scored(few, truth(few), CLASSES), 20)["slices"] if row["slice"] == "source a")
-    assert small["images"] == 7 and small["metrics"] is None
+    (small,) = (row for row in evaluate(Scored(few, truth(few), CLASSES), 20).slices if row.name == "source a")
+    assert small.n_images == 7 and small.metrics is None
     rare = frame.assign(fractured=pd.array(np.arange(300) == 3, "boolean"))
     found = evaluate(Scored(rare, blurred(rare, 1.5), CLASSES), 20)
-    (part,) = (row for row in found["slices"] if row["slice"] == f"part {rare['body_part'][3]}")
-    assert part["fractured"] == 1 and part["metrics"]["fracture_auroc"] is None is part["intervals"]["fracture_auroc"]
-    assert part["metrics"]["part_accuracy"] > 0.5, "one fracture says nothing about fractures, but all about the part"
-    assert found["curves"] == {} and set(found["metrics"]["fracture_auroc_by_part"].values()) == {None}
+    (part,) = (row for row in found.slices if row.name == f"part {rare['body_part'][3]}")
+    assert part.metrics is not None and part.intervals is not None
+    assert part.n_fractured == 1 and part.metrics["fracture_auroc"] is None is part.intervals["fracture_auroc"]
+    right = part.metrics["part_accuracy"]
+    assert right is not None and right > 0.5, "one fracture says nothing about fractures, but all about the part"
+    assert found.curves == {} and set(found.fracture_auroc_by_part.values()) == {None}

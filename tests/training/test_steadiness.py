@@ -30,8 +30,8 @@ def moved(settings: Settings, lake: Lake, model: Any) -> dict[str, float]:
     features = np.stack([features_of(data, RECIPE) for data in files])
     before = Scored(images, predictor.from_features(features), CLASSES)
     found = steadiness(settings, lake, predictor, images, before)
-    assert all(row["part_kept"] == 1 for row in found), "there is one part only"
-    return {row["change"]: row["fracture_moved"] for row in found}
+    assert all(row.part_agreement == 1 for row in found), "there is one part only"
+    return {row.change: row.mean_abs_probability_change or 0.0 for row in found}
 
 
 def test_a_model_that_looks_for_upright_lines_is_not_steady_when_turned(settings: Settings, lake: Lake) -> None:

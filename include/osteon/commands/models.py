@@ -31,7 +31,8 @@ def train(
     """Search, fit and evaluate a model on a snapshot; prints the training's key and its measures."""
     from osteon.pipeline.context import Context
     from osteon.pipeline.training import training_key as key_of
-    from osteon.records import CatalogKey
+    from osteon.records import CatalogKey, TrainingKey
+    from osteon.training.plan import TrainingPlan
     from osteon.training.train import help_search
     from osteon.training.train import train as train_model
     from osteon.version import mismatch
@@ -41,15 +42,16 @@ def train(
     context = Context.open("command-line")
     settings, lake = context.settings, context.lake
     out = out or key_of(context, CatalogKey(snapshot), model, budget, seed, winner=winner)
+    plan = TrainingPlan(model, CatalogKey(snapshot), budget, seed, winner, TrainingKey(out))
     if helper:
-        ran = help_search(settings, lake, snapshot, budget, seed, out, helper)
+        ran = help_search(settings, lake, plan, helper)
         lake.put_json(f"{out}/helpers/{helper}.json", {"trials": ran})
         typer.echo(f"{ran} trials")
         return
     with redirect_stdout(sys.stderr):  # Keras prints its progress
-        result = train_model(settings, lake, snapshot, model, budget, seed, out, winner, helped)
+        result = train_model(settings, lake, plan, helped)
     typer.echo(out)
-    typer.echo(json.dumps(result["metrics"]))
+    typer.echo(json.dumps(result.figures))
 
 
 def training_key(
@@ -93,13 +95,14 @@ def predict(
             overlay = _free_name(out, file.stem, overlays)
             overlays.add(overlay)
             ask.overlay(pixels, ask.look(predictor, pixels, answer.body_part)).save(overlay)
-        found.append(ask.as_json(str(file), answer, predictor.classes.names, str(overlay) if overlay else None))
+        found.append(ask.prediction(str(file), answer, predictor.classes.names, str(overlay) if overlay else None))
         if not as_json:
-            probability = found[-1]["fracture_probability"]
+            probability = found[-1].fracture_probability
             state = "its fractures were never learnt" if probability is None else f"fracture {probability:.0%}"
             typer.echo(f"{file}: {answer.problem or f'{answer.body_part}, {state}; {overlay}'}")
     if as_json:
-        typer.echo(json.dumps({"model": name, "version": version, "predictions": found}))
+        predictions = [one.model_dump(mode="json") for one in found]
+        typer.echo(json.dumps({"model": name, "version": version, "predictions": predictions}))
     if failed:
         raise OsteonError("\n".join(failed))
 
@@ -116,7 +119,7 @@ def rollback(
     model: Annotated[str, typer.Option(help="name in the registry (default: OSTEON_MODEL_NAME)")] = "",
 ) -> None:
     """Make the previous champion the champion again."""
-    from osteon.registry import rollback as roll_back
+    from osteon.registry.versions import rollback as roll_back
 
     settings = load_settings()
     name = model or settings.model_name

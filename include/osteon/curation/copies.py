@@ -66,8 +66,9 @@ def compare(
     views = list(VIEWS)
     rows: dict[tuple[str, str], tuple[str, Registration | None]] = {}
     together, refused = _Sets(), np.zeros(len(digests), int)
-    for row in proved[_whole(proved)].itertuples(index=False):
-        together.join(row.first, row.second)
+    whole = proved[_whole(proved)]
+    for one, other in zip(whole["first"].tolist(), whole["second"].tolist(), strict=True):
+        together.join(one, other)
     pairs = candidate_pairs(lambda number: film(digests[number]), np.arange(len(digests)) >= len(known))
     with threadpool_limits(1):  # of matrices this small, a second thread costs more than it helps
         for first, second in paths[["first", "second"]].itertuples(index=False, name=None):

@@ -62,7 +62,7 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
     more = [family for family in registered() if family.in_catalog]
     versions = {family.name: family.version for family in more}
     key = derived_key("inspect", VERSION, catalog_key, [settings.max_pixels], *([versions] if versions else []))
-    catalog = catalogs.read(lake, catalog_key)
+    catalog: pd.DataFrame = catalogs.read(lake, catalog_key)
     fresh = _undone(settings, lake, catalog)
     _measure(settings, lake, fresh)
     _measure(settings, lake, _of_earlier_weeks(settings, lake))

@@ -16,6 +16,7 @@ from osteon.curation.publications import first_of_each, words_of
 from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.results import BaseModelResult
 from osteon.schemas import Reviewed
 from osteon.settings import Settings
 from osteon.strict_yaml import read_yaml
@@ -132,7 +133,7 @@ def judge_images(
 
 
 def judge_source(
-    name: str, images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules, trainings: dict[str, dict[str, Any]]
+    name: str, images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules, trainings: dict[str, BaseModelResult]
 ) -> Verdict:
     """Whether a source's ambiguous images may all become one part, and why not.
 
@@ -155,8 +156,8 @@ def judge_source(
         why = f"{agreement:.0%} of {originals} originals look like {rule.into}, {rule.agreement:.0%} are needed"
         return verdict(False, why, agreement)
     kind = rule.like or (name,)
-    seen = [row for row in trainings[rule.into]["by_source"] if row["source"] in kind]
-    others, right = sum(row["other"] for row in seen), sum(row["other_right"] for row in seen)
+    seen = [row for row in trainings[rule.into].by_source if row.source in kind]
+    others, right = sum(row.n_negative for row in seen), sum(row.n_negative_correct for row in seen)
     if others < rules.evidence:
         why = (
             f"the base model was shown {others} held-out images of {', '.join(kind)} that are not {rule.into}, "
@@ -178,7 +179,7 @@ def relabel(
     labels: LabelMap,
     rules: RelabelRules,
     catalog_key: str,
-    trainings: dict[str, dict[str, Any]],
+    trainings: dict[str, BaseModelResult],
     predict: Any,
 ) -> tuple[str, str]:
     """Set `body_part` and `label_origin` of ambiguous images, and work out anew which images take part.
@@ -199,7 +200,7 @@ def relabel(
         The keys of the catalog and of the table of what was decided. The verdicts about sources are a list beside it,
         see `verdicts_key`.
     """
-    used = {answer: result["key"] for answer, result in trainings.items()}
+    used = {answer: result.key for answer, result in trainings.items()}
     inputs = [catalog_key, used, rules.model_dump(), labels.model_dump(), settings.unknown_fracture]
     key = derived_key("relabel", VERSION, *inputs)
     table_key = decisions_key(key)

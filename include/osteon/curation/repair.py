@@ -57,7 +57,8 @@ def repair(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[
     measured = (
         read_measurements(lake, settings.max_pixels).set_index("sha256").loc[catalog["sha256"].tolist()].reset_index()
     )
-    reasons = [None if wanted[at] else hopeless(row, settings.min_side) for at, row in measured.iterrows()]
+    rows = zip(wanted, measured.iterrows(), strict=True)
+    reasons = [None if keep else hopeless(row, settings.min_side) for keep, (_, row) in rows]
     catalog["reason"] = reasons
     catalog["quarantined"] = [reason is not None for reason in reasons]
     mendable = catalog.index[catalog["truncated"].fillna(False) & ~catalog["quarantined"]]

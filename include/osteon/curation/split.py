@@ -45,10 +45,11 @@ def place(clusters: pd.DataFrame, placed: dict[str, str], shares: dict[str, floa
                 lack[placed[cluster]] -= size
         new = members[~members["cluster"].isin(placed.keys())].copy()
         new["order"] = [_hash(seed, stratum, cluster) for cluster in new["cluster"]]
-        for row in new.sort_values(["size", "order"], ascending=[False, True]).itertuples():
+        ordered = new.sort_values(["size", "order"], ascending=[False, True])
+        for cluster, size in zip(ordered["cluster"].tolist(), ordered["size"].tolist(), strict=True):
             best = max(shares, key=lambda name: (round(lack[name], 6), round(shares[name], 6), name == "test"))
-            result[row.cluster] = best
-            lack[best] -= row.size
+            result[cluster] = best
+            lack[best] -= size
     return result
 
 
@@ -68,7 +69,8 @@ def split(
     if not lake.exists(key):
         taking_part = catalogs.eligible(catalog)
         catalog["split"] = place_images(catalog[taking_part], before, settings, seed).reindex(catalog.index)
-        placed = dict(catalog.loc[taking_part, ["sha256", "split"]].itertuples(index=False))
+        here = catalog[taking_part]
+        placed: dict[str, str] = dict(zip(here["sha256"].tolist(), here["split"].tolist(), strict=True))
         after = placements({**before, **placed}, clusters)
         key = _key(settings, catalog_key, seed, catalog, after)
         catalogs.write(lake, key, catalog, Split)
@@ -147,7 +149,8 @@ def placements(recorded: dict[str, str], clusters: pd.Series) -> dict[str, str]:
 
     `clusters` is the cluster of every image that the lake ever saw, by `sha256`.
     """
-    cluster_of = {**{digest: digest for digest in recorded}, **clusters.to_dict()}
+    known = zip(clusters.index.tolist(), clusters.tolist(), strict=True)
+    cluster_of: dict[str, str] = {digest: digest for digest in recorded} | dict(known)
     splits = _stickiest((cluster_of[digest], split) for digest, split in recorded.items())
     return {digest: splits[cluster] for digest, cluster in cluster_of.items() if cluster in splits}
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from osteon.errors import ConfigurationError, OsteonError, RegistryError
+from osteon.errors import ConfigurationError, ObjectError, OsteonError, RegistryError
 from osteon.ingest import ingest as pull
 from osteon.ingest import load_state, save_state
 from osteon.pipeline.context import Context
@@ -152,15 +152,14 @@ def champions_classes(context: Context, catalog: CatalogKey, sources: str) -> tu
 
     Both are empty where there is no champion, or where it learnt from this very catalog: nothing can have shifted.
     """
-    from osteon.registry import champion
+    from osteon.registry.versions import champion
 
     learnt, unknown = dict[str, int](), ""
     try:
         held = champion(context.settings, context.model_name(sources))
         if held is not None and held.catalog != catalog:
-            unknown = held.unknown(context.lake)
-            learnt = {} if unknown else held.images_by_class(context.lake)
-    except RegistryError as error:
+            learnt = held.result(context.lake).images_by_class_of_people
+    except (RegistryError, ObjectError) as error:
         unknown = str(error)
     if unknown:
         log.warning("the classes' shares are not compared with those that the champion learnt: %s", unknown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from osteon.pipeline.context import NO_MAIL, Context
 from osteon.pipeline.memory import Memory
@@ -18,6 +18,7 @@ from osteon.records import (
     RelabelRecord,
     TrainingKey,
 )
+from osteon.results import BaseModelResult, result_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,8 +60,8 @@ def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey],
     from osteon.notify.mails import merges_changed
 
     lake = context.lake
-    results = [lake.get_json(f"{training}/result.json") for training in trainings]
-    by_answer = {result["answer"]: result for result in results}
+    results = [lake.get_model(BaseModelResult, result_key(training)) for training in trainings]
+    by_answer = {result.positive_class: result for result in results}
     key, table = relabel(
         context.settings,
         lake,
@@ -91,7 +92,7 @@ def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey],
     )
 
 
-def _probabilities(context: Context, results: dict[str, dict[str, Any]], images: pd.DataFrame) -> pd.DataFrame:
+def _probabilities(context: Context, results: dict[str, BaseModelResult], images: pd.DataFrame) -> pd.DataFrame:
     """Calibrated probability of each answer, by image."""
     import pandas as pd
 
@@ -100,7 +101,7 @@ def _probabilities(context: Context, results: dict[str, dict[str, Any]], images:
 
     columns = {}
     for answer, result in results.items():
-        predictor = Predictor.from_lake(context.lake, result["key"])
+        predictor = Predictor.from_lake(context.lake, result.key)
         features = load_features(context.settings, context.lake, images, predictor.recipe)
         columns[answer] = predictor.chance(answer, features)
     return pd.DataFrame(columns, index=images.index)
@@ -108,11 +109,11 @@ def _probabilities(context: Context, results: dict[str, dict[str, Any]], images:
 
 def register_base(context: Context, trainings: list[TrainingKey], sources: str) -> RegisterBaseRecord:
     """Put base models into the registry, each named after the model that it serves."""
-    from osteon.registry import register_base
+    from osteon.registry.register import register_base
 
     versions = {}
     for training in trainings:
-        model = context.lake.get_json(f"{training}/result.json")["model"]
+        model = context.lake.get_model(BaseModelResult, result_key(training)).model
         name = f"{context.model_name(sources)}-{model}"
         versions[name] = register_base(context.settings, context.lake, training, name)
     return RegisterBaseRecord(versions=versions)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
-from typing import TypedDict, Unpack
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from osteon.errors import ConfigurationError
+from osteon.errors import ConfigurationError, ObjectError
 from osteon.models.space import ABLATIONS, BUDGETS, MAIN, RIVALS
 from osteon.pipeline.context import Context
 from osteon.pipeline.data import usable_images
 from osteon.pipeline.relabelling import training_images
 from osteon.records import CatalogKey, CompareRecord, ComparisonKey, TrainBaseRecord, TrainingKey, TrainRecord
+from osteon.results import TrainingResult, result_key
+from osteon.training.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +54,15 @@ def champion_training(context: Context, sources: str) -> str:
     Raises:
         RegistryError: The registry cannot be asked. A search that starts with less would stay in the lake as it is.
     """
-    from osteon.registry import champion
+    from osteon.registry.versions import champion
 
     held = champion(context.settings, context.model_name(sources))
     if held is None:
         return ""
-    if unknown := held.unknown(context.lake):
-        log.warning("the search starts with no champion's design: %s", unknown)
+    try:
+        held.result(context.lake)
+    except ObjectError as error:
+        log.warning("the search starts with no champion's design: %s", error)
         return ""
     return held.training
 
@@ -82,7 +89,7 @@ def training_key(
     from osteon.training.train import VERSION
 
     rules, settings = context.relabel_rules, context.settings
-    images = catalogs.read(context.lake, catalog, Reviewed if model in rules.base_models else Split)
+    images: pd.DataFrame = catalogs.read(context.lake, catalog, Reviewed if model in rules.base_models else Split)
     if model in rules.base_models:
         images = training_images(context, images, model, seed)
         rounds = settings.bootstrap_rounds
@@ -107,26 +114,6 @@ class TrainingOptions(TypedDict):
     force_retrain: bool
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
-    """One training: what `osteon train` is told, here or in a pod."""
-
-    model: str
-    snapshot: CatalogKey
-    """For a base model the reviewed catalog."""
-    budget: str
-    seed: int
-    winner: str
-    """Of an ablation, the training whose design is changed; of the main model, the champion's; else empty."""
-    out: TrainingKey
-
-    @property
-    def arguments(self) -> list[str]:
-        """Of the command `osteon`."""
-        command = ["train", "--model", self.model, "--snapshot", self.snapshot, "--out", self.out]
-        return [*command, "--winner", self.winner, "--budget", self.budget, "--seed", str(self.seed)]
-
-
 def plan_training(
     context: Context,
     catalog: CatalogKey,
@@ -146,7 +133,7 @@ def train_here(context: Context, plan: TrainingPlan) -> TrainingKey:
     """Train in this process, unless the lake has the training. Returns its key."""
     from osteon.training.train import train
 
-    train(context.settings, context.lake, plan.snapshot, plan.model, plan.budget, plan.seed, plan.out, plan.winner)
+    train(context.settings, context.lake, plan)
     return plan.out
 
 
@@ -179,7 +166,7 @@ def compare(context: Context, trainings: list[TrainingKey]) -> CompareRecord:
     """Compare the main model with what else was trained on its snapshot."""
     from osteon.training.compare import compare
 
-    snapshots = {context.lake.get_json(f"{training}/result.json")["snapshot"] for training in trainings}
+    snapshots = {context.lake.get_model(TrainingResult, result_key(training)).snapshot for training in trainings}
     if len(snapshots) > 1:
         raise ConfigurationError(f"{', '.join(trainings)} are of several snapshots: compare those of one")
     key = compare(context.lake, list(trainings), context.settings.bootstrap_rounds)

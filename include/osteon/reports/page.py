@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from markupsafe import Markup
@@ -21,10 +21,14 @@ from osteon.reports.model_card import interval, number
 from osteon.reports.patients import patient_line
 from osteon.reports.relabel import write_relabel_report
 from osteon.reports.summary import Summary, all_findings, summarise, summary_key, tables
+from osteon.results import Comparison, TrainingResult
 from osteon.runs import Records, Run
 from osteon.settings import Settings
 from osteon.templates import environment
 from osteon.training.evaluate import MEASURES
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 THUMBNAILS_EACH = 6
 """Of a finding's offenders."""
@@ -103,7 +107,7 @@ def _write_inventory(lake: Lake, run: Run, files: pd.DataFrame, folder: str) -> 
     lake.put_bytes(f"{folder}inventory.csv", table.to_csv(index=False).encode(), "text/csv; charset=utf-8")
 
 
-def table_lines(summary: Summary) -> list[Any]:
+def table_lines(summary: Summary) -> list[Table]:
     """The summary as rich tables, for the terminal."""
     from rich.table import Table
 
@@ -124,47 +128,53 @@ def table_lines(summary: Summary) -> list[Any]:
     if summary.alerts is None:
         alerts.add_row("", "not checked: the run did not come to validation")
     tables = [sources, classes, facts, alerts]
-    for name, result in summary.models.items():
-        metrics = Table("measure", "test", "95 % interval", title=f"{name} on the test split")
-        for metric, words in MEASURES.items():
-            metrics.add_row(words, number(result["metrics"][metric]), interval(result["intervals"][metric]))
-        for floor, value in result["shortcut_floor"].items():
-            metrics.add_row(f"floor: AUROC from {floor}", number(value), "")
-        parts = Table(
-            "images",
-            "of",
-            "judge fractures",
-            "fractured",
-            "fracture AUROC",
-            "95 % interval",
-            title="By body part and source",
-        )
-        for row in result["slices"]:
-            told = ("too few", "")
-            if row["metrics"]:
-                told = number(row["metrics"]["fracture_auroc"]), interval(row["intervals"]["fracture_auroc"])
-            parts.add_row(row["slice"], *(str(row[name]) for name in ("images", "judged", "fractured")), *told)
-        tables += [metrics, parts]
+    for result in summary.models.values():
+        tables += _model_tables(result)
     if summary.comparison:
-        tables.append(_comparison(summary.comparison))
+        tables.append(_comparison_table(summary.comparison))
     return tables
 
 
-def _comparison(rows: list[dict[str, Any]]) -> Any:
+def _model_tables(result: TrainingResult) -> list[Table]:
     from rich.table import Table
 
-    main = rows[0]["model"]
+    found = result.evaluation
+    metrics = Table("measure", "test", "95 % interval", title=f"{result.model} on the test split")
+    for metric, words in MEASURES.items():
+        metrics.add_row(words, number(found.metrics.get(metric)), interval(found.intervals.get(metric)))
+    for floor, value in found.metadata_baseline.items():
+        metrics.add_row(f"floor: AUROC from {floor}", number(value), "")
+    parts = Table(
+        "images",
+        "of",
+        "judge fractures",
+        "fractured",
+        "fracture AUROC",
+        "95 % interval",
+        title="By body part and source",
+    )
+    for row in found.slices:
+        told = ("too few", "")
+        if row.metrics is not None and row.intervals is not None:
+            told = number(row.metrics.get("fracture_auroc")), interval(row.intervals.get("fracture_auroc"))
+        parts.add_row(row.name, str(row.n_images), str(row.n_evaluable), str(row.n_fractured), *told)
+    return [metrics, parts]
+
+
+def _comparison_table(comparison: Comparison) -> Table:
+    from rich.table import Table
+
     table = Table(
         "model",
         "learnt from",
         *(MEASURES[metric] for metric in COMPARED),
-        f"{main} is",
+        f"{comparison.rows[0].model} is",
         title="On the same test images",
     )
-    for row in rows:
-        figures = [number(row["metrics"][metric]) for metric in COMPARED]
-        verdict = row.get("verdict", "")
-        if "same_data" in row:
-            verdict += f"; from as many images {row['same_data']['verdict']}"
-        table.add_row(row["model"], f"{row['learnt_from']} of {row['of']}", *figures, verdict)
+    for row in comparison.rows:
+        verdict: str = row.against.verdict if row.against else ""
+        if row.matched_sample:
+            verdict += f"; from as many images {row.matched_sample.verdict}"
+        figures = [number(row.metrics.get(metric)) for metric in COMPARED]
+        table.add_row(row.model, f"{row.n_train} of {row.n_train_main}", *figures, verdict)
     return table

@@ -12,6 +12,8 @@ from osteon.curation.relabel import ACCEPTED, LEFT_OUT, MERGED, REVIEW, read_ver
 from osteon.lake import Lake
 from osteon.quality.pictures import SIDE, data_url, png, scaled
 from osteon.records import RelabelRecord
+from osteon.reports.model_card import interval, number
+from osteon.results import BaseModelResult, read_or_skip, result_key
 from osteon.settings import Settings
 from osteon.templates import environment
 
@@ -47,7 +49,9 @@ def write_relabel_report(
     sample = decided.sample(min(SAMPLE, len(decided)), random_state=0)
     page = environment().get_template("relabel.html").render(
         run=folder.split("/")[1],
-        models=[lake.get_json(f"{training}/result.json") for training in record.trainings],
+        models=base_results(lake, record),
+        number=number,
+        interval=interval,
         verdicts=read_verdicts(lake, record.table),
         changes=record.changes,
         counts=counts(table),
@@ -57,6 +61,12 @@ def write_relabel_report(
         key=[(number, row.source, row.path, row.body_part) for number, row in enumerate(sample.itertuples(), start=1)],
     )  # fmt: skip
     lake.put_bytes(f"{folder}relabel.html", page.encode(), "text/html; charset=utf-8")
+
+
+def base_results(lake: Lake, record: RelabelRecord) -> list[BaseModelResult]:
+    """What the base models are worth. One that cannot be read is left out, with a line in the log."""
+    found = (read_or_skip(lake, BaseModelResult, result_key(training)) for training in record.trainings)
+    return [result for result in found if result is not None]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 from pydantic import BaseModel, ValidationError
@@ -29,6 +29,8 @@ from osteon.records import (
     ValidateRecord,
 )
 from osteon.reports.patients import PatientCounts, count_patients
+from osteon.reports.relabel import base_results
+from osteon.results import Comparison, InputAblation, Intervals, Metrics, TrainingResult, read_or_skip, result_key
 from osteon.runs import Records, Run
 
 SCHEMA_VERSION = 1
@@ -58,10 +60,10 @@ class BaseModelSummary(BaseModel):
     """What a base model is worth."""
 
     input: str
-    metrics: dict[str, float | None]
-    intervals: dict[str, tuple[float, float] | None]
-    ablation: dict[str, dict[str, float | None]]
-    """By input, `val_auroc` and `test_auroc`."""
+    metrics: Metrics
+    intervals: Intervals
+    ablation: dict[str, InputAblation]
+    """By input."""
 
 
 class RelabelSummary(BaseModel):
@@ -118,10 +120,9 @@ class Summary(PatientCounts):
     split: dict[str, int] = {}
     leakage: LeakageNumbers | None = None
     relabel: RelabelSummary | None = None
-    models: dict[str, Any] = {}
-    """What trainings left in their `result.json`, by model."""
-    comparison: list[Any] = []
-    """Rows as `training.compare` keeps them."""
+    models: dict[str, TrainingResult] = {}
+    """What trainings left, by model."""
+    comparison: Comparison | None = None
     champion: str | None = None
     registered: Registered | None = None
     alerts: list[FindingSummary] | None = None
@@ -210,21 +211,21 @@ def summarise(lake: Lake, run: Run, records: Records, found: Tables | None) -> S
     if relabelled := records.of(RelabelRecord):
         summary.relabel = _relabelled(lake, relabelled, records.of(BaseModelsRecord))
     if registered := records.of(RegisterRecord):
-        result = lake.get_json(f"{registered.training}/result.json")
-        summary.models = {result["model"]: result}
-        summary.comparison = lake.get_json(registered.comparison)
+        if result := read_or_skip(lake, TrainingResult, result_key(registered.training)):
+            summary.models = {result.model: result}
+        summary.comparison = read_or_skip(lake, Comparison, registered.comparison)
         summary.registered = Registered.model_validate(registered, from_attributes=True)
         summary.champion = registered.champion
     return summary
 
 
 def _relabelled(lake: Lake, record: RelabelRecord, base: BaseModelsRecord | None) -> RelabelSummary:
-    results = [lake.get_json(f"{training}/result.json") for training in record.trainings]
+    results = base_results(lake, record)
     return RelabelSummary(
         decisions=record.decisions,
         changes=record.changes,
         untaught=base.untaught if base else {},
-        models={result["model"]: BaseModelSummary.model_validate(result) for result in results},
+        models={one.model: BaseModelSummary.model_validate(one, from_attributes=True) for one in results},
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, TypeAdapter
 from scipy.special import softmax
 
 from osteon.errors import OtherTransformError
@@ -23,7 +23,7 @@ from osteon.training.fit import calibrate
 
 MODEL, RECIPE = "model.keras", "recipe.json"
 BLOCK = 256
-RECIPES: dict[str, Any] = {kind.__name__: kind for kind in (WaveletRecipe, FourierRecipe)}
+RECIPES: dict[str, type[Recipe]] = {kind.__name__: kind for kind in (WaveletRecipe, FourierRecipe)}
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,21 @@ class Answer:
     problem: str
     """`blank`, `noise` or `unreadable`, of which nothing is said (no part, all numbers nan); empty for what may be a
     radiograph."""
+
+
+class PredictorFile(BaseModel):
+    """What is kept beside a model's weights."""
+
+    kind: str
+    """Name of the recipe's class."""
+    recipe: dict[str, int | str]
+    """The recipe's fields."""
+    version: int = 1
+    """Of how the recipe makes inputs."""
+    classes: tuple[str, ...]
+    temperature: float
+    fracture_bias: float = 0.0
+    """Early models had none."""
 
 
 @dataclass(frozen=True)
@@ -106,29 +121,32 @@ class Predictor:
 
     def save(self, folder: Path) -> None:
         self.model.save(folder / MODEL)
-        stored: dict[str, Any] = {"kind": type(self.recipe).__name__, "recipe": asdict(self.recipe)}
-        stored["version"] = self.recipe.version
-        stored |= {"classes": list(self.classes.names)}
-        stored |= {"temperature": self.temperature, "fracture_bias": self.fracture_bias}
-        (folder / RECIPE).write_text(json.dumps(stored, indent=1))
+        stored = PredictorFile(
+            kind=type(self.recipe).__name__,
+            recipe=asdict(self.recipe),
+            version=self.recipe.version,
+            classes=self.classes.names,
+            temperature=self.temperature,
+            fracture_bias=self.fracture_bias,
+        )
+        (folder / RECIPE).write_text(stored.model_dump_json(indent=1))
 
     @classmethod
     def load(cls, folder: Path) -> Predictor:
         """Raises `OtherTransformError` where the model learnt from inputs that this code makes otherwise."""
         import keras
 
-        stored = json.loads((folder / RECIPE).read_text())
-        kind, version = RECIPES.get(stored["kind"]), stored.get("version", 1)
-        if kind is None or version != kind.version:
+        stored = PredictorFile.model_validate_json((folder / RECIPE).read_text())
+        kind = RECIPES.get(stored.kind)
+        if kind is None or stored.version != kind.version:
             raise OtherTransformError(
-                f"it learnt from version {version} of {stored['kind']}, this code makes "
+                f"it learnt from version {stored.version} of {stored.kind}, this code makes "
                 f"{f'version {kind.version}' if kind else 'no such'}: only the registered artifact, which holds its "
                 "own code, can answer for it"
             )
-        recipe = kind(**stored["recipe"])
         model = keras.models.load_model(folder / MODEL, compile=False)
-        bias = stored.get("fracture_bias", 0.0)  # early ones had none
-        return cls(model, recipe, ClassList(tuple(stored["classes"])), stored["temperature"], bias)
+        recipe = TypeAdapter(kind).validate_python(stored.recipe)
+        return cls(model, recipe, ClassList(stored.classes), stored.temperature, stored.fracture_bias)
 
     def to_lake(self, lake: Lake, out: str) -> None:
         """Leave the predictor under `out`, where `from_lake` finds it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from PIL import Image
 
 from osteon.features import load_squares
 from osteon.lake import Lake
+from osteon.results import Robustness
 from osteon.settings import Settings
 from osteon.training.evaluate import Scored
 from osteon.training.predictor import Predictor
@@ -40,22 +40,20 @@ CHANGES: dict[str, Change] = {
 
 def steadiness(
     settings: Settings, lake: Lake, predictor: Predictor, images: pd.DataFrame, before: Scored
-) -> list[dict[str, Any]]:
-    """For each of CHANGES to `images`, of which `before` holds the answers: `change`; `part_kept`, the share of images
-    whose body part is called the same; `fracture_moved`, the mean absolute difference in P(fractured | the true part),
-    None where no image is judged; and the changed images' `fracture_auroc`."""
+) -> list[Robustness]:
+    """Make each of CHANGES to `images`, of which `before` holds the answers, and ask the model again."""
     squares = load_squares(settings, lake, images, predictor.recipe.side)
-    rows: list[dict[str, Any]] = []
+    found = []
     for name, change in CHANGES.items():
         features = predictor.recipe.of_squares(np.stack([change(square) for square in squares]))
         after = Scored(images, predictor.from_features(features), before.classes)
         moved = np.abs(after.fracture - before.fracture)[before.judged]
-        rows.append(
-            {
-                "change": name,
-                "part_kept": float((after.part_guess == before.part_guess).mean()),
-                "fracture_moved": float(moved.mean()) if len(moved) else None,
-                "fracture_auroc": after.measure()["fracture_auroc"],
-            }
+        found.append(
+            Robustness(
+                change=name,
+                part_agreement=float((after.part_guess == before.part_guess).mean()),
+                mean_abs_probability_change=float(moved.mean()) if len(moved) else None,
+                fracture_auroc=after.measure()["fracture_auroc"],
+            )
         )
-    return rows
+    return found

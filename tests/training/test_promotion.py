@@ -1,4 +1,4 @@
-"""The gate between challenger and champion, on probabilities made by hand."""
+"""Promotion of a challenger over the champion, on probabilities made by hand."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pandas as pd
 
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Scored
-from osteon.training.gate import comparable, judge
+from osteon.training.promotion import comparable, judge
 from tests.training.test_evaluate import CLASSES, blurred, images, truth
 
 
-def test_the_gate_compares_on_what_people_labelled_and_the_champion_learnt_no_copy_of() -> None:
+def test_promotion_compares_on_what_people_labelled_and_the_champion_learnt_no_copy_of() -> None:
     """`h` is what was published as `x` when the champion learnt from it."""
     rows = [("a", "g", "test"), ("b", "g", "test"), ("c", "c", "test"), ("d", "d", "train"), ("e", "e", "test")]
     now = pd.DataFrame([*rows, ("f", "f", "test"), ("h", "x", "test")], columns=["sha256", "cluster", "split"])
@@ -21,7 +21,7 @@ def test_the_gate_compares_on_what_people_labelled_and_the_champion_learnt_no_co
     assert comparable(now, champions, pd.Series({"h": "x", "x": "x"}))["sha256"].tolist() == ["c"]
 
 
-def test_the_gate_promotes_only_what_is_better_with_confidence() -> None:
+def test_only_what_is_better_with_confidence_is_promoted() -> None:
     frame = images(400)
     good, bad = (Scored(frame, blurred(frame, noise), CLASSES) for noise in (0.8, 3.0))
     assert judge(good, bad, 60).promoted
@@ -30,7 +30,7 @@ def test_the_gate_promotes_only_what_is_better_with_confidence() -> None:
     assert not judge(good, good, 60).promoted
 
 
-def test_the_gate_refuses_a_model_that_misses_more_fractures() -> None:
+def test_promotion_is_refused_to_a_model_that_misses_more_fractures() -> None:
     """Its joint figures are better, but fractured legs look whole to it."""
     frame = images(600)
     champion = Scored(frame, blurred(frame, 1.6), CLASSES)
@@ -43,7 +43,7 @@ def test_the_gate_refuses_a_model_that_misses_more_fractures() -> None:
     assert not decision.promoted and "sensitivity" in decision.reason
 
 
-def test_the_gate_refuses_a_model_that_misses_more_fractures_of_one_part() -> None:
+def test_promotion_is_refused_to_a_model_that_misses_more_fractures_of_one_part() -> None:
     """It finds more of all fractures, for those of legs are more; of hands it misses a third."""
     frame = images(600)
     hand = (frame["body_part"] == "hand").to_numpy()
@@ -58,7 +58,7 @@ def test_the_gate_refuses_a_model_that_misses_more_fractures_of_one_part() -> No
     assert not decision.promoted and "falls within hand, by 0." in decision.reason
 
 
-def test_the_gate_refuses_a_model_that_has_forgotten_the_fractures_of_a_part() -> None:
+def test_promotion_is_refused_to_a_model_that_has_forgotten_the_fractures_of_a_part() -> None:
     frame = images(400)
     told = blurred(frame, 0.5)
     silent = np.hstack([told[:, :2], told[:, 2:].sum(axis=1, keepdims=True)])
@@ -67,7 +67,7 @@ def test_the_gate_refuses_a_model_that_has_forgotten_the_fractures_of_a_part() -
     assert decision.reason == "it no longer tells of fractures of: leg"
 
 
-def test_the_gate_refuses_a_model_that_has_forgotten_a_part_that_no_image_shows_this_week() -> None:
+def test_promotion_is_refused_to_a_model_that_has_forgotten_a_part_that_no_image_shows_this_week() -> None:
     frame = images(400)
     champion = Scored(
         frame, np.pad(blurred(frame, 3.0), ((0, 0), (0, 1))), ClassList((*CLASSES.names, "spine/unknown"))
@@ -76,7 +76,7 @@ def test_the_gate_refuses_a_model_that_has_forgotten_a_part_that_no_image_shows_
     assert not decision.promoted and decision.reason.startswith("it no longer knows: spine")
 
 
-def test_the_gate_refuses_where_sensitivity_cannot_be_compared_or_hardly_anything_can() -> None:
+def test_promotion_is_refused_where_sensitivity_cannot_be_compared_or_hardly_anything_can() -> None:
     """Who calls everything whole is right about whole images."""
     frame = images(400)
     whole = frame.assign(fractured=pd.array([False] * 400, "boolean"))
@@ -97,7 +97,7 @@ def test_who_tries_again_on_the_same_images_needs_more_confidence() -> None:
     assert not again.promoted and "99.75 %, for this is try 20" in again.reason
 
 
-def test_the_gate_compares_sensitivity_where_both_models_tell_of_fractures() -> None:
+def test_promotion_compares_sensitivity_where_both_models_tell_of_fractures() -> None:
     """The champion never learnt the fracture state of legs: the challenger's harder legs are no step back."""
     frame = images(600)
     probabilities = blurred(frame, 1.0)
