@@ -55,6 +55,7 @@ from osteon.curation import copies
 from osteon.curation.candidates import candidate_pairs
 from osteon.curation.groups import find_mosaics
 from osteon.images import fingerprint
+from osteon.images.registration import register
 
 ALL_KINDS = [*KINDS, TRUNCATED, BOTH_TRUNCATED, *SEVERAL, BESIDE, MOSAIC]
 OF_ONE_FILM = 22
@@ -84,7 +85,7 @@ def compare(
     prints: pd.Series, known: Sequence[str], fresh: Sequence[str], proved: pd.DataFrame = NOTHING
 ) -> tuple[pd.DataFrame, Costs]:
     """Osteon's comparison, and what it cost."""
-    costs, register = Costs(), copies.register
+    costs = Costs()
 
     def timed(*arguments: Any) -> Any:
         start = time.process_time()

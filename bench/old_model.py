@@ -40,7 +40,8 @@ class OldRecipe:
     def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         square = np.asarray(Image.fromarray(pixels).resize((self.side, self.side)), np.float32) / 255
         approximation, _ = pywt.dwt2(square, "haar")
-        return (approximation / 2)[..., None].astype(np.float16)
+        halved: NDArray[np.float16] = (approximation / 2)[..., None].astype(np.float16)
+        return halved
 
 
 def _cut(square: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -84,7 +84,7 @@ def measure(images: int) -> dict[str, dict[str, float]]:
             return stage(f"{which.name}{when}", partial(run_stage, which, context, **arguments)).result
 
         def grouped(manifests: list[str], when: str = "") -> CatalogKey:
-            catalog = run(CATALOGUE, when, manifests=manifests)
+            catalog: CatalogKey = run(CATALOGUE, when, manifests=manifests)
             for which in (INSPECT, REPAIR, GROUP):
                 catalog = run(which, when, catalog=catalog)
             return catalog

@@ -152,7 +152,8 @@ def digests_ever_seen(lake: Lake) -> pd.Index:
 def digests_in(names: pd.DataFrame, placements: pd.DataFrame, copies: pd.DataFrame) -> pd.Index:
     """SHA-256 of every image in facts that are read already, in order."""
     columns = [names["sha256"], placements["sha256"], copies["first"], copies["second"]]
-    return pd.Index(sorted(set(pd.concat(columns, ignore_index=True))), dtype="string")
+    digests: pd.Index = pd.Index(sorted(set(pd.concat(columns, ignore_index=True))), dtype="string")
+    return digests
 
 
 def _known(data: bytes, wanted: Mapping[str, pa.DataType]) -> pa.Table:

@@ -67,8 +67,9 @@ def grad_cam(predictor: Predictor, features: NDArray[np.float16], part: str) -> 
 
     mirrored, members = predictor.recipe.mirrored(features), members_of(predictor.model)
     looks = [(seen(model, features), np.fliplr(seen(model, mirrored))) for model in members]
-    heat = np.mean(looks, axis=(0, 1))
-    return heat / heat.max() if heat.max() > 0 else heat
+    heat: NDArray[np.float32] = np.mean(looks, axis=(0, 1))
+    highest = float(heat.max())
+    return heat / highest if highest > 0 else heat
 
 
 def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:

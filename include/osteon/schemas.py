@@ -6,7 +6,7 @@ A catalog has the columns of the stages that it came through, and no others: eac
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import pandas as pd
 import pandera.pandas as pa
@@ -240,7 +240,7 @@ def check(table: pd.DataFrame, model: type[M], where: str) -> DataFrame[M]:
     except pa.errors.SchemaErrors as error:
         told = "; ".join(_problems(rows, error.failure_cases))
         raise CatalogError(f"{where} is no table that `{name_of(model)}` leaves: {told}") from error
-    return cast("DataFrame[M]", found[[*columns_of(model), *more]])
+    return found[[*columns_of(model), *more]]
 
 
 def _problems(table: pd.DataFrame, cases: pd.DataFrame) -> dict[str, None]:

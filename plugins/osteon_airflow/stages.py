@@ -117,6 +117,7 @@ def credentials() -> dict[str, str]:
 def connection(name: str) -> Connection | None:
     """Airflow's, by its id; None where there is none."""
     try:
-        return Connection.get(name)
+        found: Connection | None = Connection.get(name)
+        return found
     except AirflowNotFoundException:
         return None

@@ -155,7 +155,8 @@ def _empty_lists(sample: NDArray[np.float32], count: int, probes: int) -> faiss.
     for learnt in (lists.cp, lists.pq.cp):
         learnt.seed, learnt.min_points_per_centroid = SEED, 1
     lists.train(sample)
-    return lists
+    index: faiss.Index = lists
+    return index
 
 
 def _candidates(index: Index, numbers: NDArray[np.intp], features: _Features, films: int) -> NDArray[np.int64]:

@@ -36,7 +36,8 @@ log = logging.getLogger(__name__)
 def ready(lake: Lake) -> pd.Index:
     """SHA-256 of every image that can be compared now, in order; of others the lake has no fingerprint of FORMAT."""
     found = history.read(lake, history.FINGERPRINTS, ["sha256"])
-    return pd.Index(found.loc[found["format"] == FORMAT, "sha256"])
+    digests: pd.Index = pd.Index(found.loc[found["format"] == FORMAT, "sha256"])
+    return digests
 
 
 def find_copies(

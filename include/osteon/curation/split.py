@@ -11,6 +11,7 @@ import pandas as pd
 from osteon import catalog as catalogs
 from osteon import history
 from osteon.curation.grouping import recall
+from osteon.errors import CatalogError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.schemas import Reviewed, Split
@@ -106,11 +107,11 @@ def split_accounts(catalog: pd.DataFrame, images: int) -> tuple[dict[str, int], 
     sizes = usable["split"].value_counts()
     placed = {name: int(sizes.get(name, 0)) for name in catalogs.SPLITS}
     if (accounted := sum(placed.values()) + sum(left.values())) != images:
-        raise catalogs.CatalogError(f"{images} images, but {accounted} in splits or left out: run again from `split`")
+        raise CatalogError(f"{images} images, but {accounted} in splits or left out: run again from `split`")
     for column, remedy in APART.items():
         splits = catalog.dropna(subset=["split", column]).groupby(column)["split"].unique()
         for name, several in splits[splits.map(len) > 1].items():
-            raise catalogs.CatalogError(f"{column} {name} stands in {' and '.join(sorted(several))}: {remedy}")
+            raise CatalogError(f"{column} {name} stands in {' and '.join(sorted(several))}: {remedy}")
     return left, placed
 
 

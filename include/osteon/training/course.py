@@ -81,7 +81,8 @@ class Course:
 
     def certain(self, rows: Rows) -> Rows:
         """Those whose label admits one class: what a model learns from that knows no marginal loss."""
-        return rows[self.allowed[rows].sum(axis=1) == 1]
+        certain: Rows = rows[self.allowed[rows].sum(axis=1) == 1]
+        return certain
 
     def images_of(self, split: str) -> pd.DataFrame:
         """The images of a split: of val and test those that people labelled."""

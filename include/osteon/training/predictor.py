@@ -99,7 +99,8 @@ class Predictor:
     def from_features(self, features: NDArray[np.float16]) -> NDArray[np.float64]:
         """(n, rows, columns, planes) to calibrated probabilities (n, classes)."""
         biased = self.logits(features) + self.fracture_bias * self.classes.fractured
-        return softmax(biased / self.temperature, axis=1)
+        probabilities: NDArray[np.float64] = softmax(biased / self.temperature, axis=1)
+        return probabilities
 
     def chance(self, name: str, features: NDArray[np.float16]) -> NDArray[np.float64]:
         """(n,): calibrated probability of a class by its name, wherever the model has it."""
