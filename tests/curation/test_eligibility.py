@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from osteon.curation.eligibility import with_eligibility
 from tests import tables
 
-
 SAID = st.tuples(st.sampled_from("ab"), st.sampled_from(["hand", "leg", None]), st.sampled_from([True, False, None]))
 """An image, and what a publication says of it."""
 

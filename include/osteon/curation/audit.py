@@ -33,6 +33,6 @@ def audit(names: pd.DataFrame, placements: pd.DataFrame, groups: Groups, catalog
     return [f"{len(found)} {what} ({min(found.tolist())[:12]}, ...)" for what, found in problems.items() if len(found)]
 
 
-def _in_several(splits: pd.Series, names: pd.Series) -> pd.Index:
+def _in_several(splits: pd.Series, names: pd.Series) -> pd.Index[str]:
     counts = splits.groupby(names.reindex(splits.index)).nunique()
     return counts.index[counts > 1]

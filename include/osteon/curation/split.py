@@ -142,7 +142,8 @@ def place_images(images: pd.DataFrame, before: dict[str, str], settings: Setting
 
 def recorded_placements(lake: Lake) -> dict[str, str]:
     """Split of every image that was ever placed, by `sha256`."""
-    return dict(history.read(lake, history.PLACEMENTS)[["sha256", "split"]].itertuples(index=False, name=None))
+    placed = history.read(lake, history.PLACEMENTS)
+    return dict(zip(placed["sha256"], placed["split"], strict=True))
 
 
 def placements(recorded: dict[str, str], clusters: pd.Series) -> dict[str, str]:

@@ -91,9 +91,9 @@ def training_key(
     rules, settings = context.relabel_rules, context.settings
     images: pd.DataFrame = catalogs.read(context.lake, catalog, Reviewed if model in rules.base_models else Split)
     if model in rules.base_models:
-        images = training_images(context, images, model, seed)
+        chosen = training_images(context, images, model, seed)
         rounds = settings.bootstrap_rounds
-        return TrainingKey(base.training_key(images, model, rules.base_models[model], budget, seed, rounds, salt))
+        return TrainingKey(base.training_key(chosen, model, rules.base_models[model], budget, seed, rounds, salt))
     snapshot = catalogs.snapshot_id(images, context.labels)
     used = images.loc[images["split"].notna(), ["sha256", "source"]]  # there are figures of each source
     inputs = [snapshot, used.to_csv(index=False), asdict(BUDGETS[budget]), seed, salt]

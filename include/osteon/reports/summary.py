@@ -32,6 +32,7 @@ from osteon.reports.patients import PatientCounts, count_patients
 from osteon.reports.relabel import base_results
 from osteon.results import Comparison, InputAblation, Intervals, Metrics, TrainingResult, read_or_skip, result_key
 from osteon.runs import Records, Run
+from osteon.schemas import Repaired
 
 SCHEMA_VERSION = 1
 log = logging.getLogger(__name__)
@@ -173,7 +174,7 @@ def tables(lake: Lake, records: Records) -> Tables | None:
     if not catalogs_since_repair:
         return None
     manifests = [str(record.manifest) for record in records.sources().values() if record.manifest]
-    catalog = catalogs.complete(catalogs.read(lake, catalogs_since_repair[-1]))
+    catalog = catalogs.complete(catalogs.read(lake, catalogs_since_repair[-1], Repaired))
     return Tables(read_manifests(lake, manifests), catalog, catalogs.read_publications(lake, catalog))
 
 
