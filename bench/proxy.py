@@ -22,7 +22,7 @@ from models import snapshot
 from osteon.models import space
 from osteon.models.design import NetworkDesign
 from osteon.pipeline.context import Context
-from osteon.training.course import Course
+from osteon.training.data import TrainingData
 
 SEEDS = 2
 
@@ -30,7 +30,7 @@ SEEDS = 2
 def main(budget: str, designs: int) -> None:
     with store():
         context = Context.open("proxy")
-        course = Course(context.settings, context.lake, snapshot(context), budget, 0)
+        course = TrainingData(context.settings, context.lake, snapshot(context), budget, 0)
         plan = course.plan
         sides = {"search": plan.search_side, "fit": plan.side}
         losses: dict[str, list[list[float]]] = {name: [] for name in sides}

@@ -29,7 +29,7 @@ from stages import store
 from osteon.partitions import HEX_DIGITS
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import CATALOGUE, GROUP, INGEST, INSPECT, REPAIR, REVIEW, SPLIT, VALIDATE, Stage, run_stage
-from osteon.pipeline.training import square_part
+from osteon.pipeline.training import cache_partition
 from osteon.records import CatalogKey
 
 BUDGET = "standard"
@@ -93,7 +93,7 @@ def measure(images: int) -> dict[str, dict[str, float]]:
         catalog = run(REVIEW, catalog=grouped(manifests))
         run(VALIDATE, catalog=catalog, manifests=manifests, sources=str(sources))
         snapshot = run(SPLIT, catalog=catalog, seed=0)
-        stage("squares", square_part, context, snapshot, HEX_DIGITS, BUDGET)
+        stage("squares", cache_partition, context, snapshot, HEX_DIGITS, BUDGET)
         manifests.append(run(INGEST, ", later", source="later", sources=str(sources)))
         grouped(manifests, ", later")
     return costs

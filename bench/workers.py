@@ -19,14 +19,14 @@ from models import snapshot
 from osteon.models.space import cnn_bilstm
 from osteon.partitions import HEX_DIGITS
 from osteon.pipeline.context import Context
-from osteon.pipeline.training import square_part
-from osteon.training.course import Course
+from osteon.pipeline.training import cache_partition
+from osteon.training.data import TrainingData
 from osteon.training.sampling import prepare_keras
 from osteon.training.train import search_of
 
 
-def course_of(context: Context, key: str, budget: str) -> Course:
-    course = Course(context.settings, context.lake, key, budget, 0)
+def course_of(context: Context, key: str, budget: str) -> TrainingData:
+    course = TrainingData(context.settings, context.lake, key, budget, 0)
     prepare_keras()
     return course
 
@@ -35,7 +35,7 @@ def main(budget: str, workers: list[int]) -> None:
     with store():
         context = Context.open("workers")
         key = snapshot(context, 0)
-        square_part(context, key, HEX_DIGITS, budget)  # so that no search makes them
+        cache_partition(context, key, HEX_DIGITS, budget)  # so that no search makes them
         course = course_of(context, key, budget)
         choose = cnn_bilstm(course.plan.side)
         alone = 0.0

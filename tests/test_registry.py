@@ -21,10 +21,10 @@ import yaml
 from osteon import catalog as catalogs
 from osteon.curation.leakage import COLUMNS, leakage_key
 from osteon.embedded.stack import Stack
-from osteon.errors import ConfigurationError, TryAgainError
-from osteon.images.fourier import FourierRecipe
+from osteon.errors import ConfigurationError, RetryableError
+from osteon.images.fourier import FourierTransform
 from osteon.images.registration import COPIED
-from osteon.images.wavelet import WaveletRecipe
+from osteon.images.wavelet import WaveletTransform
 from osteon.lake import Lake
 from osteon.models import network
 from osteon.models.design import NetworkDesign
@@ -48,7 +48,7 @@ from osteon.results import (
 from osteon.schemas import Split
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
-from osteon.training.evaluate import Scored, evaluate
+from osteon.training.evaluate import Predictions, evaluate
 from osteon.training.predictor import MODEL, RECIPE, Predictor
 from osteon.training.promotion import CHAMPION, PREVIOUS, Approval, Champion
 from tests import tables
@@ -133,15 +133,15 @@ def shelf(lake: Lake) -> Shelf:
         rows.append({"sha256": digest, "source": "s", "body_part": part, "fractured": fractured, "group": digest,
                      "licence": "CC0-1.0", "attribution": "Ann", "split": "test", "raw_label": part})  # fmt: skip
     tables.put(lake, "split/s.parquet", pd.DataFrame(rows), Split)
-    images, recipe = catalogs.read(lake, "split/s.parquet"), WaveletRecipe(side=32)
-    features = np.stack([features_of(files[digest], recipe) for digest in images["sha256"]]).astype(np.float32)
+    images, transform = catalogs.read(lake, "split/s.parquet"), WaveletTransform(side=32)
+    features = np.stack([features_of(files[digest], transform) for digest in images["sha256"]]).astype(np.float32)
     predictors, results = {}, {}
     for which, epochs in (("untrained", 0), ("trained", 60)):
         keras.utils.set_random_seed(1)
-        model = network.build(DESIGN, recipe.shape, len(CLASSES.names))
+        model = network.build(DESIGN, transform.shape, len(CLASSES.names))
         if epochs:  # on the test images themselves: what promotion compares is then as good as it gets
             model.fit(features, CLASSES.allowed(images), epochs=epochs, batch_size=12, verbose=0)
-        predictors[which] = Predictor(model, recipe, CLASSES, 1.3)
+        predictors[which] = Predictor(model, transform, CLASSES, 1.3)
         results[which] = TrainingResult(
             model=MAIN,
             snapshot="abc",
@@ -159,7 +159,7 @@ def shelf(lake: Lake) -> Shelf:
             images={"test": len(images)},
             n_train=9,
             images_by_class={"spine/fractured": epochs},
-            evaluation=evaluate(Scored(images, predictors[which].from_features(features), CLASSES), 20),
+            evaluation=evaluate(Predictions(images, predictors[which].from_features(features), CLASSES), 20),
         )
     return Shelf(lake, images, files, predictors, results)
 
@@ -283,7 +283,7 @@ def test_a_served_model_answers_what_the_trained_one_does(served: Any, shelf: Sh
     films = list(shelf.files.values())[:5]
     table = served.predict(pd.DataFrame({"image": films}))
     trained = shelf.predictors["trained"]
-    offline = trained.from_features(np.stack([features_of(film, trained.recipe) for film in films]))
+    offline = trained.from_features(np.stack([features_of(film, trained.transform) for film in films]))
     np.testing.assert_allclose(table[list(CLASSES.names)].to_numpy(), offline, atol=1e-5)
     assert list(table.columns[:3]) == ["body_part", "fracture_probability", "problem"]
     assert table["fracture_probability"].between(0, 1).all()
@@ -324,7 +324,7 @@ def test_what_needs_no_pixel_is_not_promoted(registry: Settings, shelf: Shelf) -
 
 
 @pytest.mark.parametrize(
-    ("recipe", "whole", "why"),
+    ("transform", "whole", "why"),
     [
         ({"version": 2, "recipe": {"grain": 3}}, True, "version 2 of WaveletRecipe, this code makes version 1"),
         ({"kind": "GaborRecipe"}, True, "version 1 of GaborRecipe, this code makes no such"),
@@ -333,10 +333,10 @@ def test_what_needs_no_pixel_is_not_promoted(registry: Settings, shelf: Shelf) -
     ids=["another version", "another kind", "damaged"],
 )
 def test_a_champion_that_cannot_be_loaded_stays_until_a_person_makes_place(
-    registry: Settings, shelf: Shelf, recipe: dict[str, object], whole: bool, why: str
+    registry: Settings, shelf: Shelf, transform: dict[str, object], whole: bool, why: str
 ) -> None:
     held, lake = shelf.leave(f"models/old-{registry.model_name}", "untrained"), shelf.lake
-    lake.put_json(f"{held}/{RECIPE}", lake.get_json(f"{held}/{RECIPE}") | recipe)
+    lake.put_json(f"{held}/{RECIPE}", lake.get_json(f"{held}/{RECIPE}") | transform)
     lake.put_bytes(f"{held}/{MODEL}", lake.get_bytes(f"{held}/{MODEL}")[: None if whole else 100])
     name_alias(registry, CHAMPION, add_version(registry, held))
     out = shelf.leave("models/newer", "trained")
@@ -387,7 +387,7 @@ def test_a_comparison_with_a_champion_that_is_none_any_more_is_done_again(
             name_alias(two_champions, CHAMPION, "2")
 
     monkeypatch.setattr(mlflow.MlflowClient, "set_model_version_tag", meanwhile)
-    with pytest.raises(TryAgainError, match="another champion meanwhile"):
+    with pytest.raises(RetryableError, match="another champion meanwhile"):
         register_alone(two_champions, shelf.lake, out)
     assert aliases(two_champions)[CHAMPION] == "2"
 
@@ -586,12 +586,12 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(registry: S
     import mlflow
 
     lake, data = shelf.lake, shelf.files
-    name, recipe, classes = f"{registry.model_name}-hand_base", FourierRecipe(16, "pixels"), ("other", "hand")
+    name, transform, classes = f"{registry.model_name}-hand_base", FourierTransform(16, "pixels"), ("other", "hand")
     trained = {}
     for out in ("models/hand_base/a", "models/hand_base/b"):
         trained[out] = Predictor(
-            network.build(DESIGN, recipe.shape, 2),
-            recipe,
+            network.build(DESIGN, transform.shape, 2),
+            transform,
             ClassList(classes),
             1.1,
         )
@@ -623,7 +623,7 @@ def test_a_base_model_is_registered_once_and_carries_its_class_names(registry: S
     served = mlflow.pyfunc.load_model(f"models:/{name}@{CHAMPION}")
     assert served.metadata.metadata["classes"] == list(classes)
     table = served.predict(pd.DataFrame({"image": list(data.values())[:3]}))
-    films = np.stack([features_of(image, recipe) for image in list(data.values())[:3]])
+    films = np.stack([features_of(image, transform) for image in list(data.values())[:3]])
     offline = trained["models/hand_base/b"].from_features(films)
     np.testing.assert_allclose(table[list(classes)].to_numpy(), offline, atol=1e-5)
     assert set(table["body_part"]) <= set(classes)

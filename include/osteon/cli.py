@@ -14,7 +14,7 @@ import typer
 from osteon.commands import data, models, services
 from osteon.commands.stages import add_stage_commands
 from osteon.embedded import STATE
-from osteon.errors import OsteonError, TryAgainError
+from osteon.errors import OsteonError, RetryableError
 from osteon.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -58,7 +58,7 @@ def entry() -> None:
         app()
     except OsteonError as error:
         typer.echo(f"osteon: {error}", err=True)
-        raise SystemExit(os.EX_TEMPFAIL if isinstance(error, TryAgainError) else 1) from None
+        raise SystemExit(os.EX_TEMPFAIL if isinstance(error, RetryableError) else 1) from None
     except Exception:
         traceback.print_exc()
         raise SystemExit(os.EX_SOFTWARE) from None

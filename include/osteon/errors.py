@@ -43,7 +43,7 @@ class TrainingError(OsteonError):
     """Training cannot give a model that its figures could be trusted for."""
 
 
-class OtherTransformError(TrainingError):
+class IncompatibleTransformError(TrainingError):
     """A model cannot be asked by this code, which would show it something else than what it learnt from."""
 
 
@@ -51,19 +51,19 @@ class RegistryError(OsteonError):
     """The MLflow registry refuses, or is no registry."""
 
 
-class TryAgainError(OsteonError):
+class RetryableError(OsteonError):
     """Nothing is wrong with data or settings: what failed may succeed when it is tried again."""
 
 
-class LakeUnreachableError(LakeError, TryAgainError):
+class LakeUnreachableError(LakeError, RetryableError):
     """The object store does not answer."""
 
 
-class RegistryUnreachableError(RegistryError, TryAgainError):
+class RegistryUnreachableError(RegistryError, RetryableError):
     """The MLflow registry does not answer."""
 
 
-class SourceUnreachableError(SourceError, TryAgainError):
+class SourceUnreachableError(SourceError, RetryableError):
     """A publisher does not answer, or breaks off again and again."""
 
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from osteon.errors import ConfigurationError
 from osteon.images.letterbox import placement
-from osteon.models.network import FEATURE_MAP, members_of
+from osteon.models.network import FEATURE_MAP, ensemble_members
 from osteon.registry import versions
 from osteon.settings import Settings
 from osteon.training.predictor import Answer, Predictor
@@ -38,10 +38,10 @@ def champion(settings: Settings, name: str) -> tuple[str, Predictor]:
 
 def look(predictor: Predictor, pixels: NDArray[np.uint8], part: str) -> NDArray[np.float32]:
     """(height, width) of the image, 0 to 1: where the model looks for a fracture of the part, or for the part."""
-    heat = grad_cam(predictor, predictor.recipe.transform(pixels)[None], part)
-    top, left, height, width = placement(pixels.shape, predictor.recipe.side)
+    heat = grad_cam(predictor, predictor.transform.apply(pixels)[None], part)
+    top, left, height, width = placement(pixels.shape, predictor.transform.side)
     smooth = Image.Resampling.BILINEAR
-    square = Image.fromarray(heat).resize((predictor.recipe.side,) * 2, smooth)
+    square = Image.fromarray(heat).resize((predictor.transform.side,) * 2, smooth)
     return np.asarray(square.crop((left, top, left + width, top + height)).resize(pixels.shape[::-1], smooth))
 
 
@@ -65,7 +65,7 @@ def grad_cam(predictor: Predictor, features: NDArray[np.float16], part: str) -> 
         slope = tf.reduce_mean(tape.gradient(score, feature_map), axis=(1, 2), keepdims=True)
         return np.asarray(tf.nn.relu(tf.reduce_sum(slope * feature_map, axis=-1))[0], np.float32)
 
-    mirrored, members = predictor.recipe.mirrored(features), members_of(predictor.model)
+    mirrored, members = predictor.transform.mirrored(features), ensemble_members(predictor.model)
     looks = [(seen(model, features), np.fliplr(seen(model, mirrored))) for model in members]
     heat: NDArray[np.float32] = np.mean(looks, axis=(0, 1))
     highest = float(heat.max())

@@ -17,7 +17,14 @@ from kubernetes.client import models as k8s
 from osteon.errors import ConfigurationError
 from osteon.settings import FOR_PODS, Settings
 from osteon.version import code_version
-from osteon_airflow.training import EXPECTED, LAST_LINES, Order, TrainingBrokeOffError, failure, order
+from osteon_airflow.training import (
+    EXIT_EXPECTED_ERROR,
+    LAST_LINES,
+    TrainingInterruptedError,
+    TrainingJob,
+    build_training_job,
+    failure,
+)
 
 QUOTA_PAUSE = timedelta(minutes=1)
 LOG_PAUSE = 30
@@ -33,7 +40,7 @@ class TrainingPod(KubernetesPodOperator):
 
     A training that the lake holds needs no pod. A pod that goes on while Airflow's worker or triggerer starts again is
     found again; one that is lost is replaced by the retry, which goes on with the search that the lake holds. Raises
-    `TrainingError` with its last lines where `osteon` says what is wrong, `TrainingBrokeOffError` for all else.
+    `TrainingError` with its last lines where `osteon` says what is wrong, `TrainingInterruptedError` for all else.
     """
 
     template_fields = (*KubernetesPodOperator.template_fields, "catalog", "model", "winner", "helper")
@@ -51,12 +58,12 @@ class TrainingPod(KubernetesPodOperator):
         super().__init__(**pod)
         self.stage, self.catalog, self.model, self.winner, self.helper = stage, catalog, model, winner, helper
 
-    def _order(self) -> Order:
-        return order(self.stage, self.catalog, self.model, self.winner, self.helper)
+    def _job(self) -> TrainingJob:
+        return build_training_job(self.stage, self.catalog, self.model, self.winner, self.helper)
 
     def execute(self, context: Any, event: Any = None) -> None:
         """`event` says that it waited for the quota."""
-        training = self._order()
+        training = self._job()
         if training.done:
             self.log.info("%s was trained before", training.out)
             # a try that ended with Airflow's worker left its pod, which may have ended well
@@ -78,7 +85,7 @@ class TrainingPod(KubernetesPodOperator):
             self.defer(trigger=TimeDeltaTrigger(QUOTA_PAUSE), method_name="execute")
 
     def trigger_reentry(self, context: Any, event: dict[str, Any]) -> None:
-        training = self._order()
+        training = self._job()
         wrong: AirflowException | None = None
         try:
             super().trigger_reentry(context, event)
@@ -87,7 +94,7 @@ class TrainingPod(KubernetesPodOperator):
         if not training.done:
             if wrong:
                 raise self._failure(training.arguments, event) from wrong
-            raise TrainingBrokeOffError(f"the pod ended well, but the lake has no {training.out}/{training.result}")
+            raise TrainingInterruptedError(f"the pod ended well, but the lake has no {training.out}/{training.result}")
         if wrong:
             self.log.warning("the pod was lost sight of, but its training ended well: %s", wrong)
         self._give(context, training.out)
@@ -104,11 +111,11 @@ class TrainingPod(KubernetesPodOperator):
             why = [event["message"], status.message, *(state.waiting.message for state in own if state.waiting)]
             why += [condition.message for condition in status.conditions or [] if condition.status == "False"]
             told = "; ".join(text for text in dict.fromkeys(why) if text)
-            return TrainingBrokeOffError(
+            return TrainingInterruptedError(
                 f"pod {event['name']} of `osteon {shlex.join(arguments)}` gave no result: {told}"
             )
         last = "\n".join((ended[0].message or "").splitlines()[-LAST_LINES:])
-        reason = "" if ended[0].exit_code == EXPECTED else f"{ended[0].reason}\n"  # OOMKilled, say
+        reason = "" if ended[0].exit_code == EXIT_EXPECTED_ERROR else f"{ended[0].reason}\n"  # OOMKilled, say
         return failure(arguments, ended[0].exit_code, reason + last)
 
 

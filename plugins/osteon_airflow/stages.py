@@ -70,7 +70,7 @@ def run_in_dag(stage: Stage[Any], context: Context, **inputs: Any) -> Any:
     return run_stage(stage, context, **given, **{name: param(name) for name in stage.options}).result
 
 
-def in_parts(parts: Parts, catalog: Any) -> Any:
+def map_partitions(parts: Parts, catalog: Any) -> Any:
     """A task mapped over the parts of a large catalog, as many at once as OSTEON_PARALLEL_PARTS says; it is skipped
     where there are none, because one task does it all."""
 

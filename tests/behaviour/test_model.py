@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from osteon.images.decode import decode
-from osteon.images.wavelet import WaveletRecipe
+from osteon.images.wavelet import WaveletTransform
 from osteon.models import network
 from osteon.training.classes import ClassList
 from osteon.training.predictor import Answer, Predictor
@@ -49,13 +49,13 @@ def predictor() -> Predictor:
     import keras
 
     keras.utils.set_random_seed(0)
-    recipe = WaveletRecipe(64, "haar", 1)
-    model = network.build(DESIGN, recipe.shape, len(CLASSES.names))
+    transform = WaveletTransform(64, "haar", 1)
+    model = network.build(DESIGN, transform.shape, len(CLASSES.names))
     known = cases(0, 300)
-    features = np.stack([recipe.transform(case.film) for case in known]).astype(np.float32)
+    features = np.stack([transform.apply(case.film) for case in known]).astype(np.float32)
     codes = [CLASSES.names.index(f"{case.part}/{'' if case.fractured else 'non-'}fractured") for case in known]
     model.fit(features, np.eye(len(CLASSES.names), dtype=np.float32)[codes], epochs=10, batch_size=16, verbose=0)
-    return Predictor(model, recipe, CLASSES, 1.0)
+    return Predictor(model, transform, CLASSES, 1.0)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import trustme
 import yaml
 
 from osteon.embedded.ports import free_ports
-from osteon.errors import RegistryError, RegistryUnreachableError, TryAgainError
+from osteon.errors import RegistryError, RegistryUnreachableError, RetryableError
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.pipeline.data import champions_classes
@@ -142,7 +142,7 @@ def test_without_a_registry_a_run_goes_on_and_says_what_was_not_compared(
     start = time.monotonic()
     with pytest.raises(RegistryUnreachableError, match=rf"{url}: start it, or .*OSTEON_MLFLOW_URL") as raised:
         champion_training(alone, sources)
-    assert isinstance(raised.value, TryAgainError) and time.monotonic() - start < 5
+    assert isinstance(raised.value, RetryableError) and time.monotonic() - start < 5
 
 
 def test_a_registry_that_takes_connections_and_never_answers_is_given_up(
@@ -186,7 +186,7 @@ def answering(status: int, body: bytes, authority: trustme.CA | None = None) -> 
 def test_what_a_registry_answers_says_whether_to_try_again(settings: Settings, status: int, again: bool) -> None:
     with answering(status, b"no") as url, pytest.raises(RegistryError, match=url) as raised:
         connect(settings.model_copy(update={"mlflow_url": url}))
-    assert isinstance(raised.value, TryAgainError) is again
+    assert isinstance(raised.value, RetryableError) is again
     assert again or "MLFLOW_TRACKING_PASSWORD" in str(raised.value)
 
 
@@ -200,7 +200,7 @@ def test_an_address_that_is_empty_and_a_private_authority_are_told(
         there = settings.model_copy(update={"mlflow_url": url})
         with pytest.raises(RegistryError, match=r"not trusted: .* MLFLOW_TRACKING_SERVER_CERT_PATH") as raised:
             connect(there)
-        assert not isinstance(raised.value, TryAgainError), "another try would not help"
+        assert not isinstance(raised.value, RetryableError), "another try would not help"
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(tmp_path / "ca.pem"))
         connect(there)

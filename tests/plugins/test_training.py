@@ -24,7 +24,7 @@ from tests import tables
 def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
     airflow: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from osteon_airflow.training import TrainingBrokeOffError, failure, run_command
+    from osteon_airflow.training import TrainingInterruptedError, failure, run_command
 
     with pytest.raises(TrainingError, match=r"exit status 1:\n(.*\n)*osteon: doctor knows code, lake, history, mlflow"):
         run_command(["doctor", "--only", "weather"])
@@ -34,9 +34,9 @@ def test_what_osteon_says_is_wrong_is_its_error_and_an_accident_another(
     with pytest.raises(TrainingError, match=r"but Airflow runs 0\.0\.9\+cafe: build the trainer's image again"):
         run_command(wanted, {"OSTEON_EXPECTED_CODE": "0.0.9+cafe"})
     monkeypatch.setattr(sys, "executable", "/bin/sh")  # it takes `-m` for an option, and fails in its own way
-    with pytest.raises(TrainingBrokeOffError, match="exit status"):
+    with pytest.raises(TrainingInterruptedError, match="exit status"):
         run_command(["train"])
-    assert isinstance(failure(["train"], -9, "Epoch 3"), TrainingBrokeOffError), "killed"
+    assert isinstance(failure(["train"], -9, "Epoch 3"), TrainingInterruptedError), "killed"
 
 
 def test_the_doctor_of_a_task_sees_what_airflow_keeps_in_connections(

@@ -14,7 +14,7 @@ import yaml
 from osteon import catalog as catalogs
 from osteon.curation.relabel import verdicts_key
 from osteon.errors import TrainingError
-from osteon.images.fourier import FourierRecipe
+from osteon.images.fourier import FourierTransform
 from osteon.lake import Lake
 from osteon.models import network, space
 from osteon.pipeline.context import Context
@@ -23,7 +23,7 @@ from osteon.pipeline.stages import BASE_MODELS, GROUP, INSPECT, QUESTIONS, RELAB
 from osteon.pipeline.training import training_key
 from osteon.records import TrainingKey
 from osteon.results import BaseModelResult
-from osteon.training.base import by_source, lacking, teaching_images, train_base
+from osteon.training.base import by_source, insufficient_data_reason, select_training_images, train_base
 from osteon.training.classes import ClassList
 from osteon.training.plan import TrainingPlan
 from osteon.training.predictor import Predictor
@@ -35,28 +35,28 @@ TINY = replace(space.BASE_BUDGETS["smoke"], search_images=120, side=48)
 
 def test_planes_are_standardised_and_fourier_magnitudes_forget_where_things_are() -> None:
     film = radiograph(1, "hand", size=(120, 120))
-    both = FourierRecipe(64).transform(film).astype(float)
-    assert both.shape == FourierRecipe(64).shape == (64, 64, 2)
+    both = FourierTransform(64).apply(film).astype(float)
+    assert both.shape == FourierTransform(64).shape == (64, 64, 2)
     np.testing.assert_allclose(both.mean(axis=(0, 1)), 0, atol=1e-2)
     np.testing.assert_allclose(both.std(axis=(0, 1)), 1, atol=2e-2)
     for planes, part in (("pixels", both[..., :1]), ("fourier", both[..., 1:])):
-        recipe, features = FourierRecipe(64).only(planes, both)  # type: ignore[arg-type]
+        transform, features = FourierTransform(64).only(planes, both)  # type: ignore[arg-type]
         np.testing.assert_array_equal(features, part)
-        np.testing.assert_allclose(recipe.transform(film), part, atol=2e-3)
+        np.testing.assert_allclose(transform.apply(film), part, atol=2e-3)
     square = np.zeros((64, 64), np.uint8)
     square[20:30, 24:30] = 200
-    one, moved = (FourierRecipe(64, "fourier").transform(x).astype(float) for x in (square, np.roll(square, 6, 0)))
+    one, moved = (FourierTransform(64, "fourier").apply(x).astype(float) for x in (square, np.roll(square, 6, 0)))
     assert np.corrcoef(one.ravel(), moved.ravel())[0, 1] > 0.9
 
 
 def test_the_order_of_a_models_classes_decides_nothing() -> None:
-    recipe = FourierRecipe(16, "pixels")
-    straight = network.build(space.BASE_START.changed(blocks=1), recipe.shape, 2)
-    turned = network.build(space.BASE_START.changed(blocks=1), recipe.shape, 2)
+    transform = FourierTransform(16, "pixels")
+    straight = network.build(space.BASE_START.changed(blocks=1), transform.shape, 2)
+    turned = network.build(space.BASE_START.changed(blocks=1), transform.shape, 2)
     turned.set_weights([*straight.get_weights()[:-2], *(w[..., ::-1] for w in straight.get_weights()[-2:])])
-    features = np.random.default_rng(0).normal(size=(9, *recipe.shape)).astype(np.float16)
+    features = np.random.default_rng(0).normal(size=(9, *transform.shape)).astype(np.float16)
     chances = [
-        Predictor(model, recipe, ClassList(names), 1.3).chance("hand", features)
+        Predictor(model, transform, ClassList(names), 1.3).chance("hand", features)
         for model, names in ((straight, ("hand", "other")), (turned, ("other", "hand")))
     ]
     np.testing.assert_allclose(*chances, atol=1e-6)
@@ -90,9 +90,13 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
     context, catalog = reviewed
     monkeypatch.setitem(space.BASE_BUDGETS, "smoke", TINY)
     rule = context.relabel_rules.base_models["hand_base"]
-    images = teaching_images(catalogs.read(lake, catalog), rule, lake, context.settings, 0)
-    assert set(images["source"]) == {"labelled"} and images["target"].sum() == 120 and lacking(images) is None
-    assert "of the answer in" in str(lacking(images[~images["target"]]))
+    images = select_training_images(catalogs.read(lake, catalog), rule, lake, context.settings, 0)
+    assert (
+        set(images["source"]) == {"labelled"}
+        and images["target"].sum() == 120
+        and insufficient_data_reason(images) is None
+    )
+    assert "of the answer in" in str(insufficient_data_reason(images[~images["target"]]))
     assert run_stage(BASE_MODELS, context, catalog=catalog, seed=0).names == ["hand_base"], (
         "there is no leg to learn from"
     )

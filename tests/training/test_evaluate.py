@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from osteon.training.classes import ClassList
-from osteon.training.evaluate import Scored, evaluate, resamples, sensitivity, shortcut_floor
+from osteon.training.evaluate import Predictions, evaluate, metadata_baseline, resamples, sensitivity
 from osteon.training.promotion import judge
 
 CLASSES = ClassList(("hand/non-fractured", "hand/fractured", "leg/non-fractured", "leg/fractured"))
@@ -37,7 +37,7 @@ def blurred(frame: pd.DataFrame, noise: float, seed: int = 1) -> np.ndarray:
 
 
 def test_a_perfect_model_gets_perfect_figures() -> None:
-    found = Scored(images(), truth(images()), CLASSES).measure()
+    found = Predictions(images(), truth(images()), CLASSES).measure()
     assert [found.pop(name) for name in ("ece", "fracture_ece")] == pytest.approx([0, 0])
     assert set(found.values()) == {1.0}
 
@@ -47,11 +47,11 @@ def test_knowing_the_part_only_earns_nothing_within_a_part() -> None:
     part = truth(frame) @ np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]], float)
     rates = np.array([0.8, 0.2, 0.4, 0.6])
     found = part * rates
-    evaluation = evaluate(Scored(frame, found, CLASSES), 20)
+    evaluation = evaluate(Predictions(frame, found, CLASSES), 20)
     figures = evaluation.metrics
     assert figures["part_accuracy"] == 1 and figures["fracture_auroc_within_part"] == 0.5
     assert evaluation.fracture_auroc_by_part == {"hand": 0.5, "leg": 0.5}
-    floor = shortcut_floor(frame.assign(bytes=1, width=1, height=1, mode="L"),
+    floor = metadata_baseline(frame.assign(bytes=1, width=1, height=1, mode="L"),
                            frame.assign(bytes=1, width=1, height=1, mode="L"))  # fmt: skip
     assert figures["fracture_auroc"] == pytest.approx(floor["body part"])
     assert floor["body part"] > 0.6 and floor["file size, dimensions, mode"] == 0.5
@@ -60,7 +60,7 @@ def test_knowing_the_part_only_earns_nothing_within_a_part() -> None:
 def test_a_part_whose_state_the_model_cannot_tell_counts_for_part_accuracy_only() -> None:
     frame = images()
     silent = ClassList(("hand/unknown", "leg/non-fractured", "leg/fractured"))
-    scored = Scored(frame, silent.allowed(frame).astype(float), silent)
+    scored = Predictions(frame, silent.allowed(frame).astype(float), silent)
     legs = frame["body_part"] == "leg"
     assert (scored.known == legs).all() and (scored.judged == legs).all()
     found = scored.measure()
@@ -70,22 +70,22 @@ def test_a_part_whose_state_the_model_cannot_tell_counts_for_part_accuracy_only(
         "their state is known, but the model cannot tell it"
     )
 
-    everywhere = Scored(frame, blurred(frame, 0.8), CLASSES)
+    everywhere = Predictions(frame, blurred(frame, 0.8), CLASSES)
     assert not judge(scored, everywhere, 60).promoted, "it has forgotten hands"
     nowhere = ClassList(("hand/unknown", "leg/unknown"))
-    assert judge(everywhere, Scored(frame, nowhere.allowed(frame).astype(float), nowhere), 60).promoted
-    assert judge(Scored(frame, truth(frame), CLASSES), scored, 60).promoted, "to tell of hands, too, is better"
+    assert judge(everywhere, Predictions(frame, nowhere.allowed(frame).astype(float), nowhere), 60).promoted
+    assert judge(Predictions(frame, truth(frame), CLASSES), scored, 60).promoted, "to tell of hands, too, is better"
 
 
 def test_the_floor_sees_a_shortcut_in_the_file() -> None:
     frame = images().assign(width=100, height=100, mode="L")
     frame["bytes"] = np.where(frame["fractured"], 5000, 9000)
-    assert shortcut_floor(frame, frame)["file size, dimensions, mode"] == 1.0
+    assert metadata_baseline(frame, frame)["file size, dimensions, mode"] == 1.0
 
 
 def test_an_unknown_state_counts_for_the_part_only() -> None:
     frame = images(40).assign(fractured=pd.array([None] * 40, "boolean"))
-    found = Scored(frame, np.tile([0.4, 0.3, 0.2, 0.1], (40, 1)), CLASSES).measure()
+    found = Predictions(frame, np.tile([0.4, 0.3, 0.2, 0.1], (40, 1)), CLASSES).measure()
     assert found["part_accuracy"] == pytest.approx((frame["body_part"] == "hand").mean())
     assert {name for name, value in found.items() if value is not None} == {"part_accuracy"}
 
@@ -104,11 +104,11 @@ def test_resamples_draw_whole_groups() -> None:
 
 def test_intervals_hold_the_figure_and_narrow_with_more_images() -> None:
     wide, narrow = (
-        Scored(images(count), blurred(images(count), 2.0), CLASSES).intervals(60)["joint_accuracy"]
+        Predictions(images(count), blurred(images(count), 2.0), CLASSES).intervals(60)["joint_accuracy"]
         for count in (60, 1500)
     )
     assert wide is not None and narrow is not None
-    figure = Scored(images(1500), blurred(images(1500), 2.0), CLASSES).measure()["joint_accuracy"]
+    figure = Predictions(images(1500), blurred(images(1500), 2.0), CLASSES).measure()["joint_accuracy"]
     assert narrow[0] < figure < narrow[1]
     assert narrow[1] - narrow[0] < 0.5 * (wide[1] - wide[0])
 
@@ -116,7 +116,7 @@ def test_intervals_hold_the_figure_and_narrow_with_more_images() -> None:
 def test_an_evaluation_tells_of_every_part_and_source_and_counts_all_images() -> None:
     frame = images(300)
     frame.loc[:4, "fractured"] = pd.NA
-    found = evaluate(Scored(frame, blurred(frame, 1.5), CLASSES), 30)
+    found = evaluate(Predictions(frame, blurred(frame, 1.5), CLASSES), 30)
     rows = {row.name: row for row in found.slices}
     assert set(rows) == {"part hand", "part leg", "source a", "source b", "without a", "without b"}
     assert rows["part hand"].n_images + rows["part leg"].n_images == 300
@@ -129,10 +129,10 @@ def test_an_evaluation_tells_of_every_part_and_source_and_counts_all_images() ->
     assert sum(map(sum, found.confusion["joint"].counts)) == 295 == sum(row.count for row in found.calibration)
     assert set(found.curves) == {"all", "hand", "leg"}
     few = frame.assign(source=np.where(np.arange(300) < 7, "a", "b"))
-    (small,) = (row for row in evaluate(Scored(few, truth(few), CLASSES), 20).slices if row.name == "source a")
+    (small,) = (row for row in evaluate(Predictions(few, truth(few), CLASSES), 20).slices if row.name == "source a")
     assert small.n_images == 7 and small.metrics is None
     rare = frame.assign(fractured=pd.array(np.arange(300) == 3, "boolean"))
-    found = evaluate(Scored(rare, blurred(rare, 1.5), CLASSES), 20)
+    found = evaluate(Predictions(rare, blurred(rare, 1.5), CLASSES), 20)
     (part,) = (row for row in found.slices if row.name == f"part {rare['body_part'][3]}")
     assert part.metrics is not None and part.intervals is not None
     assert part.n_fractured == 1 and part.metrics["fracture_auroc"] is None is part.intervals["fracture_auroc"]

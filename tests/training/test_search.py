@@ -20,17 +20,17 @@ from keras_tuner.src import protos
 from numpy.typing import NDArray
 
 from osteon.errors import TrainingError
-from osteon.images.wavelet import WaveletRecipe
+from osteon.images.wavelet import WaveletTransform
 from osteon.lake import Lake
 from osteon.models.design import NetworkDesign
 from osteon.models.space import Budget
 from osteon.training import workers
-from osteon.training.augment import MAIN_MOVES, augmented
-from osteon.training.fit import Lesson
+from osteon.training.augment import MAIN_AUGMENTATION, make_augmenter
+from osteon.training.fit import TrainValData
 from osteon.training.search import Search
 from osteon.training.tuner import TOKEN, DesignHyperModel
 
-RECIPE = WaveletRecipe(16)
+RECIPE = WaveletTransform(16)
 BUDGET = Budget(search_epochs=2, factor=2, search_images=60, fit_epochs=1, side=16, batch=16)
 START = {"filters": 8, "dropout": 0.5}
 
@@ -55,9 +55,9 @@ def pictures() -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
 
 def searching(lake: Lake, data: str, **changes: Any) -> Search:
     squares, kind = pictures()
-    features, allowed = RECIPE.of_squares(squares), np.eye(2, dtype=np.float32)[kind]
-    learnt = Lesson(lambda rows: features[rows], RECIPE.shape, allowed, np.arange(60), np.arange(60, 90))
-    augment = lambda design, seed: augmented(squares, RECIPE, MAIN_MOVES, seed)  # noqa: E731
+    features, allowed = RECIPE.apply_batch(squares), np.eye(2, dtype=np.float32)[kind]
+    learnt = TrainValData(lambda rows: features[rows], RECIPE.shape, allowed, np.arange(60), np.arange(60, 90))
+    augment = lambda design, seed: make_augmenter(squares, RECIPE, MAIN_AUGMENTATION, seed)  # noqa: E731
     keywords: dict[str, Any] = {"space": choose, "budget": BUDGET, "seed": 0} | changes
     return Search(lake=lake, lesson=lambda design: learnt, augment=augment, data=data, **keywords)
 

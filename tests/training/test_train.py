@@ -22,10 +22,10 @@ from osteon.records import CatalogKey, TrainingKey
 from osteon.results import Comparison, TrainingResult
 from osteon.schemas import Split
 from osteon.training.compare import compare
-from osteon.training.course import Course
-from osteon.training.evaluate import shortcut_floor
+from osteon.training.data import TrainingData
+from osteon.training.evaluate import metadata_baseline
 from osteon.training.plan import TrainingPlan
-from osteon.training.steadiness import CHANGES
+from osteon.training.robustness import CHANGES
 from osteon.training.train import train
 from osteon.version import code_version
 
@@ -65,10 +65,10 @@ def learn(context: Context, key: str, model: str, out: str = "", winner: str = "
 def test_what_a_base_model_labelled_teaches_and_judges_nothing(snapshot: tuple[Context, str], lake: Lake) -> None:
     context, key = snapshot
     images = catalogs.read(lake, key)
-    whole = Course(context.settings, lake, key, "smoke", 0)
+    whole = TrainingData(context.settings, lake, key, "smoke", 0)
     by_model = images["split"].notna() & (images.index % 3 == 0)
     images.loc[by_model, "label_origin"] = catalogs.BASE_MODEL
-    course = Course(context.settings, lake, catalogs.write(lake, "machine.parquet", images, Split), "smoke", 0)
+    course = TrainingData(context.settings, lake, catalogs.write(lake, "machine.parquet", images, Split), "smoke", 0)
     assert course.snapshot != whole.snapshot
     assert course.rows["train"].tolist() == whole.rows["train"].tolist()
     for name in ("val", "test"):
@@ -89,7 +89,7 @@ def test_the_floor_is_measured_on_the_images_that_the_model_is_judged_on(
     key = catalogs.write(lake, "one-state.parquet", images, Split)
     result = learn(context, key, "cnn_plain", "models/one-state")
     judged = images["split"].eq("test") & images["fractured"].notna() & ~hips
-    expected = shortcut_floor(images[images["split"] == "train"], images[judged])
+    expected = metadata_baseline(images[images["split"] == "train"], images[judged])
     assert "hip/unknown" in result.classes and result.evaluation.metadata_baseline == expected
     assert sum(result.images_by_class.values()) == result.n_train
     assert result.published_by_class and 0 < sum(result.published_by_class.values()) < result.n_train

@@ -25,7 +25,7 @@ def train(
     budget: Budget = "smoke",
     seed: Seed = 0,
     winner: Winner = "",
-    helped: Annotated[bool, typer.Option("--helped", help="let other processes help with the search")] = False,
+    distributed: Annotated[bool, typer.Option("--helped", help="let other processes help with the search")] = False,
     helper: Annotated[str, typer.Option(help="only help with such a search, under this name")] = "",
 ) -> None:
     """Search, fit and evaluate a model on a snapshot; prints the training's key and its measures."""
@@ -49,7 +49,7 @@ def train(
         typer.echo(f"{ran} trials")
         return
     with redirect_stdout(sys.stderr):  # Keras prints its progress
-        result = train_model(settings, lake, plan, helped)
+        result = train_model(settings, lake, plan, distributed)
     typer.echo(out)
     typer.echo(json.dumps(result.figures))
 

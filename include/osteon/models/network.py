@@ -61,7 +61,7 @@ def build(design: NetworkDesign, shape: tuple[int, int, int], classes: int) -> A
     return model
 
 
-def mean_of(members: list[Any]) -> Any:
+def build_ensemble(members: list[Any]) -> Any:
     """A `keras.Model` whose logits are its members' mean (a deep ensemble: Lakshminarayanan et al., NIPS 2017)."""
     import keras
 
@@ -74,7 +74,7 @@ def mean_of(members: list[Any]) -> Any:
     return keras.Model(inputs, mean([part(inputs) for part in parts]))
 
 
-def precise(model: Any) -> Any:
+def to_float32(model: Any) -> Any:
     """The model as it is measured and served: in single precision, wherever it was trained (a GPU trains in half)."""
     import keras
 
@@ -86,8 +86,8 @@ def precise(model: Any) -> Any:
     return same
 
 
-def members_of(model: Any) -> list[Any]:
-    """The networks that `mean_of` put together, or the one."""
+def ensemble_members(model: Any) -> list[Any]:
+    """The networks that `build_ensemble` put together, or the one."""
     import keras
 
     return [layer for layer in model.layers if isinstance(layer, keras.Model)] or [model]

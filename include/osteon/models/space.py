@@ -10,7 +10,7 @@ from osteon.images.wavelet import LAZY
 from osteon.models.design import Hyperparameter, NetworkDesign
 
 MAIN = "cnn_bilstm"
-RIVALS = ("cnn_searched", "cnn_plain", "forest")
+BASELINES = ("cnn_searched", "cnn_plain", "forest")
 ABLATIONS = ("no_wavelets", "no_recurrence", "same_data")
 """The main model's design again: on pixels, without the LSTM, and on the images that the rivals learn from."""
 SearchSpace = Callable[[Any], NetworkDesign]

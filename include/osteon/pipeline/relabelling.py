@@ -30,13 +30,16 @@ def base_models(context: Context, catalog: CatalogKey, seed: int) -> BaseModelsR
     """List the base models that are worth training and can be; the record says why others are not."""
     from osteon import catalog as catalogs
     from osteon.schemas import Reviewed
-    from osteon.training.base import lacking
+    from osteon.training.base import insufficient_data_reason
 
     rules = context.relabel_rules
     images = catalogs.read(context.lake, catalog, Reviewed)
     count = int(catalogs.is_ambiguous(images).sum())
     few = f"{count} ambiguous images; from {rules.least} on it is worth it" if count < rules.least else None
-    problems = {name: few or lacking(training_images(context, images, name, seed)) for name in rules.base_models}
+    problems = {
+        name: few or insufficient_data_reason(training_images(context, images, name, seed))
+        for name in rules.base_models
+    }
     untaught = {name: problem for name, problem in problems.items() if problem}
     for name, problem in untaught.items():
         log.warning("%s is not trained: %s", name, problem)
@@ -45,10 +48,10 @@ def base_models(context: Context, catalog: CatalogKey, seed: int) -> BaseModelsR
 
 def training_images(context: Context, catalog: pd.DataFrame, model: str, seed: int) -> pd.DataFrame:
     """The images that a base model learns from and is measured on."""
-    from osteon.training.base import teaching_images
+    from osteon.training.base import select_training_images
 
     rule = context.relabel_rules.base_models[model]
-    return teaching_images(catalog, rule, context.lake, context.settings, seed)
+    return select_training_images(catalog, rule, context.lake, context.settings, seed)
 
 
 def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey], sources: str) -> RelabelRecord:
@@ -102,7 +105,7 @@ def _probabilities(context: Context, results: dict[str, BaseModelResult], images
     columns = {}
     for answer, result in results.items():
         predictor = Predictor.from_lake(context.lake, result.key)
-        features = load_features(context.settings, context.lake, images, predictor.recipe)
+        features = load_features(context.settings, context.lake, images, predictor.transform)
         columns[answer] = predictor.chance(answer, features)
     return pd.DataFrame(columns, index=images.index)
 

@@ -162,7 +162,7 @@ STAGES: tuple[Stage[Any], ...] = (
 STOPS = tuple(dict.fromkeys(stage.stop for stage in STAGES))
 """What `stop_after` may name, in order."""
 INSPECT_PARTS = Parts("inspect", "inspect", data.inspect_parts, data.inspect_part)
-SQUARE_PARTS = Parts("square", "train", training.square_parts, training.square_part, ("budget",))
+CACHE_PARTITIONS = Parts("square", "train", training.list_cache_partitions, training.cache_partition, ("budget",))
 
 
 def is_wanted(stop: str, stop_after: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from osteon.errors import ConfigurationError, ObjectError
-from osteon.models.space import ABLATIONS, BUDGETS, MAIN, RIVALS
+from osteon.models.space import ABLATIONS, BASELINES, BUDGETS, MAIN
 from osteon.pipeline.context import Context
 from osteon.pipeline.data import usable_images
 from osteon.pipeline.relabelling import training_images
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def square_parts(context: Context, catalog: CatalogKey) -> list[str]:
-    """Parts of a large catalog whose images several tasks resize for training, each by `square_part`."""
+def list_cache_partitions(context: Context, catalog: CatalogKey) -> list[str]:
+    """Parts of a large catalog whose images several tasks resize for training, each by `cache_partition`."""
     from osteon.partitions import partitions
 
     return partitions(len(usable_images(context, catalog)), context.settings.part_images)
 
 
-def square_part(context: Context, catalog: CatalogKey, part: str, budget: str) -> int:
+def cache_partition(context: Context, catalog: CatalogKey, part: str, budget: str) -> int:
     """Resize the images of one part to the sides that a budget asks for. Returns the number of squares."""
-    from osteon.features import keep_squares
+    from osteon.features import cache_resized_images
     from osteon.models.forest import SIDE
 
     images, plan = usable_images(context, catalog), BUDGETS[budget]
     sides = sorted({plan.side, plan.search_side, SIDE})
-    return sum(keep_squares(context.settings, context.lake, images, side, part) for side in sides)
+    return sum(cache_resized_images(context.settings, context.lake, images, side, part) for side in sides)
 
 
 def ablations(budget: str) -> list[str]:
@@ -45,7 +45,7 @@ def ablations(budget: str) -> list[str]:
 
 def models_of(budget: str) -> list[str]:
     """Every model that is trained on a snapshot, the main model first."""
-    return [MAIN, *RIVALS, *ablations(budget)]
+    return [MAIN, *BASELINES, *ablations(budget)]
 
 
 def champion_training(context: Context, sources: str) -> str:

@@ -76,7 +76,7 @@ def log_training(
         if comparison is not None and isinstance(result, TrainingResult):
             _log_comparison(comparison, result)
             leakage = read_leakage(lake, split)
-            card = model_card(name, result, predictor.recipe, images, comparison, leakage)
+            card = model_card(name, result, predictor.transform, images, comparison, leakage)
             mlflow.log_text(card, "model_card.md")
         _log_images(settings, result, images)
         uri = _log_model(place, result.classes)

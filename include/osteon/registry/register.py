@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from osteon.errors import TryAgainError
+from osteon.errors import RetryableError
 from osteon.lake import Lake
 from osteon.records import ComparisonKey, RegisterRecord, TrainingKey
 from osteon.registry.log import log_training
@@ -145,7 +145,7 @@ def _name(model: RegisteredModel, version: str, decision: Decision, held: Champi
     """Set the tags and aliases that a decision gives a version."""
     model.tag(version, reason=decision.reason, test=decision.test)
     if version_of(model.champion()) != version_of(held):
-        raise TryAgainError(f"{model.name} got another champion meanwhile: compare with that one")
+        raise RetryableError(f"{model.name} got another champion meanwhile: compare with that one")
     if decision.promoted and held is not None:
         model.name_version(PREVIOUS, held.version)
     model.name_version(CHAMPION if decision.promoted else CHALLENGER, version)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from osteon.catalog import SPLITS
-from osteon.features import Recipe
+from osteon.features import ImageTransform
 from osteon.reports.leakage import Leakage, leakage_line
 from osteon.reports.patients import count_patients, patient_line
 from osteon.results import Comparison, Interval, TrainingResult
@@ -17,7 +17,7 @@ from osteon.training.evaluate import MEASURES
 def model_card(
     name: str,
     result: TrainingResult,
-    recipe: Recipe,
+    transform: ImageTransform,
     images: pd.DataFrame,
     comparison: Comparison,
     leakage: Leakage | None,
@@ -40,7 +40,7 @@ def model_card(
             name=name,
             r=result,
             e=result.evaluation,
-            recipe=recipe,
+            transform=transform,
             sources=sources,
             silent=silent,
             rows=comparison.rows,

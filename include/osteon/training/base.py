@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from osteon import catalog as catalogs
 from osteon.curation.grouping import recall
 from osteon.curation.relabel import BaseModelRule, load_rules
-from osteon.curation.split import place_images, placements, recorded_placements
+from osteon.curation.split import assign_splits, placements, recorded_placements
 from osteon.errors import TrainingError
-from osteon.features import load_squares, transformed
-from osteon.images.fourier import FourierRecipe, Planes
+from osteon.features import compute_features, load_resized_images
+from osteon.images.fourier import FourierTransform, Planes
 from osteon.labels import load_labels
 from osteon.lake import Lake, derived_key
 from osteon.models import network
@@ -25,10 +25,10 @@ from osteon.models.space import BASE_BUDGETS, BASE_START, base_space
 from osteon.results import BaseModelResult, InputAblation, Metrics, SourceCounts, Trial, result_key
 from osteon.schemas import Reviewed
 from osteon.settings import Settings
-from osteon.training.augment import BASE_MOVES, Augment, augmented
+from osteon.training.augment import BASE_AUGMENTATION, Augment, make_augmenter
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_error
-from osteon.training.fit import Lesson, fit
+from osteon.training.fit import TrainValData, fit
 from osteon.training.plan import TrainingPlan
 from osteon.training.predictor import Predictor
 from osteon.training.sampling import Rows, prepare_keras, sample_clusters
@@ -44,7 +44,7 @@ Splits = dict[str, Rows]
 log = logging.getLogger(__name__)
 
 
-def teaching_images(
+def select_training_images(
     catalog: pd.DataFrame, rule: BaseModelRule, lake: Lake, settings: Settings, seed: int
 ) -> pd.DataFrame:
     """Images of one body part, said by a publisher or a curator. Adds `split`, and `target`: is it the answer."""
@@ -58,12 +58,12 @@ def teaching_images(
     )
     images = catalog[fit_to_teach].copy()
     before = placements(recorded_placements(lake), recall(lake).cluster)
-    images["split"] = place_images(images, before, settings, seed)
+    images["split"] = assign_splits(images, before, settings, seed)
     images["target"] = images["body_part"].isin(rule.parts)
     return images.reset_index(drop=True)
 
 
-def lacking(images: pd.DataFrame) -> str | None:
+def insufficient_data_reason(images: pd.DataFrame) -> str | None:
     """Why the images cannot teach a base model; None where they can."""
     counts = images.groupby(["split", "target"])["group"].nunique()
     for split in catalogs.SPLITS:
@@ -90,15 +90,15 @@ class BaseData:
     def __init__(self, settings: Settings, lake: Lake, plan: TrainingPlan) -> None:
         labels = load_labels(settings.labels_file)
         self.rule = load_rules(settings.relabel_file, labels).base_models[plan.model]
-        self.images = teaching_images(
+        self.images = select_training_images(
             catalogs.read(lake, plan.snapshot, Reviewed), self.rule, lake, settings, plan.seed
         )
-        if (problem := lacking(self.images)) is not None:
+        if (problem := insufficient_data_reason(self.images)) is not None:
             raise TrainingError(f"{plan.model} cannot be trained: {problem}")
         self.seed, self.budget = plan.seed, BASE_BUDGETS[plan.budget]
-        self.every = FourierRecipe(self.budget.side, "both")
-        self.squares = load_squares(settings, lake, self.images, self.budget.side)
-        self.features = transformed(settings, self.squares, np.arange(len(self.images)), self.every)
+        self.every = FourierTransform(self.budget.side, "both")
+        self.resized = load_resized_images(settings, lake, self.images, self.budget.side)
+        self.features = compute_features(settings, self.resized, np.arange(len(self.images)), self.every)
         self.truth = self.images["target"].to_numpy(bool)
         self.allowed = np.stack([self.truth, ~self.truth], axis=1).astype(np.float32)
         self.classes = ClassList((self.rule.answer, OTHER))
@@ -107,24 +107,24 @@ class BaseData:
         self.sample: Splits = self.rows | {"train": self.rows["train"][few]}
         """As many images as a search learns from."""
 
-    def augment(self, recipe: FourierRecipe, seed: int) -> Augment:
-        return augmented(self.squares, recipe, BASE_MOVES, seed)
+    def augment(self, transform: FourierTransform, seed: int) -> Augment:
+        return make_augmenter(self.resized, transform, BASE_AUGMENTATION, seed)
 
-    def lesson(self, planes: Planes, rows: Splits) -> Lesson:
-        recipe, x = self.every.only(planes, self.features)
-        return Lesson(lambda some: x[some], recipe.shape, self.allowed, rows["train"], rows["val"])
+    def train_val(self, planes: Planes, rows: Splits) -> TrainValData:
+        transform, x = self.every.only(planes, self.features)
+        return TrainValData(lambda some: x[some], transform.shape, self.allowed, rows["train"], rows["val"])
 
     def learn(self, planes: Planes, design: NetworkDesign, rows: Splits) -> Predictor:
         """Fit a design on the train rows, and calibrate it on the val rows."""
         import keras
 
         keras.utils.set_random_seed(self.seed)
-        recipe, x = self.every.only(planes, self.features)
-        model = network.build(design, recipe.shape, 2)
-        augment = self.augment(recipe, self.seed)
-        fit(model, self.lesson(planes, rows), budget=self.budget, seed=self.seed, augment=augment)
+        transform, x = self.every.only(planes, self.features)
+        model = network.build(design, transform.shape, 2)
+        augment = self.augment(transform, self.seed)
+        fit(model, self.train_val(planes, rows), budget=self.budget, seed=self.seed, augment=augment)
         val = rows["val"]
-        return Predictor.calibrated(network.precise(model), recipe, self.classes, x[val], self.allowed[val])
+        return Predictor.calibrated(network.to_float32(model), transform, self.classes, x[val], self.allowed[val])
 
     def probability(self, predictor: Predictor, planes: Planes, rows: Rows) -> NDArray[np.float64]:
         """(rows,): of the positive class."""
@@ -197,13 +197,13 @@ def _search(
 ) -> tuple[NetworkDesign, list[Trial]]:
     from osteon.training.search import Search
 
-    recipe, _ = data.every.only(planes, data.features)
-    lesson = data.lesson(planes, data.sample)
+    transform, _ = data.every.only(planes, data.features)
+    train_val = data.train_val(planes, data.sample)
     search = Search(
         lake=lake,
-        lesson=lambda design: lesson,
+        train_val=lambda design: train_val,
         space=base_space(data.budget.widest),
-        augment=lambda design, seed: data.augment(recipe, seed),
+        augment=lambda design, seed: data.augment(transform, seed),
         budget=data.budget,
         seed=data.seed,
         data=out,
@@ -249,7 +249,7 @@ def _leave_one_source_out(data: BaseData, planes: Planes, design: NetworkDesign)
         mine = (data.images["source"] == name).to_numpy(bool)
         rest = {split: part[~mine[part]] for split, part in data.rows.items()}
         test = data.rows["test"][mine[data.rows["test"]]]
-        if len(test) == 0 or lacking(data.images[~mine]) is not None:
+        if len(test) == 0 or insufficient_data_reason(data.images[~mine]) is not None:
             continue
         predictor = data.learn(planes, design, rest)
         found += by_source(data.images.iloc[test], data.probability(predictor, planes, test))

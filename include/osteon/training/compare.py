@@ -19,7 +19,7 @@ from osteon.results import (
 )
 from osteon.schemas import Split
 from osteon.training.classes import ClassList
-from osteon.training.evaluate import Scored, paired_differences
+from osteon.training.evaluate import Predictions, paired_bootstrap
 from osteon.training.promotion import METRIC
 
 VERSION = 3
@@ -67,13 +67,13 @@ def _result(lake: Lake, training: str) -> TrainingResult:
     return lake.get_model(TrainingResult, result_key(training))
 
 
-def _scored(lake: Lake, result: TrainingResult, images: pd.DataFrame) -> Scored:
+def _scored(lake: Lake, result: TrainingResult, images: pd.DataFrame) -> Predictions:
     predictions = lake.get_table(f"{result.key}/predictions.parquet").set_index("sha256")
     test = images.loc[predictions.index].reset_index(drop=True)
-    return Scored(test, predictions[result.classes].to_numpy(), ClassList(tuple(result.classes)))
+    return Predictions(test, predictions[result.classes].to_numpy(), ClassList(tuple(result.classes)))
 
 
-def _row(name: str, results: dict[str, TrainingResult], scored: dict[str, Scored], rounds: int) -> ComparisonRow:
+def _row(name: str, results: dict[str, TrainingResult], scored: dict[str, Predictions], rounds: int) -> ComparisonRow:
     result, main = results[name], results[MAIN]
     same = SAME_DATA in results and result.n_train == results[SAME_DATA].n_train < main.n_train
     matched = same and name not in (MAIN, SAME_DATA)
@@ -91,8 +91,8 @@ def _row(name: str, results: dict[str, TrainingResult], scored: dict[str, Scored
     )
 
 
-def _against(ours: Scored, theirs: Scored, rounds: int) -> PairedComparison:
-    difference = paired_differences(ours, theirs, rounds)
+def _against(ours: Predictions, theirs: Predictions, rounds: int) -> PairedComparison:
+    difference = paired_bootstrap(ours, theirs, rounds)
     verdict: Verdict = "no difference with confidence"
     if (interval := difference[METRIC]) is not None:
         verdict = "better" if interval[0] > 0 else "worse" if interval[1] < 0 else verdict

@@ -26,7 +26,7 @@ from osteon.training.sampling import Rows
 
 BINS = 10
 CURVE_POINTS = 200
-SLICE, STATES_LEAST = 20, 5
+SLICE, MIN_PER_STATE = 20, 5
 """Fewer images of a slice are counted, but not measured; its fractures only if there are that many of either state."""
 FRACTURE = ("fracture_auroc", "fracture_auroc_within_part", "average_precision", "sensitivity_at_90_specificity")
 """The measures that need both states."""
@@ -44,7 +44,7 @@ MEASURES = {
 """All of them in words, in the order in which they are told."""
 
 
-class Scored:
+class Predictions:
     """A model's calibrated probabilities on images, ready to be measured on any of them.
 
     `images` has `body_part, fractured, group, cluster, source`; `probabilities` is (n, classes).
@@ -73,9 +73,9 @@ class Scored:
 
         Images of unknown state, and of parts whose state the model cannot tell, count for `part_accuracy` only. The
         fracture measures use P(fractured | the true part). Pooled over parts they also tell how often each part is
-        fractured: read them beside `shortcut_floor`. `fracture_auroc_within_part` compares fractured and whole images
-        of the same part only: the parts' AUROCs, weighted by their pairs. `ece` is the expected calibration error of
-        the joint class over 10 equal bins (Guo et al., ICML 2017), `fracture_ece` that of P(fractured | the true part).
+        fractured: read them beside `metadata_baseline`. `fracture_auroc_within_part` compares fractured and whole
+        images of the same part only: the parts' AUROCs, weighted by their pairs. `ece` is the expected calibration
+        error of the joint class over 10 equal bins (Guo et al., ICML 2017), `fracture_ece` that of P(fractured | the true part).
         """
         rows = self.every if rows is None else rows
         known, judged = rows[self.known[rows]], rows[self.judged[rows]]
@@ -117,7 +117,7 @@ class Scored:
         return bootstrap(self.images["cluster"].iloc[rows], lambda some: self.measure(rows[some]), rounds)
 
 
-def evaluate(scored: Scored, rounds: int) -> Evaluation:
+def evaluate(scored: Predictions, rounds: int) -> Evaluation:
     """A model's figures on the test split, but for `metadata_baseline` and `robustness`."""
     parts = {part: np.flatnonzero(scored.judged & (scored.parts == part)) for part in scored.classes.parts}
     curves = {name: _curves(scored, rows) for name, rows in {"all": np.flatnonzero(scored.judged), **parts}.items()}
@@ -153,7 +153,7 @@ def slices(images: pd.DataFrame) -> dict[str, Rows]:
     return {name: np.flatnonzero(rows) for name, rows in found.items()}
 
 
-def _slice(scored: Scored, name: str, rows: Rows, rounds: int) -> Slice:
+def _slice(scored: Predictions, name: str, rows: Rows, rounds: int) -> Slice:
     judged = rows[scored.judged[rows]]
     metrics, intervals = None, None
     if len(rows) >= SLICE:
@@ -169,13 +169,13 @@ def _slice(scored: Scored, name: str, rows: Rows, rounds: int) -> Slice:
     )
 
 
-def tells(scored: Scored, judged: Rows) -> bool:
+def tells(scored: Predictions, judged: Rows) -> bool:
     """Whether there are enough images of either state to say anything about fractures."""
     yes = int(scored.fractured[judged].sum())
-    return len(judged) >= SLICE and min(yes, len(judged) - yes) >= STATES_LEAST
+    return len(judged) >= SLICE and min(yes, len(judged) - yes) >= MIN_PER_STATE
 
 
-def _curves(scored: Scored, rows: Rows) -> Curves | None:
+def _curves(scored: Predictions, rows: Rows) -> Curves | None:
     """Of fracture detection; None of too few images."""
     truth, score = scored.fractured[rows], scored.fracture[rows]
     if not tells(scored, rows):
@@ -214,7 +214,7 @@ def sensitivity(truth: NDArray[np.bool_], score: NDArray[np.floating], specifici
     return float(true_positive[false_positive <= 1 - specificity + 1e-9].max())
 
 
-def resamples(clusters: pd.Series, rounds: int, seed: int = 0) -> list[Rows]:
+def group_bootstrap_indices(clusters: pd.Series, rounds: int, seed: int = 0) -> list[Rows]:
     """Row numbers of bootstrap samples that draw whole clusters with replacement (the cluster bootstrap)."""
     rng = np.random.default_rng(seed)
     of_cluster = clusters.reset_index(drop=True).groupby(clusters.to_numpy()).indices
@@ -226,7 +226,7 @@ def bootstrap(
     clusters: pd.Series, figures: Callable[[Rows], Metrics], rounds: int, confidence: float = 0.95
 ) -> Intervals:
     """Percentile intervals of `figures(rows)` over clusters; None where most samples leave one undefined."""
-    samples = [figures(rows) for rows in resamples(clusters, rounds)]
+    samples = [figures(rows) for rows in group_bootstrap_indices(clusters, rounds)]
     ends = ((1 - confidence) / 2, (1 + confidence) / 2)
     result: Intervals = {}
     for name in samples[0]:
@@ -240,7 +240,7 @@ def _quantiles(values: list[float], ends: tuple[float, float]) -> Interval:
     return float(low), float(high)
 
 
-def shortcut_floor(train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
+def metadata_baseline(train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
     """Fracture AUROC on the test split without looking at any pixel: from the body part, and from file and size."""
     known = [frame[frame["fractured"].notna()] for frame in (train, test)]
     result: Metrics = {"body part": None, "file size, dimensions, mode": None}
@@ -259,12 +259,12 @@ def shortcut_floor(train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
     return result
 
 
-def paired_differences(
-    ours: Scored,
-    theirs: Scored,
+def paired_bootstrap(
+    ours: Predictions,
+    theirs: Predictions,
     rounds: int,
     confidence: float = 0.95,
-    measure: Callable[[Scored, Rows], Metrics] = Scored.measure,
+    measure: Callable[[Predictions, Rows], Metrics] = Predictions.measure,
     rows: Rows | None = None,
 ) -> Intervals:
     """Intervals of ours - theirs, for each figure that `measure` gives, over the same bootstrap samples of the same

@@ -14,13 +14,13 @@ import pandas as pd
 
 from osteon import catalog as catalogs
 from osteon.curation.grouping import recall
-from osteon.errors import ObjectError, OtherTransformError
+from osteon.errors import IncompatibleTransformError, ObjectError
 from osteon.features import load_features
 from osteon.lake import Lake
 from osteon.results import Comparison, Metrics, TrainingResult, result_key
 from osteon.schemas import Split
 from osteon.settings import Settings
-from osteon.training.evaluate import SLICE, Scored, paired_differences, sensitivity, tells
+from osteon.training.evaluate import SLICE, Predictions, paired_bootstrap, sensitivity, tells
 from osteon.training.predictor import Predictor
 from osteon.training.sampling import Rows
 
@@ -121,16 +121,16 @@ def decide(
     try:
         learnt = catalogs.read(lake, champion.result(lake).snapshot_key, Split)
         theirs = Predictor.from_lake(lake, champion.training)
-    except (OtherTransformError, ObjectError, ValueError) as error:  # Keras raises the last for a damaged file
+    except (IncompatibleTransformError, ObjectError, ValueError) as error:  # Keras raises the last for a damaged file
         why = f"the champion, version {champion.version}, cannot be compared, for {error}"
         return Decision(False, f"{why}; {MAKE_PLACE}")
     test = comparable(catalogs.read(lake, result.snapshot_key, Split), learnt, recall(lake).cluster)
     if test.empty:
         return Decision(False, "the champion learnt from every test image, or a copy: there is nothing to compare on")
 
-    def scored(predictor: Predictor) -> Scored:
-        features = load_features(settings, lake, test, predictor.recipe)
-        return Scored(test, predictor.from_features(features), predictor.classes)
+    def scored(predictor: Predictor) -> Predictions:
+        features = load_features(settings, lake, test, predictor.transform)
+        return Predictions(test, predictor.from_features(features), predictor.classes)
 
     digest = hashlib.sha256("".join(test["sha256"]).encode()).hexdigest()[:16]
     ours, tries = Predictor.from_lake(lake, training), 1 + other_tries(digest)
@@ -189,7 +189,7 @@ def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame, clusters: pd.Ser
     return snapshot[judging & ~snapshot["cluster"].isin(known)].reset_index(drop=True)
 
 
-def judge(challenger: Scored, champion: Scored, rounds: int, tries: int = 1) -> Decision:
+def judge(challenger: Predictions, champion: Predictions, rounds: int, tries: int = 1) -> Decision:
     """Promote only if the interval of the paired difference in macro-F1 lies above 0 and sensitivity holds.
 
     Both were scored on the same images of the current test split; macro-F1 is of those of known state of which the
@@ -210,7 +210,7 @@ def judge(challenger: Scored, champion: Scored, rounds: int, tries: int = 1) -> 
     originals = challenger.images["group"].iloc[rows].nunique()
     if originals < SLICE:
         return Decision(False, f"the test split has {originals} originals to compare on, {SLICE} are needed")
-    found = paired_differences(challenger, champion, MORE * rounds, confidence, _macro_f1, rows) if len(rows) else {}
+    found = paired_bootstrap(challenger, champion, MORE * rounds, confidence, _macro_f1, rows) if len(rows) else {}
     if (interval := found.get(METRIC)) is None:
         return Decision(False, f"{METRIC} cannot be compared: the test split has too few images of known state")
     ours, theirs = (model.macro_f1(rows) for model in (challenger, champion))
@@ -225,7 +225,7 @@ def judge(challenger: Scored, champion: Scored, rounds: int, tries: int = 1) -> 
     return Decision(True, f"better with confidence: {told}")
 
 
-def _fallen(challenger: Scored, champion: Scored, rounds: int) -> str:
+def _fallen(challenger: Predictions, champion: Predictions, rounds: int) -> str:
     """Where sensitivity falls: over all parts by more than the margin, or within one with confidence; empty if not."""
     judged = np.flatnonzero(champion.judged)
     new, old = (_sensitivity(model, judged)[SENSITIVITY] for model in (challenger, champion))
@@ -236,15 +236,15 @@ def _fallen(challenger: Scored, champion: Scored, rounds: int) -> str:
     for part in sorted(set(champion.parts[judged])):
         rows = judged[champion.parts[judged] == part]
         if tells(champion, rows):
-            found = paired_differences(challenger, champion, rounds, measure=_sensitivity, rows=rows)[SENSITIVITY]
+            found = paired_bootstrap(challenger, champion, rounds, measure=_sensitivity, rows=rows)[SENSITIVITY]
             if found is not None and found[1] < 0:
                 return f"within {part}, by {-found[1]:.3f} to {-found[0]:.3f}"
     return ""
 
 
-def _macro_f1(model: Scored, rows: Rows) -> Metrics:
+def _macro_f1(model: Predictions, rows: Rows) -> Metrics:
     return {METRIC: model.macro_f1(rows)}
 
 
-def _sensitivity(model: Scored, rows: Rows) -> Metrics:
+def _sensitivity(model: Predictions, rows: Rows) -> Metrics:
     return {SENSITIVITY: sensitivity(model.fractured[rows], model.fracture[rows])}

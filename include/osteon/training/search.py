@@ -21,7 +21,7 @@ from osteon.lake import Lake
 from osteon.models.design import Hyperparameter, NetworkDesign
 from osteon.models.space import Budget, SearchSpace
 from osteon.training.augment import Augment
-from osteon.training.fit import Lesson
+from osteon.training.fit import TrainValData
 from osteon.training.search_state import SearchState
 from osteon.training.tuner import DesignHyperModel, connected, make_tuner, space_config
 from osteon.training.workers import (
@@ -80,7 +80,7 @@ class Search:
     """
 
     lake: Lake
-    lesson: Callable[[NetworkDesign], Lesson]
+    train_val: Callable[[NetworkDesign], TrainValData]
     """What a design learns from."""
     space: SearchSpace
     augment: Callable[[NetworkDesign, int], Augment]
@@ -180,7 +180,7 @@ class Search:
                     return tuner.ran, False
 
     def _model(self) -> DesignHyperModel:
-        return DesignHyperModel(self.lesson, self.space, self.augment, self.budget)
+        return DesignHyperModel(self.train_val, self.space, self.augment, self.budget)
 
     def _trial(self, trial: Any, state: SearchState) -> Trial:
         stats, values = state.trial_stats[trial.trial_id], trial.hyperparameters

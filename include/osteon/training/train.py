@@ -11,23 +11,23 @@ import pandas as pd
 from osteon import catalog as catalogs
 from osteon.curation.relabel import load_rules
 from osteon.errors import ConfigurationError
-from osteon.images.wavelet import LAZY, WaveletRecipe
+from osteon.images.wavelet import LAZY, WaveletTransform
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.models import forest, network, space
 from osteon.models.design import NetworkDesign
-from osteon.models.space import ABLATIONS, BUDGETS, MAIN, PLAIN, RIVALS
+from osteon.models.space import ABLATIONS, BASELINES, BUDGETS, MAIN, PLAIN
 from osteon.results import BaseModelResult, Design, TrainingResult, Trial, read_or_skip, result_key
 from osteon.settings import Settings
-from osteon.training.augment import MAIN_MOVES
+from osteon.training.augment import MAIN_AUGMENTATION
 from osteon.training.base import train_base
-from osteon.training.course import Course
-from osteon.training.evaluate import Scored, evaluate, shortcut_floor
+from osteon.training.data import TrainingData
+from osteon.training.evaluate import Predictions, evaluate, metadata_baseline
 from osteon.training.fit import fit
 from osteon.training.plan import TrainingPlan
 from osteon.training.predictor import Predictor
+from osteon.training.robustness import robustness
 from osteon.training.sampling import Rows, prepare_keras, sample_clusters
-from osteon.training.steadiness import steadiness
 from osteon.version import code_version
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ CHANGES: dict[str, Design] = {"no_wavelets": {"wavelet": LAZY}, "no_recurrence":
 """What each ablation changes of the main model's design."""
 
 
-def train(settings: Settings, lake: Lake, plan: TrainingPlan, helped: bool = False) -> TrainingResult | BaseModelResult:
+def train(
+    settings: Settings, lake: Lake, plan: TrainingPlan, distributed: bool = False
+) -> TrainingResult | BaseModelResult:
     """Train a model and leave it in the lake, its result last. What the lake has already is not trained again.
 
     The test split is used once, at the end.
@@ -55,7 +57,7 @@ def train(settings: Settings, lake: Lake, plan: TrainingPlan, helped: bool = Fal
         TrainingError: The data cannot carry a model.
     """
     base_models = tuple(load_rules(settings.relabel_file, load_labels(settings.labels_file)).base_models)
-    known = (MAIN, *RIVALS, *ABLATIONS, *base_models)
+    known = (MAIN, *BASELINES, *ABLATIONS, *base_models)
     if plan.model not in known or plan.budget not in BUDGETS:
         raise ConfigurationError(
             f"no model {plan.model!r} with budget {plan.budget!r}: models are {known}, budgets {tuple(BUDGETS)}"
@@ -67,29 +69,29 @@ def train(settings: Settings, lake: Lake, plan: TrainingPlan, helped: bool = Fal
     if plan.model in base_models:
         return train_base(settings, lake, plan)
     start = time.monotonic()
-    course = Course(settings, lake, plan.snapshot, plan.budget, plan.seed)
-    rows = course.sample if plan.model in (*RIVALS, "same_data") else course.learn
+    data = TrainingData(settings, lake, plan.snapshot, plan.budget, plan.seed)
+    rows = data.sample if plan.model in (*BASELINES, "same_data") else data.learn
     if plan.model == "forest":
-        rows = course.certain(rows)
-    taught = _learn(course, plan, rows, helped)
-    return _finish(course, plan, taught, rows, start)
+        rows = data.with_single_candidate(rows)
+    trained = _learn(data, plan, rows, distributed)
+    return _finish(data, plan, trained, rows, start)
 
 
-def _learn(course: Course, plan: TrainingPlan, rows: Rows, helped: bool) -> Taught:
+def _learn(data: TrainingData, plan: TrainingPlan, rows: Rows, distributed: bool) -> TrainedModel:
     """Fit the model that a plan names on some rows."""
-    known = read_or_skip(course.lake, TrainingResult, result_key(plan.winner)) if plan.winner else None
+    known = read_or_skip(data.lake, TrainingResult, result_key(plan.winner)) if plan.winner else None
     before = known.design if known and known.design else None  # early champions have none
     if plan.model == "forest":
-        return learn_forest(course, rows)
+        return fit_forest(data, rows)
     if plan.model == MAIN:
-        return learn_by_search(course, rows, plan.out, space.cnn_bilstm(course.plan.side), before, helped)
+        return search_and_fit(data, rows, plan.out, space.cnn_bilstm(data.plan.side), before, distributed)
     if plan.model == "cnn_searched":
-        return learn_by_search(course, rows, plan.out, space.cnn_searched(course.plan.side))
+        return search_and_fit(data, rows, plan.out, space.cnn_searched(data.plan.side))
     if plan.model == "cnn_plain":
-        return learn_design(course, rows, PLAIN)
+        return fit_design(data, rows, PLAIN)
     if before is None:
         raise ConfigurationError(f"{plan.model} changes another training's design: name that with --winner")
-    return learn_design(course, rows, NetworkDesign.from_hyperparameters(before | CHANGES[plan.model]))
+    return fit_design(data, rows, NetworkDesign.from_hyperparameters(before | CHANGES[plan.model]))
 
 
 def help_search(settings: Settings, lake: Lake, plan: TrainingPlan, worker: str) -> int:
@@ -97,14 +99,14 @@ def help_search(settings: Settings, lake: Lake, plan: TrainingPlan, worker: str)
     many it ran when the search is finished, or when nobody has led it for `search_patience` minutes."""
     if lake.exists(result_key(plan.out)):
         return 0
-    course = Course(settings, lake, plan.snapshot, plan.budget, plan.seed)
+    data = TrainingData(settings, lake, plan.snapshot, plan.budget, plan.seed)
     prepare_keras()
-    search = search_of(course, course.learn, plan.out, space.cnn_bilstm(course.plan.side))
+    search = search_of(data, data.learn, plan.out, space.cnn_bilstm(data.plan.side))
     return search.help(worker, 60 * settings.search_patience)
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainedModel:
     """A model that has learnt."""
 
     predictor: Predictor
@@ -117,117 +119,117 @@ class Taught:
     """The design that its search started with."""
 
 
-def learn_by_search(
-    course: Course,
+def search_and_fit(
+    data: TrainingData,
     rows: Rows,
     out: str,
     choose: space.SearchSpace,
     start: Design | None = None,
-    helped: bool = False,
-) -> Taught:
+    distributed: bool = False,
+) -> TrainedModel:
     """Search the space on a part of the rows, then fit the winner on all of them."""
     prepare_keras()
-    settings = course.settings
-    found = search_of(course, rows, out, choose).run(
+    settings = data.settings
+    found = search_of(data, rows, out, choose).run(
         min_completed=settings.min_completed_trials,
         start=start,
-        host=settings.search_host if helped else "",
+        host=settings.search_host if distributed else "",
         port=settings.search_port,
     )
-    course.forget_search()
-    return learn_design(course, rows, found.design, trials=found.rows, start=start)
+    data.forget_search()
+    return fit_design(data, rows, found.design, trials=found.rows, start=start)
 
 
-def search_of(course: Course, rows: Rows, out: str, choose: space.SearchSpace) -> Search:
+def search_of(data: TrainingData, rows: Rows, out: str, choose: space.SearchSpace) -> Search:
     """The search of a space on a part of the rows, at the side for searching."""
     from osteon.training.search import Search
 
-    plan = course.plan
-    few = rows[sample_clusters(course.images["cluster"].iloc[rows], plan.search_images, course.seed)]
+    plan = data.plan
+    few = rows[sample_clusters(data.images["cluster"].iloc[rows], plan.search_images, data.seed)]
 
-    def recipe(design: NetworkDesign) -> WaveletRecipe:
-        return course.recipe(design, plan.search_side)
+    def transform(design: NetworkDesign) -> WaveletTransform:
+        return data.transform_for(design, plan.search_side)
 
     return Search(
-        lake=course.lake,
-        lesson=lambda design: course.lesson(recipe(design), few),
+        lake=data.lake,
+        train_val=lambda design: data.train_val(transform(design), few),
         space=choose,
-        augment=lambda design, seed: course.augment(recipe(design), seed),
+        augment=lambda design, seed: data.augment(transform(design), seed),
         budget=plan,
-        seed=course.seed,
-        data=f"{out}, {MAIN_MOVES}",
+        seed=data.seed,
+        data=f"{out}, {MAIN_AUGMENTATION}",
     )
 
 
-def learn_design(course: Course, rows: Rows, design: NetworkDesign, **search: Any) -> Taught:
+def fit_design(data: TrainingData, rows: Rows, design: NetworkDesign, **search: Any) -> TrainedModel:
     """Fit one design, as often as the budget says, and calibrate the mean on the validation split.
 
-    `search` are what a search filled of `Taught`.
+    `search` are what a search filled of `TrainedModel`.
     """
     import keras
 
     prepare_keras()
-    recipe = course.recipe(design)
-    lesson = course.lesson(recipe, rows)
+    transform = data.transform_for(design)
+    train_val = data.train_val(transform, rows)
     members = []
-    for number in range(course.plan.members):
-        seed = course.seed + 1000 * number
+    for number in range(data.plan.members):
+        seed = data.seed + 1000 * number
         keras.utils.set_random_seed(seed)
-        member = network.build(design, recipe.shape, lesson.classes)
-        fit(member, lesson, budget=course.plan, seed=seed, augment=course.augment(recipe, seed))
+        member = network.build(design, transform.shape, train_val.classes)
+        fit(member, train_val, budget=data.plan, seed=seed, augment=data.augment(transform, seed))
         members.append(member)
-    model = network.precise(network.mean_of(members))
-    return Taught(
-        course.calibrated(model, recipe), design.hyperparameters, int(model.count_params()), len(members), **search
+    model = network.to_float32(network.build_ensemble(members))
+    return TrainedModel(
+        data.calibrated(model, transform), design.hyperparameters, int(model.count_params()), len(members), **search
     )
 
 
-def learn_forest(course: Course, rows: Rows) -> Taught:
-    """Search and fit the forest on `certain` rows, and calibrate it on the validation split."""
-    recipe = WaveletRecipe(forest.SIDE, LAZY, 0)
-    clusters = course.images["cluster"].to_numpy()
-    model, design = forest.fit(course.features(recipe, rows), course.allowed[rows], clusters[rows], course.seed)
-    return Taught(course.calibrated(model, recipe), design)
+def fit_forest(data: TrainingData, rows: Rows) -> TrainedModel:
+    """Search and fit the forest on `with_single_candidate` rows, and calibrate it on the validation split."""
+    transform = WaveletTransform(forest.SIDE, LAZY, 0)
+    clusters = data.images["cluster"].to_numpy()
+    model, design = forest.fit(data.features(transform, rows), data.allowed[rows], clusters[rows], data.seed)
+    return TrainedModel(data.calibrated(model, transform), design)
 
 
-def _finish(course: Course, plan: TrainingPlan, taught: Taught, rows: Rows, start: float) -> TrainingResult:
+def _finish(data: TrainingData, plan: TrainingPlan, trained: TrainedModel, rows: Rows, start: float) -> TrainingResult:
     """Measure a model on the test split, and leave what it is and says in the lake."""
-    test, out = course.images_of("test"), plan.out
-    probabilities = taught.predictor.from_features(course.features(taught.predictor.recipe, course.rows["test"]))
-    scored = Scored(test, probabilities, course.classes)
-    found = {"metadata_baseline": shortcut_floor(course.images.iloc[course.rows["train"]], test[scored.judged])}
-    evaluation = evaluate(scored, course.settings.bootstrap_rounds).model_copy(update=found)
+    test, out = data.images_of("test"), plan.out
+    probabilities = trained.predictor.from_features(data.features(trained.predictor.transform, data.rows["test"]))
+    scored = Predictions(test, probabilities, data.classes)
+    found = {"metadata_baseline": metadata_baseline(data.images.iloc[data.rows["train"]], test[scored.judged])}
+    evaluation = evaluate(scored, data.settings.bootstrap_rounds).model_copy(update=found)
     if plan.model == MAIN:
-        steady = steadiness(course.settings, course.lake, taught.predictor, test, scored)
+        steady = robustness(data.settings, data.lake, trained.predictor, test, scored)
         evaluation = evaluation.model_copy(update={"robustness": steady})
-        taught.predictor.to_lake(course.lake, out)
-    learnt = course.images.iloc[rows]
+        trained.predictor.to_lake(data.lake, out)
+    learnt = data.images.iloc[rows]
     result = TrainingResult(
         key=out,
         model=plan.model,
-        snapshot=course.snapshot,
-        snapshot_key=course.snapshot_key,
-        budget=course.budget,
-        seed=course.seed,
+        snapshot=data.snapshot,
+        snapshot_key=data.snapshot_key,
+        budget=data.budget,
+        seed=data.seed,
         code=code_version(),
-        classes=list(course.classes.names),
-        design=taught.design,
-        parameters=taught.parameters,
-        members=taught.members,
-        trials=taught.trials,
-        warm_start=taught.start,
-        images={name: len(part) for name, part in course.rows.items()},
-        n_excluded_from_evaluation=len(course.images) - sum(map(len, course.rows.values())),
+        classes=list(data.classes.names),
+        design=trained.design,
+        parameters=trained.parameters,
+        members=trained.members,
+        trials=trained.trials,
+        warm_start=trained.start,
+        images={name: len(part) for name, part in data.rows.items()},
+        n_excluded_from_evaluation=len(data.images) - sum(map(len, data.rows.values())),
         n_train=len(rows),
         images_by_class=class_counts(learnt),
         published_by_class=class_counts(learnt[catalogs.labelled_by_people(learnt)]),
         evaluation=evaluation,
         seconds=round(time.monotonic() - start, 1),
     )
-    table = pd.DataFrame(probabilities, columns=list(course.classes.names))
+    table = pd.DataFrame(probabilities, columns=list(data.classes.names))
     table.insert(0, "sha256", test["sha256"])
-    course.lake.put_table(f"{out}/predictions.parquet", table)
-    course.lake.put_model(result_key(out), result)
+    data.lake.put_table(f"{out}/predictions.parquet", table)
+    data.lake.put_model(result_key(out), result)
     return result
 
 

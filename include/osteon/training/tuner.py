@@ -21,7 +21,7 @@ from osteon.models import network
 from osteon.models.design import NetworkDesign
 from osteon.models.space import Budget, SearchSpace
 from osteon.training.augment import Augment
-from osteon.training.fit import Lesson, dataset
+from osteon.training.fit import TrainValData, dataset
 from osteon.training.search_state import SearchState
 
 log = logging.getLogger(__name__)
@@ -45,28 +45,28 @@ class DesignHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
 
     def __init__(
         self,
-        lesson: Callable[[NetworkDesign], Lesson],
+        train_val: Callable[[NetworkDesign], TrainValData],
         space: SearchSpace,
         augment: Callable[[NetworkDesign, int], Augment],
         budget: Budget,
     ) -> None:
         super().__init__()
-        self.lesson, self.space, self.augment, self.budget = lesson, space, augment, budget
+        self.train_val, self.space, self.augment, self.budget = train_val, space, augment, budget
         self.seed = 0
 
     def build(self, hp: Any) -> Any:
         """Build the network of a trial, with the weights of its seed."""
         design = self.space(hp)
-        lesson = self.lesson(design)
+        train_val = self.train_val(design)
         keras.utils.set_random_seed(self.seed)
-        return network.build(design, lesson.shape, lesson.classes)
+        return network.build(design, train_val.shape, train_val.classes)
 
     def fit(self, hp: Any, model: Any, **keywords: Any) -> Any:
         """Fit it. Returns Keras' history."""
         design = self.space(hp)
-        lesson = self.lesson(design)
-        train = dataset(lesson, lesson.train, self.budget.batch, self.seed, self.augment(design, self.seed))
-        val = dataset(lesson, lesson.val, 128)
+        train_val = self.train_val(design)
+        train = dataset(train_val, train_val.train, self.budget.batch, self.seed, self.augment(design, self.seed))
+        val = dataset(train_val, train_val.val, 128)
         return model.fit(train, validation_data=val, **keywords)
 
 

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from osteon.features import load_squares
+from osteon.features import load_resized_images
 from osteon.lake import Lake
 from osteon.results import Robustness
 from osteon.settings import Settings
-from osteon.training.evaluate import Scored
+from osteon.training.evaluate import Predictions
 from osteon.training.predictor import Predictor
 
 DEGREES = 5.0
@@ -38,15 +38,15 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def steadiness(
-    settings: Settings, lake: Lake, predictor: Predictor, images: pd.DataFrame, before: Scored
+def robustness(
+    settings: Settings, lake: Lake, predictor: Predictor, images: pd.DataFrame, before: Predictions
 ) -> list[Robustness]:
     """Make each of CHANGES to `images`, of which `before` holds the answers, and ask the model again."""
-    squares = load_squares(settings, lake, images, predictor.recipe.side)
+    resized = load_resized_images(settings, lake, images, predictor.transform.side)
     found = []
     for name, change in CHANGES.items():
-        features = predictor.recipe.of_squares(np.stack([change(square) for square in squares]))
-        after = Scored(images, predictor.from_features(features), before.classes)
+        features = predictor.transform.apply_batch(np.stack([change(square) for square in resized]))
+        after = Predictions(images, predictor.from_features(features), before.classes)
         moved = np.abs(after.fracture - before.fracture)[before.judged]
         found.append(
             Robustness(
