@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from osteon.images.decode import decode
 from osteon.images.wavelet import WaveletTransform
 from osteon.models import network
+from osteon.models.design import NetworkDesign
 from osteon.training.classes import ClassList
 from osteon.training.predictor import Answer, Predictor
 from tests.pictures import encode, radiograph
@@ -50,7 +51,7 @@ def predictor() -> Predictor:
 
     keras.utils.set_random_seed(0)
     transform = WaveletTransform(64, "haar", 1)
-    model = network.build(DESIGN, transform.shape, len(CLASSES.names))
+    model = network.build(NetworkDesign.from_hyperparameters(DESIGN), transform.shape, len(CLASSES.names))
     known = cases(0, 300)
     features = np.stack([transform.apply(case.film) for case in known]).astype(np.float32)
     codes = [CLASSES.names.index(f"{case.part}/{'' if case.fractured else 'non-'}fractured") for case in known]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from osteon.curation.repair import mend
+from osteon.curation.repair import repair_image
 from osteon.images.decode import UndecodableError, decode
 from osteon.images.measure import IMAGE, Measured, Request, measure
 from tests.pictures import encode, radiograph
@@ -35,7 +35,7 @@ def test_mending_sets_the_missing_rows_to_zero_and_leaves_the_others() -> None:
     data = encode(radiograph(3) // 2 + 100, "JPEG")
     cut = data[: int(len(data) * 0.6)]
     rows = int((~decode(cut, LIMIT).missing[:, 0]).sum())
-    mended = decode(mend(cut, LIMIT), LIMIT)
+    mended = decode(repair_image(cut, LIMIT), LIMIT)
     assert not mended.truncated and mended.pixels.shape == (140, 120)
     assert not mended.pixels[rows:].any()
     np.testing.assert_array_equal(mended.pixels[:rows], decode(cut, LIMIT).pixels[:rows])

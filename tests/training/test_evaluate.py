@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from osteon.training.classes import ClassList
-from osteon.training.evaluate import Predictions, evaluate, metadata_baseline, resamples, sensitivity
+from osteon.training.evaluate import Predictions, evaluate, group_bootstrap_indices, metadata_baseline, sensitivity
 from osteon.training.promotion import judge
 
 CLASSES = ClassList(("hand/non-fractured", "hand/fractured", "leg/non-fractured", "leg/fractured"))
@@ -98,7 +98,7 @@ def test_sensitivity_is_taken_at_the_asked_specificity() -> None:
 
 def test_resamples_draw_whole_groups() -> None:
     groups = pd.Series(["a", "b", "a", "c"])
-    for rows in resamples(groups, 20):
+    for rows in group_bootstrap_indices(groups, 20):
         assert np.count_nonzero(rows == 0) == np.count_nonzero(rows == 2)
 
 

@@ -59,7 +59,7 @@ def searching(lake: Lake, data: str, **changes: Any) -> Search:
     learnt = TrainValData(lambda rows: features[rows], RECIPE.shape, allowed, np.arange(60), np.arange(60, 90))
     augment = lambda design, seed: make_augmenter(squares, RECIPE, MAIN_AUGMENTATION, seed)  # noqa: E731
     keywords: dict[str, Any] = {"space": choose, "budget": BUDGET, "seed": 0} | changes
-    return Search(lake=lake, lesson=lambda design: learnt, augment=augment, data=data, **keywords)
+    return Search(lake=lake, train_val=lambda design: learnt, augment=augment, data=data, **keywords)
 
 
 def look(lake: Lake, data: str, start: dict[str, Any] | None = None, min_completed: int = 2, **changes: Any) -> Any:

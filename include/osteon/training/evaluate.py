@@ -75,7 +75,8 @@ class Predictions:
         fracture measures use P(fractured | the true part). Pooled over parts they also tell how often each part is
         fractured: read them beside `metadata_baseline`. `fracture_auroc_within_part` compares fractured and whole
         images of the same part only: the parts' AUROCs, weighted by their pairs. `ece` is the expected calibration
-        error of the joint class over 10 equal bins (Guo et al., ICML 2017), `fracture_ece` that of P(fractured | the true part).
+        error of the joint class over 10 equal bins (Guo et al., ICML 2017), `fracture_ece` that of P(fractured | the
+        true part).
         """
         rows = self.every if rows is None else rows
         known, judged = rows[self.known[rows]], rows[self.judged[rows]]
