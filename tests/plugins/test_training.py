@@ -78,9 +78,9 @@ def test_the_main_model_is_searched_by_as_many_as_asked_for(
     params = {"stop_after": "report", "budget": "smoke", "seed": 0, "force_retrain": False, "workers": workers}
     params["sources"] = str(ROOT / "config" / "sources.demo.yaml")
     monkeypatch.setattr(stages, "get_current_context", lambda: {"params": params, "run_id": "y"})
-    assert ("--helped" in training.order("train", snapshot, MAIN, None).arguments) == (workers > 1)
-    assert "--helped" not in training.order("train", snapshot, "forest", None).arguments
-    help = training.order("train", snapshot, MAIN, None, helper=2)
+    assert ("--helped" in training.build_training_job("train", snapshot, MAIN, None).arguments) == (workers > 1)
+    assert "--helped" not in training.build_training_job("train", snapshot, "forest", None).arguments
+    help = training.build_training_job("train", snapshot, MAIN, None, helper=2)
     assert help.arguments[-2:] == ["--helper", "tuner2"] and not help.done
     lake.put_json(f"{help.out}/helpers/tuner2.json", {"trials": 0})
     assert help.done
