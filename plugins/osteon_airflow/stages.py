@@ -19,7 +19,7 @@ from osteon_airflow.mail import AirflowNotifier, FailureMail
 RETRY_DELAY = timedelta(seconds=30)
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
-        RetryRule(exception="osteon.errors.TryAgainError", action=RetryAction.RETRY, retry_delay=RETRY_DELAY),
+        RetryRule(exception="osteon.errors.RetryableError", action=RetryAction.RETRY, retry_delay=RETRY_DELAY),
         # What else Osteon raises on purpose names a remedy that only a person can apply.
         RetryRule(exception="osteon.errors.OsteonError", action=RetryAction.FAIL),
         RetryRule(exception="pydantic.ValidationError", action=RetryAction.FAIL),
