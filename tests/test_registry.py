@@ -401,7 +401,7 @@ def test_a_rollback_swaps_champion_and_previous_and_says_by_whom_and_why(two_cha
     assert aliases(two_champions) == {CHAMPION: "1", PREVIOUS: "2"}
     taken_back = connect(two_champions).get_model_version(name, "2")
     assert taken_back.tags["osteon.rolled_back"] == "by ann: it misses wrists"
-    assert champion(two_champions, name) == Champion("1", "models/untrained", "")
+    assert champion(two_champions, name) == Champion("1", "models/untrained", "", "by ann: it misses wrists")
 
 
 def test_a_rollback_that_broke_off_is_finished_by_the_next(

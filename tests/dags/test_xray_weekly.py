@@ -301,7 +301,7 @@ def test_the_main_model_is_measured_and_compared_with_its_rivals(weeks: Weeks) -
     assert main["evaluation"]["metrics"].keys() >= {"joint_accuracy", "ece"}
     assert main["evaluation"]["fracture_auroc_by_part"]
     assert main["seconds"] > 0
-    assert [row["model"] for row in summary["comparison"]] == [MAIN, "cnn_plain", "cnn_searched", "forest"]
+    assert [row["model"] for row in summary["comparison"]["rows"]] == [MAIN, "cnn_plain", "cnn_searched", "forest"]
     for row in main["evaluation"]["robustness"]:
         assert row["part_agreement"] > 0.8, row
         assert row["mean_abs_probability_change"] < 0.15, row

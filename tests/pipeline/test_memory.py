@@ -73,6 +73,14 @@ def test_what_an_older_version_remembered_is_read(lake: Lake, name: str) -> None
     assert Memory.read(lake, ALERTS, "2", Told).before == {"x": Told(3, "d")}
 
 
+def test_what_cannot_be_read_is_left_out_with_a_line_in_the_log(lake: Lake, caplog: pytest.LogCaptureFixture) -> None:
+    read(lake, "1").keep({"a": "hand"})
+    for name, data in {"0": b"{", "9": b'{"run": "x", "told": 3, "before": null}'}.items():
+        lake.put_bytes(f"{MERGES}/{name}.json", data)
+    assert read(lake, "2").before == {"a": "hand"}
+    assert f"{MERGES}/0.json is left out" in caplog.text and f"{MERGES}/9.json is left out" in caplog.text
+
+
 @dataclass
 class TogetherNotifier(RecordingNotifier):
     """Answers once two runs are about to send."""

@@ -19,11 +19,12 @@ from osteon.records import (
 )
 from osteon.reports.summary import Summary, read_summary, summarise, summary_key
 from osteon.runs import Records, Run
+from tests.test_results import FIRST_COMPARISON, FIRST_TRAINING
 
 OLD: dict[str, Any] = {
     "run": "old", "snapshot": "id", "images": 3, "truncated": 0, "repaired": 0, "quarantined": 0, "duplicates": 0,
     "groups": 3, "sources": {"s": {"files": 3, "images": 3, "duplicates": 0, "quarantined": 0}}, "split": {"train": 3},
-    "leakage": None, "models": {"cnn": {"metrics": {"macro_f1": None}}}, "comparison": [{"model": "cnn"}],
+    "leakage": None, "models": {"cnn_bilstm": FIRST_TRAINING}, "comparison": FIRST_COMPARISON,
     "registered": {"model": "m", "version": "1", "alias": "champion", "promoted": True, "reason": "first"},
     "alerts": [{"check": "truncated", "severity": "warning", "message": "1 file", "count": 1, "remedy": "mend"}],
     "data_docs": "quality/x/docs", "seconds": {"split": 1.5}, "work": {"uploaded": 3, "decoded": None},
@@ -50,7 +51,10 @@ def test_a_summary_without_a_version_is_read(lake: Lake) -> None:
     found = read_summary(lake, "runs/old/summary.json")
     assert found is not None and found.registered is not None and found.registered.version == "1"
     assert found.alerts is not None and found.alerts[0].check == "truncated"
-    assert found.model_dump(mode="json", exclude_unset=True) == {key: OLD[key] for key in OLD if key != "novel"}
+    assert found.models["cnn_bilstm"].evaluation.metadata_baseline == {"body part": 0.5}
+    assert found.comparison is not None and found.comparison.better_baselines == ["forest"]
+    others = OLD.keys() - {"novel", "models", "comparison"}
+    assert found.model_dump(mode="json", exclude_unset=True, include=others) == {key: OLD[key] for key in others}
     older = {key: OLD[key] for key in ("run", "report", "images")}
     lake.put_json("runs/older/summary.json", older)
     assert read_summary(lake, "runs/older/summary.json") == Summary(**older)

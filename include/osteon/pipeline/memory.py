@@ -6,18 +6,20 @@ runs told at the same time.
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from osteon.lake import Lake
 
 V = TypeVar("V")
 SCHEMA_VERSION = 1
+log = logging.getLogger(__name__)
 
 
 class Telling(BaseModel, Generic[V]):
@@ -26,7 +28,7 @@ class Telling(BaseModel, Generic[V]):
     model_config = ConfigDict(frozen=True)
 
     schema_version: int = 0
-    """0 in the one object that all runs shared of an older Osteon; it goes on from nothing."""
+    """0 in the object of an older Osteon, which all runs shared."""
     run: str
     told: dict[str, V] = Field(validation_alias=AliasChoices("told", "merged"))
     before: dict[str, V] | None
@@ -58,13 +60,18 @@ class Memory(Generic[V]):
             run: The id of the run that asks.
             value: The type of what is told under each name.
 
-        Raises:
-            pydantic.ValidationError: An object there is none of ours.
+        Returns:
+            What was told. An object that cannot be read is left out, with a line in the log.
         """
         kind: Any = Telling[value]  # type: ignore[valid-type]
         shared = f"{folder}.json"
         keys = [*([shared] if lake.exists(shared) else []), *lake.keys(f"{folder}/")]
-        found = dict(zip(keys, map(kind.model_validate_json, lake.get_all(keys)), strict=True))
+        found = dict[str, Telling[V]]()
+        for key, data in zip(keys, lake.get_all(keys), strict=True):
+            try:
+                found[key] = kind.model_validate_json(data)
+            except ValidationError as error:
+                log.warning("%s is left out, this version of Osteon cannot read it: %s", key, error)
         superseded = {key for telling in found.values() for key in telling.after}
         last = {key: telling for key, telling in found.items() if key not in superseded}
         parts = [telling.before if telling.run == run else telling.told for telling in last.values()]
