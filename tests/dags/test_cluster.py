@@ -218,7 +218,7 @@ def test_a_pod_that_takes_too_much_memory_is_named_so_and_tried_again(
     monkeypatch.setenv("OSTEON_POD_MEMORY", "150Mi")
     state, errors = train(snapshot, tmp_path, monkeypatch, retries=1)
     assert state == "failed" and len(errors) == 2 and none_left(pods)
-    assert all(kind == "TrainingBrokeOffError" and "OOMKilled" in text for kind, text in errors)
+    assert all(kind == "TrainingInterruptedError" and "OOMKilled" in text for kind, text in errors)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_a_search_goes_on_after_its_pod_broke_off(
     breaking.start()
     state, errors = train(snapshot, tmp_path, monkeypatch, "cnn_bilstm", retries=2)
     breaking.join(10)
-    assert state == "success" and [kind for kind, _ in errors] == ["TrainingBrokeOffError"]
+    assert state == "success" and [kind for kind, _ in errors] == ["TrainingInterruptedError"]
     assert told in errors[0][1]
     (key,) = (key for key in lake.keys("models/cnn_bilstm/") if key.endswith("result.json"))
     trials = {trial["trial"]: trial for trial in lake.get_json(key)["trials"]}

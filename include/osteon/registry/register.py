@@ -59,7 +59,7 @@ def register(
         approval: What a person said who was asked; None where nobody was.
 
     Raises:
-        TryAgainError: Another version became champion meanwhile.
+        RetryableError: Another version became champion meanwhile.
     """
     compared = read_comparison(lake, comparison)
     training = TrainingKey(compared.rows[0].training)

@@ -148,7 +148,7 @@ def read_summary(lake: Lake, key: str) -> Summary | None:
         key: What `summary_key` gives, of a run of any version of Osteon.
     """
     try:
-        return Summary.model_validate_json(lake.get_bytes(key))
+        return Summary.model_validate_json(lake.get_bytes(key), extra="ignore")
     except (ValidationError, LakeError) as error:
         log.warning("%s is left out, it cannot be read: %s", key, error)
         return None
