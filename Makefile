@@ -33,11 +33,11 @@ setup-dev: $(VENV)/.installed-dev
 demo: setup  ## run the weekly DAG on generated radiographs, in the real Airflow
 	@$(BIN)/osteon run --sources config/sources.demo.yaml --budget smoke
 
-test: setup-dev  ## the default tests (some 10 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+test: setup-dev  ## the default tests on two processes
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 coverage: setup-dev  ## the same, with coverage: it fails below the floor of pyproject.toml (a third slower)
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=
 
 test-all: setup-dev  ## every test, the slow ones as well
 	@$(BIN)/python -m pytest -m ""
@@ -50,7 +50,7 @@ test-browser: setup-dev  ## Airflow's pages in Chromium (Debian's package, /usr/
 
 test-jax: setup-dev  ## models and training on JAX instead of TensorFlow: shows what still needs TensorFlow
 	@$(BIN)/uv pip install --python $(BIN)/python -c requirements-dev.txt "jax[cpu]"
-	@KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist worksteal tests/models tests/training tests/test_predict.py
+	@KERAS_BACKEND=jax $(BIN)/python -m pytest -n 2 --dist loadfile tests/models tests/training tests/test_predict.py
 
 test-kubernetes: setup-dev  ## trainings in pods of the cluster that KUBECONFIG names: see docs/kubernetes.md
 	@$(BIN)/python -m pytest -m kubernetes -o timeout=1500

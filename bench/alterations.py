@@ -120,7 +120,8 @@ def saved(quality: int) -> Alter:
 
 
 def _grey(values: NDArray[np.floating]) -> Film:
-    return np.clip(values, 0, 255).astype(np.uint8)
+    grey: Film = np.clip(values, 0, 255).astype(np.uint8)
+    return grey
 
 
 def brighter(factor: float) -> Alter:

@@ -55,6 +55,7 @@ from osteon.curation import copies
 from osteon.curation.candidates import candidate_pairs
 from osteon.curation.groups import find_mosaics
 from osteon.images import fingerprint
+from osteon.images.registration import register
 
 ALL_KINDS = [*KINDS, TRUNCATED, BOTH_TRUNCATED, *SEVERAL, BESIDE, MOSAIC]
 OF_ONE_FILM = 22
@@ -84,7 +85,7 @@ def compare(
     prints: pd.Series, known: Sequence[str], fresh: Sequence[str], proved: pd.DataFrame = NOTHING
 ) -> tuple[pd.DataFrame, Costs]:
     """Osteon's comparison, and what it cost."""
-    costs, register = Costs(), copies.register
+    costs = Costs()
 
     def timed(*arguments: Any) -> Any:
         start = time.process_time()
@@ -266,7 +267,13 @@ def recall(options: argparse.Namespace) -> None:
     told(f"{len(films)} films are known, in {groups.nunique()} sets of copies; {len(drawn)} of them are altered")
     step("limits of the peers")
     limits = limits_of(films, hashes, groups.to_numpy(np.intp), told)
-    known = Known(dict(zip(names, names, strict=True)), prints, hashes, groups.to_dict(), of(rows, history.COPY))
+    known = Known(
+        dict(zip(names, names, strict=True)),
+        prints,
+        hashes,
+        dict(zip(groups.index.tolist(), groups.tolist(), strict=True)),
+        of(rows, history.COPY),
+    )
     step("altered copies")
     alone = [film for film in drawn if (groups == groups[film.name]).sum() == 1]
     alone = alone if len(alone) > 3 else drawn
@@ -344,8 +351,9 @@ def joins(options: argparse.Namespace) -> None:
             path = options.out / f"{what}-{start // (ACROSS * DOWN) + 1:02d}.png"
             cv2.imwrite(str(path), sheet(pairs.iloc[start : start + ACROSS * DOWN], films))
         table = Table("score", "inliers", "first", "second", title=what)
-        for row in pairs.itertuples(index=False):
-            table.add_row(f"{row.score:.2f}", str(row.inliers), films[row.first].short, films[row.second].short)
+        for row in pairs.to_dict("records"):
+            ends = (films[row[end]].short for end in ("first", "second"))
+            table.add_row(f"{row['score']:.2f}", str(row["inliers"]), *ends)
         told(table)
 
 
@@ -353,9 +361,9 @@ def sheet(pairs: pd.DataFrame, films: dict[str, Film]) -> NDArray[np.uint8]:
     """Pairs side by side, with names and scores under them."""
     text, gap = 34, 14
     page = np.full((-(-len(pairs) // ACROSS) * (CELL + text), ACROSS * (2 * CELL + gap)), 255, np.uint8)
-    for number, row in enumerate(pairs.itertuples(index=False)):
+    for number, row in enumerate(pairs.to_dict("records")):
         top, left = number // ACROSS * (CELL + text), number % ACROSS * (2 * CELL + gap)
-        for side, name in enumerate((row.first, row.second)):
+        for side, name in enumerate((row["first"], row["second"])):
             grey = pixels_of(films[name])
             scale = (CELL - 4) / max(grey.shape)
             size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
@@ -363,7 +371,7 @@ def sheet(pairs: pd.DataFrame, films: dict[str, Film]) -> NDArray[np.uint8]:
             at = left + side * CELL
             page[top : top + size[1], at : at + size[0]] = small
             _write(page, films[name].short[:26], (at, top + CELL + 9))
-        _write(page, f"score {row.score:.2f}, {row.inliers} inliers, {row.verdict}", (left, top + CELL + 23))
+        _write(page, f"score {row['score']:.2f}, {row['inliers']} inliers, {row['verdict']}", (left, top + CELL + 23))
     return page
 
 

@@ -23,14 +23,16 @@ from old_model import OldRecipe, build_old
 from stages import store
 
 from models import old_lesson, snapshot
-from osteon.features import load_squares
+from osteon.features import load_resized_images
 from osteon.images.decode import decode
 from osteon.models import space
+from osteon.models.design import NetworkDesign
 from osteon.pipeline.context import Context
+from osteon.training.data import TrainingData
 from osteon.training.fit import dataset
 from osteon.training.sampling import THREADS, prepare_keras
-from osteon.training.search import Candidates
-from osteon.training.train import Course, search_of
+from osteon.training.train import search_of
+from osteon.training.tuner import DesignHyperModel
 
 TRIALS, EPOCHS = 6, 3
 
@@ -51,11 +53,11 @@ class Drawn:
         return self.random.choice(values)
 
 
-def trial(course: Course, design: dict[str, Any], seed: int, epochs: int) -> float:
+def trial(course: TrainingData, design: NetworkDesign, seed: int, epochs: int) -> float:
     """The least validation loss of a design, fitted as the main model's search fits it."""
     keras.backend.clear_session()  # as KerasTuner does
     search = search_of(course, course.learn, "", lambda hp: design)
-    candidates = Candidates(search.lesson, search.choose, search.augment, course.plan)
+    candidates = DesignHyperModel(search.train_val, search.space, search.augment, course.plan)
     candidates.seed = seed
     told = candidates.fit(None, candidates.build(None), epochs=epochs, verbose=0)
     return float(min(told.history["val_loss"]))
@@ -65,18 +67,18 @@ def main(budget: str) -> None:
     os.environ.update(dict.fromkeys(THREADS, "1"))
     with store():
         context = Context.open("cost")
-        course = Course(context.settings, context.lake, snapshot(context), budget, 0)
+        course = TrainingData(context.settings, context.lake, snapshot(context), budget, 0)
         designs = [space.cnn_bilstm(course.plan.side)(Drawn(seed)) for seed in range(TRIALS)]
-        taught = search_of(course, course.learn, "", lambda hp: designs[0]).lesson(designs[0])
+        taught = search_of(course, course.learn, "", lambda hp: designs[0]).train_val(designs[0])
         old = old_lesson(course, taught.train, taught.val)
         digests = course.images["sha256"].iloc[np.concatenate([old.train, old.val])]
 
         def read_theirs() -> None:
             for digest in digests:
-                OldRecipe().transform(decode(context.lake.get_image(digest), context.settings.max_pixels).pixels)
+                OldRecipe().apply(decode(context.lake.get_image(digest), context.settings.max_pixels).pixels)
 
         def read_ours() -> None:
-            load_squares(context.settings, context.lake, course.images, course.plan.search_side)
+            load_resized_images(context.settings, context.lake, course.images, course.plan.search_side)
 
         def theirs(seed: int) -> None:
             keras.backend.clear_session()

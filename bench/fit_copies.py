@@ -48,7 +48,7 @@ from osteon.curation.copies import compare
 from osteon.images.fingerprint import fingerprint, read_fingerprint
 from osteon.images.registration import COPIED, examine
 from osteon.images.weights import CLIPPED, FILE, Model, Trees, Weights
-from osteon.sources.radiograph import PARTS, draw
+from osteon.sources.phantom import PARTS, draw
 
 OF_FEATURES = (
     "inliers", "share", "exact", "close", "missed", "likeness", "cells", "spread", "strongest, least",
@@ -269,8 +269,8 @@ def fitted(copied: Sequence[Pair], different: Sequence[Pair], names: Sequence[st
     raw = model.coef_[0] / scale
     return Weights(
         round(float(model.intercept_[0] - (raw * centre).sum()), 4),
-        {name: round(float(value), 5) for name, value in means.items()},
-        {name: round(float(value), 5) for name, value in deviations.items()},
+        {str(name): round(float(value), 5) for name, value in means.items()},
+        {str(name): round(float(value), 5) for name, value in deviations.items()},
         {name: round(float(weight), 4) for name, weight in zip(names, raw, strict=False)},
         [(a, b, round(float(weight), 4)) for (a, b), weight in zip(multiplied, raw[len(names) :], strict=True)],
     )

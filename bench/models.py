@@ -27,6 +27,7 @@ from stages import SOURCES, store
 
 from osteon.images.wavelet import LAZY
 from osteon.models import space
+from osteon.models.design import NetworkDesign
 from osteon.models.space import MAIN
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare
@@ -34,8 +35,9 @@ from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT
 from osteon.records import CatalogKey
 from osteon.reports.model_card import interval, number
 from osteon.training import train as training
-from osteon.training.evaluate import Scored, paired_differences, shortcut_floor
-from osteon.training.fit import Lesson, fit
+from osteon.training.data import TrainingData
+from osteon.training.evaluate import Predictions, metadata_baseline, paired_bootstrap
+from osteon.training.fit import TrainValData, fit
 from osteon.training.sampling import Rows
 
 COLUMNS = (
@@ -64,14 +66,14 @@ def snapshot(context: Context, seed: int = 0) -> CatalogKey:
         return prepare(context, str(path), INSPECT, REPAIR, GROUP, REVIEW, SPLIT, seed=seed)
 
 
-def old_lesson(course: training.Course, train: Rows, val: Rows) -> Lesson:
+def old_lesson(course: TrainingData, train: Rows, val: Rows) -> TrainValData:
     """What the old model learns from: images that are transformed once."""
-    recipe = OldRecipe()
-    features = course.features(recipe, np.arange(len(course.images)))  # type: ignore[arg-type]
-    return Lesson(lambda rows: features[rows], recipe.shape, course.allowed, train, val)
+    transform = OldRecipe()
+    features = course.features(transform, np.arange(len(course.images)))  # type: ignore[arg-type]
+    return TrainValData(lambda rows: features[rows], transform.shape, course.allowed, train, val)
 
 
-def old_model(course: training.Course) -> training.Taught:
+def old_model(course: TrainingData) -> training.TrainedModel:
     """The study's main model, rebuilt: see `old_model`."""
     import keras
 
@@ -81,21 +83,21 @@ def old_model(course: training.Course) -> training.Taught:
     plan = replace(course.plan, fit_epochs=OLD_EPOCHS)
     fit(model, lesson, budget=plan, seed=course.seed, augment=None)
     predictor = course.calibrated(model, OldRecipe())  # type: ignore[arg-type]
-    return training.Taught(predictor, {}, int(model.count_params()))
+    return training.TrainedModel(predictor, {}, int(model.count_params()))
 
 
-def contenders(first: training.Course) -> dict[str, Callable[[training.Course], training.Taught]]:
+def contenders(first: TrainingData) -> dict[str, Callable[[TrainingData], training.TrainedModel]]:
     """By name, what fits a model with a course's seed. Designs are searched on the first course, when needed."""
 
     @cache
-    def found(model: str) -> dict[str, Any]:
+    def found(model: str) -> NetworkDesign:
         choose = {"cnn_bilstm": space.cnn_bilstm, "cnn_searched": space.cnn_searched}[model](first.plan.side)
-        design, _ = training.search_of(first, first.learn, model, choose).run(min_completed=1)
-        print(json.dumps({model: design}), flush=True)
+        design = training.search_of(first, first.learn, model, choose).run(min_completed=1).design
+        print(json.dumps({model: design.hyperparameters}), flush=True)
         return design
 
-    def network(model: str, **changes: Any) -> Callable[[training.Course], training.Taught]:
-        return lambda course: training.learn_design(course, course.learn, found(model) | changes)
+    def network(model: str, **changes: Any) -> Callable[[TrainingData], training.TrainedModel]:
+        return lambda course: training.fit_design(course, course.learn, found(model).changed(**changes))
 
     return {
         "cnn_bilstm": network("cnn_bilstm"),
@@ -103,13 +105,13 @@ def contenders(first: training.Course) -> dict[str, Callable[[training.Course], 
         "without wavelets": network("cnn_bilstm", wavelet=LAZY),
         "without the LSTM": network("cnn_bilstm", lstm_layers=0),
         "cnn_searched": network("cnn_searched"),
-        "cnn_plain": lambda course: training.learn_design(course, course.learn, space.PLAIN),
-        "forest": lambda course: training.learn_forest(course, course.certain(course.learn)),
+        "cnn_plain": lambda course: training.fit_design(course, course.learn, space.PLAIN),
+        "forest": lambda course: training.fit_forest(course, course.certain(course.learn)),
         "old model": old_model,
     }
 
 
-def figures_of(scored: Scored) -> dict[str, Any]:
+def figures_of(scored: Predictions) -> dict[str, Any]:
     """All measures, and the fracture AUROC within hand and leg."""
     within = {part: scored.measure(np.flatnonzero(scored.parts == part)) for part in ("hand", "leg")}
     return scored.measure() | {part: found["fracture_auroc"] for part, found in within.items()}
@@ -128,15 +130,15 @@ class Learnt:
 
 
 def learn(
-    name: str, courses: list[training.Course], learner: Callable[[training.Course], training.Taught], on: str
+    name: str, courses: list[TrainingData], learner: Callable[[TrainingData], training.TrainedModel], on: str
 ) -> Learnt:
     """Fit a model with the seed of each course, and tell of each how it is on the images of split `on`."""
     probabilities = []
     for course in courses:
         taught = learner(course)
-        features = course.features(taught.predictor.recipe, course.rows[on])
+        features = course.features(taught.predictor.transform, course.rows[on])
         probabilities.append(taught.predictor.from_features(features))
-        figures = figures_of(Scored(course.images_of(on), probabilities[-1], course.classes))
+        figures = figures_of(Predictions(course.images_of(on), probabilities[-1], course.classes))
         print(json.dumps({"model": name, "seed": course.seed} | figures), flush=True)
     return Learnt(taught.parameters, probabilities)
 
@@ -147,7 +149,7 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
     with store():
         context = Context.open("models")
         key = snapshot(context, split_seed)
-        courses = [training.Course(context.settings, context.lake, key, budget, seed) for seed in range(seeds)]
+        courses = [TrainingData(context.settings, context.lake, key, budget, seed) for seed in range(seeds)]
         for course in courses:
             course._squares = courses[0]._squares
             course.plan = replace(course.plan, members=1, side=side or course.plan.side)  # a network each
@@ -159,13 +161,13 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
             if not place.exists():
                 place.write_text(str(learn(name, courses, learners[name], on)))
             learnt = Learnt(**json.loads(place.read_text()))
-            singles = [figures_of(Scored(images, np.array(one), classes)) for one in learnt.probabilities]
+            singles = [figures_of(Predictions(images, np.array(one), classes)) for one in learnt.probabilities]
             spread = number(float(np.std([found["fracture_auroc"] for found in singles], ddof=1))) if seeds > 1 else ""
             means = [number(float(np.mean([found[column] for found in singles]))) for column in COLUMNS]
             table.add_row(name, *means, spread, "", *("" for _ in COMPARED), str(learnt.weights))
-            mean = Scored(images, np.mean(learnt.probabilities, axis=0), classes)
+            mean = Predictions(images, np.mean(learnt.probabilities, axis=0), classes)
             figures = figures_of(mean)
-            against: dict[str, Any] = paired_differences(main_model, mean, rounds) if main_model else {}
+            against: dict[str, Any] = paired_bootstrap(main_model, mean, rounds) if main_model else {}
             main_model = mean if name == MAIN else main_model
             table.add_row(
                 f"the mean of its {seeds}",
@@ -175,7 +177,7 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
                 *(interval(against.get(name)) for name in COMPARED),
                 str(seeds * learnt.weights) if learnt.weights else "",
             )
-        floor = shortcut_floor(courses[0].images.iloc[courses[0].rows["train"]], images)
+        floor = metadata_baseline(courses[0].images.iloc[courses[0].rows["train"]], images)
     fractured = int(images["fractured"].fillna(False).sum())
     table.title = f"{len(images)} {on} images, {fractured} fractured; {seeds} seeds: mean figures, and of the mean"
     console = Console(width=None if sys.stdout.isatty() else 260)

@@ -45,4 +45,5 @@ def _unit(thumbs: NDArray[np.number]) -> NDArray[np.float32]:
     """Flat thumbnails of mean 0 and norm 1 (norm 0 where constant): their products are correlations."""
     flat = thumbs.reshape(len(thumbs), math.prod(thumbs.shape[1:])).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    unit: NDArray[np.float32] = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    return unit

@@ -29,18 +29,19 @@ class OldRecipe:
     def shape(self) -> tuple[int, int, int]:
         return self.side // 2, self.side // 2, 1
 
-    def of_squares(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
+    def apply_batch(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Undoes the letterboxing as well as it can: what stays black at the edges is cut away."""
-        return np.stack([self.transform(_cut(square)) for square in letterboxed])
+        return np.stack([self.apply(_cut(square)) for square in letterboxed])
 
     def mirrored(self, features: NDArray[np.float16]) -> NDArray[np.float16]:
         """The study looked once."""
         return features
 
-    def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
+    def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         square = np.asarray(Image.fromarray(pixels).resize((self.side, self.side)), np.float32) / 255
         approximation, _ = pywt.dwt2(square, "haar")
-        return (approximation / 2)[..., None].astype(np.float16)
+        halved: NDArray[np.float16] = (approximation / 2)[..., None].astype(np.float16)
+        return halved
 
 
 def _cut(square: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -68,7 +68,8 @@ def _bits(found: imagehash.ImageHash) -> int:
 def _hamming(name: str) -> Callable[[Sequence[Hashes], Sequence[Hashes]], NDArray[np.float32]]:
     def distances(one: Sequence[Hashes], many: Sequence[Hashes]) -> NDArray[np.float32]:
         ours, theirs = (np.array([getattr(image, name) for image in images], np.uint64) for images in (one, many))
-        return np.bitwise_count(ours[:, None] ^ theirs).astype(np.float32)
+        distances: NDArray[np.float32] = np.bitwise_count(ours[:, None] ^ theirs).astype(np.float32)
+        return distances
 
     return distances
 

@@ -20,8 +20,9 @@ from stages import store
 
 from models import snapshot
 from osteon.models import space
+from osteon.models.design import NetworkDesign
 from osteon.pipeline.context import Context
-from osteon.training.train import Course
+from osteon.training.data import TrainingData
 
 SEEDS = 2
 
@@ -29,12 +30,12 @@ SEEDS = 2
 def main(budget: str, designs: int) -> None:
     with store():
         context = Context.open("proxy")
-        course = Course(context.settings, context.lake, snapshot(context), budget, 0)
+        course = TrainingData(context.settings, context.lake, snapshot(context), budget, 0)
         plan = course.plan
         sides = {"search": plan.search_side, "fit": plan.side}
         losses: dict[str, list[list[float]]] = {name: [] for name in sides}
 
-        def loss(design: dict[str, Any], side: int, seed: int) -> float:
+        def loss(design: NetworkDesign, side: int, seed: int) -> float:
             course.plan = replace(plan, search_side=side)
             return trial(course, design, seed, plan.search_epochs)
 
@@ -42,7 +43,11 @@ def main(budget: str, designs: int) -> None:
             design = space.cnn_bilstm(plan.side)(Drawn(number))
             for name, side in sides.items():
                 losses[name].append([loss(design, side, seed) for seed in range(SEEDS)])
-            print(json.dumps({name: np.round(found[-1], 3).tolist() for name, found in losses.items()} | design))
+            print(
+                json.dumps(
+                    {name: np.round(found[-1], 3).tolist() for name, found in losses.items()} | design.hyperparameters
+                )
+            )
             sys.stdout.flush()
 
     def rho(one: Any, other: Any) -> dict[str, float]:

@@ -15,7 +15,7 @@ from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare
 from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, VALIDATE, run_stage
 from osteon.quality.check import registered
-from osteon.quality.validate import read_validation
+from osteon.quality.findings import read_validation
 from osteon.settings import load_settings
 from osteon.sources.config import open_source
 from osteon.sources.defects import registered as registered_defects
@@ -60,7 +60,7 @@ def main() -> None:
         # of an original and its copies, any may be named
         families = [{item.path, item.original or item.path} for item in injected]
         named = {
-            item["name"].partition(":")[2]
+            item.name.partition(":")[2]
             for finding in found.findings
             if finding.check in TOGETHER.get(check, (check,))
             for item in finding.offenders

@@ -54,6 +54,6 @@ def of(rows: pd.DataFrame, verdict: str) -> pd.DataFrame:
 def groups_of(names: Sequence[str], rows: pd.DataFrame) -> pd.Series:
     """Number of the set that copies make, by name."""
     index, found = pd.Index(names), of(rows, history.COPY)
-    ends = index.get_indexer(found["first"]), index.get_indexer(found["second"])
+    ends = index.get_indexer(pd.Index(found["first"])), index.get_indexer(pd.Index(found["second"]))
     graph = coo_array((np.ones(len(found), bool), ends), shape=(len(index),) * 2)
     return pd.Series(connected_components(graph, directed=False)[1], index=index)

@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.table import Table
 from stages import store
 
-from osteon.parts import DIGITS
+from osteon.partitions import HEX_DIGITS
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import CATALOGUE, GROUP, INGEST, INSPECT, REPAIR, REVIEW, SPLIT, VALIDATE, Stage, run_stage
-from osteon.pipeline.training import square_part
+from osteon.pipeline.training import cache_partition
 from osteon.records import CatalogKey
 
 BUDGET = "standard"
@@ -49,13 +49,13 @@ class Counted:
 
     def __init__(self, lake: Any) -> None:
         self.count = 0
-        send = lake.client._http.urlopen
+        send = lake.http.urlopen
 
         def counted(*arguments: Any, **keywords: Any) -> Any:
             self.count += 1
             return send(*arguments, **keywords)
 
-        lake.client._http.urlopen = counted
+        lake.http.urlopen = counted
 
 
 def measure(images: int) -> dict[str, dict[str, float]]:
@@ -84,7 +84,7 @@ def measure(images: int) -> dict[str, dict[str, float]]:
             return stage(f"{which.name}{when}", partial(run_stage, which, context, **arguments)).result
 
         def grouped(manifests: list[str], when: str = "") -> CatalogKey:
-            catalog = run(CATALOGUE, when, manifests=manifests)
+            catalog: CatalogKey = run(CATALOGUE, when, manifests=manifests)
             for which in (INSPECT, REPAIR, GROUP):
                 catalog = run(which, when, catalog=catalog)
             return catalog
@@ -93,7 +93,7 @@ def measure(images: int) -> dict[str, dict[str, float]]:
         catalog = run(REVIEW, catalog=grouped(manifests))
         run(VALIDATE, catalog=catalog, manifests=manifests, sources=str(sources))
         snapshot = run(SPLIT, catalog=catalog, seed=0)
-        stage("squares", square_part, context, snapshot, DIGITS, BUDGET)
+        stage("squares", cache_partition, context, snapshot, HEX_DIGITS, BUDGET)
         manifests.append(run(INGEST, ", later", source="later", sources=str(sources)))
         grouped(manifests, ", later")
     return costs

@@ -17,15 +17,16 @@ from stages import store
 
 from models import snapshot
 from osteon.models.space import cnn_bilstm
-from osteon.parts import DIGITS
+from osteon.partitions import HEX_DIGITS
 from osteon.pipeline.context import Context
-from osteon.pipeline.training import square_part
+from osteon.pipeline.training import cache_partition
+from osteon.training.data import TrainingData
 from osteon.training.sampling import prepare_keras
-from osteon.training.train import Course, search_of
+from osteon.training.train import search_of
 
 
-def course_of(context: Context, key: str, budget: str) -> Course:
-    course = Course(context.settings, context.lake, key, budget, 0)
+def course_of(context: Context, key: str, budget: str) -> TrainingData:
+    course = TrainingData(context.settings, context.lake, key, budget, 0)
     prepare_keras()
     return course
 
@@ -34,7 +35,7 @@ def main(budget: str, workers: list[int]) -> None:
     with store():
         context = Context.open("workers")
         key = snapshot(context, 0)
-        square_part(context, key, DIGITS, budget)  # so that no search makes them
+        cache_partition(context, key, HEX_DIGITS, budget)  # so that no search makes them
         course = course_of(context, key, budget)
         choose = cnn_bilstm(course.plan.side)
         alone = 0.0
@@ -44,15 +45,15 @@ def main(budget: str, workers: list[int]) -> None:
             others = [subprocess.Popen([*command, f"tuner{n}"]) for n in range(1, count)]
             time.sleep(45 if others else 0)  # until they have read the snapshot
             start = time.monotonic()
-            _, trials = search_of(course, course.learn, data, choose).run(min_completed=1, host="127.0.0.1")
+            trials = search_of(course, course.learn, data, choose).run(min_completed=1, host="127.0.0.1").trials
             seconds = time.monotonic() - start
             for other in others:
                 other.wait(timeout=600)
-            by = [trial["worker"] for trial in trials]
+            by = [trial.worker for trial in trials]
             alone = alone or seconds
             told = {"workers": count, "trials": len(trials), "by": {who: by.count(who) for who in sorted(set(by))}}
             told |= {"times faster": round(alone / seconds, 2), "efficiency": round(alone / seconds / count, 2)}
-            print(json.dumps(told | {"seconds": round(seconds), "best": round(trials[0]["score"], 3)}), flush=True)
+            print(json.dumps(told | {"seconds": round(seconds), "best": round(trials[0].score, 3)}), flush=True)
 
 
 def help_with(data: str, key: str, budget: str, worker: str) -> None:

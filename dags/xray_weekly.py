@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TriggerRule, dag, task
 
-from osteon.models.space import MAIN, RIVALS
+from osteon.models.space import BASELINES, MAIN
 from osteon.notify.outbox import Outbox
 from osteon.pipeline import stages
 from osteon.pipeline.training import ablations
@@ -13,8 +13,8 @@ from osteon.settings import load_settings
 from osteon_airflow.form import params
 from osteon_airflow.mail import deliver
 from osteon_airflow.questions import approve, ask
-from osteon_airflow.stages import DEFAULT_ARGS, credentials, in_parts, open_context, param, run_in_dag, stage_task
-from osteon_airflow.training import helping_task, training_task
+from osteon_airflow.stages import DEFAULT_ARGS, credentials, map_partitions, open_context, param, run_in_dag, stage_task
+from osteon_airflow.training import search_worker_tasks, training_task
 
 SETTINGS = load_settings()
 NONE_FAILED = TriggerRule.NONE_FAILED  # a task before it may be skipped
@@ -50,8 +50,8 @@ def xray_weekly() -> None:
         return ablations(param("budget"))
 
     @task(trigger_rule=NONE_FAILED)
-    def compare(main: list[str], rivals: list[str], ablations: list[str]) -> str:
-        trainings = [*main, *rivals, *ablations]
+    def compare(main: list[str], baselines: list[str], ablations: list[str]) -> str:
+        trainings = [*main, *baselines, *ablations]
         return run_in_dag(stages.COMPARE, open_context("compare"), trainings=trainings)
 
     @task(trigger_rule=TriggerRule.ALL_DONE)
@@ -63,7 +63,7 @@ def xray_weekly() -> None:
     manifests = collect(ingest.expand(source=stage_task(stages.LIST_SOURCES, task_id="list_sources")()))
     catalogued = stage_task(stages.CATALOGUE)(manifests=manifests)
     inspected = stage_task(stages.INSPECT, trigger_rule=NONE_FAILED)(catalog=catalogued)
-    in_parts(stages.INSPECT_PARTS, catalogued) >> inspected
+    map_partitions(stages.INSPECT_PARTS, catalogued) >> inspected
     repaired = stage_task(stages.REPAIR)(catalog=inspected)
     grouped = stage_task(stages.GROUP)(catalog=repaired)
     reviewed = stage_task(stages.REVIEW)(catalog=grouped)
@@ -76,13 +76,13 @@ def xray_weekly() -> None:
     asked = ask(questions(relabelled)).output
     answered = stage_task(stages.ANSWERS, trigger_rule=NONE_FAILED)(catalog=relabelled, answers=asked)
     placed = stage_task(stages.SPLIT, trigger_rule=NONE_FAILED)(catalog=answered)
-    in_parts(stages.SQUARE_PARTS, relabelled) >> placed
+    map_partitions(stages.CACHE_PARTITIONS, relabelled) >> placed
     snapshot = stage_task(stages.CHECK)(catalog=placed, manifests=manifests)
     main = training_task(snapshot, [MAIN])
-    helped = helping_task(snapshot)
-    rivals = training_task(snapshot, list(RIVALS), task_id="train_rivals")
+    helped = search_worker_tasks(snapshot)
+    baselines = training_task(snapshot, list(BASELINES), task_id="train_rivals")
     changed = training_task(snapshot, list_ablations(main), task_id="train_ablations", winner=main)
-    compared = compare(main, rivals, changed)
+    compared = compare(main, baselines, changed)
     approved = approve(stage_task(stages.APPROVALS)(comparison=compared)).output
     registered = [
         stage_task(stages.REGISTER, trigger_rule=NONE_FAILED)(comparison=compared, catalog=reviewed, answers=approved),

@@ -7,6 +7,7 @@ It imports the objects that the program uses and parses no text of theirs.
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator
@@ -14,13 +15,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr
+from pydantic import AliasChoices, BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
 import osteon
 from osteon.quality.check import Threshold, registered
 from osteon.quality.thresholds import load_thresholds
-from osteon.settings import ROOT, Settings
+from osteon.settings import PARTS, ROOT
 
 DOCS = ROOT / "docs"
 GENERATED = DOCS / "generated"
@@ -38,7 +39,7 @@ def on_config(config: Any) -> Any:
 def generate(folder: Path = GENERATED) -> list[dict[str, str]]:
     """Write what is generated, and remove what no longer is. Returns the API reference's entries of the navigation."""
     pages = {
-        "settings.inc": _table(["variable", "takes", "default", "meaning"], settings_rows(Settings)),
+        "settings.inc": "\n".join(_settings_part(part) for part in PARTS),
         "checks.inc": _table(["check", "looks at", "expects", "a finding is", "what to do"], check_rows()),
     }
     for name, page in COPIED.items():
@@ -63,15 +64,21 @@ def packages() -> dict[str, list[str]]:
     return {package: sorted(found[package]) for package in sorted(found)}
 
 
-def settings_rows(model: type[BaseModel], prefix: str = "OSTEON_") -> Iterator[list[str]]:
-    """A row for each setting, also of settings that are grouped in models of their own."""
-    for name, info in model.model_fields.items():
-        kind = info.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from settings_rows(kind, f"{prefix}{name.upper()}__")
-        else:
-            alias = info.validation_alias if isinstance(info.validation_alias, str) else prefix + name
-            yield [_code(alias.upper()), _takes(info), _default(info), info.description or ""]
+def settings_rows(part: type[BaseModel]) -> Iterator[list[str]]:
+    """A row for each setting that a part adds to those of the parts it is made of."""
+    for name in part.__annotations__:
+        info = part.model_fields[name]
+        alias = (
+            info.validation_alias.choices[0] if isinstance(info.validation_alias, AliasChoices) else f"osteon_{name}"
+        )
+        yield [_code(str(alias).upper()), _takes(info), _default(info), info.description or ""]
+
+
+def _settings_part(part: type[BaseModel]) -> str:
+    """A heading, a sentence and the table of one part of the settings."""
+    title, _, more = (inspect.getdoc(part) or "").partition("\n\n")
+    rows = _table(["variable", "takes", "default", "meaning"], settings_rows(part))
+    return "\n\n".join(filter(None, [f"### {title.rstrip('.')}", more, rows]))
 
 
 def check_rows() -> Iterator[list[str]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,11 +46,16 @@ def stack(clean_environment: None, tmp_path_factory: pytest.TempPathFactory) -> 
     running.down()
 
 
+def own_settings(stack: Stack, folder: Path) -> Settings:
+    """Settings for the running servers, with a bucket and a state folder of their own."""
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    return stack.applied_settings().model_copy(update={"s3_bucket": bucket, "state_dir": folder / "state"})
+
+
 @pytest.fixture
 def settings(stack: Stack, tmp_path: Path) -> Settings:
-    """Settings for the running servers, with a bucket of the test's own."""
-    bucket = f"test-{uuid.uuid4().hex[:12]}"
-    return stack.applied_settings().model_copy(update={"s3_bucket": bucket, "state_dir": tmp_path / "state"})
+    """Settings of the test's own, for the running servers."""
+    return own_settings(stack, tmp_path)
 
 
 @pytest.fixture
@@ -73,3 +80,22 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"the real archives are not at {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def migrated(stack: Stack) -> dict[str, str]:
+    """Variables of an Airflow whose database is migrated, and which uses the test servers."""
+    own = ("OSTEON_", "AIRFLOW", "AWS_", "MLFLOW_", "GX_", "PYTHONPATH")
+    variables = {name: value for name, value in stack.environment().items() if name.startswith(own)}
+    command = [Path(sys.executable).with_name("airflow"), "db", "migrate"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300, env={**os.environ, **variables})
+    return variables
+
+
+@pytest.fixture(scope="module")
+def airflow(migrated: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The environment of Airflow; what a module imports of it, it imports within."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in migrated.items():
+            patch.setenv(name, value)
+        yield dict(os.environ)

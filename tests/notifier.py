@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from osteon.notify.alert import Alert
+from osteon.notify.mails import Notice
 from osteon.pipeline.context import SENT
-from osteon.quality.alert import Alert
-from osteon.quality.pictures import Picture
 
 
 @dataclass
@@ -17,16 +17,16 @@ class RecordingNotifier:
     answer: str = SENT
     alerts: list[Alert] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
-    questions: list[tuple[str, str, list[Picture]]] = field(default_factory=list)
+    questions: list[Notice] = field(default_factory=list)
 
     def alert(self, alert: Alert, stage: str) -> str:
         self.alerts.append(alert)
         return self.answer
 
-    def notice(self, title: str, text: str, *pictures: Picture) -> str:
-        self.texts.append(text)
+    def notice(self, notice: Notice) -> str:
+        self.texts.append(notice.text)
         return self.answer
 
-    def question(self, title: str, text: str, *pictures: Picture, asked: Sequence[str]) -> str:
-        self.questions.append((title, text, list(pictures)))
+    def question(self, notice: Notice, asked: Sequence[str]) -> str:
+        self.questions.append(notice)
         return self.answer

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from osteon.features import Recipe
+from osteon.features import ImageTransform
 from osteon.images.decode import decode
-from osteon.sources.radiograph import PARTS, draw
+from osteon.sources.phantom import PARTS, draw
 
 
 def radiograph(
@@ -59,6 +59,6 @@ def encode(image: np.ndarray | Image.Image, kind: str = "JPEG", **options: objec
     return buffer.getvalue()
 
 
-def features_of(data: bytes, recipe: Recipe) -> np.ndarray:
+def features_of(data: bytes, transform: ImageTransform) -> np.ndarray:
     """Features of an image file (rows, columns, planes), without the lake."""
-    return recipe.transform(decode(data, 10**7).pixels)
+    return transform.apply(decode(data, 10**7).pixels)

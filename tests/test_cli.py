@@ -32,7 +32,7 @@ def osteon(stack: Stack, environment: dict[str, str], lake: Lake, monkeypatch: p
         if name.startswith(("AWS_", "MLFLOW_")) or name == "OSTEON_MLFLOW_URL":
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("OSTEON_MODEL_NAME", lake.bucket)
-    for name, value in {"MIN_COMPLETED_TRIALS": 1, "BOOTSTRAP_ROUNDS": 20, "RIVAL_LEAST": 40}.items():
+    for name, value in {"MIN_COMPLETED_TRIALS": 1, "BOOTSTRAP_ROUNDS": 20, "MIN_BASELINE_IMAGES": 40}.items():
         monkeypatch.setenv(f"OSTEON_{name}", str(value))
     tiny = {"search_epochs": 1, "trials": 1, "search_images": 40, "fit_epochs": 1, "members": 1}
     monkeypatch.setitem(space.BUDGETS, "smoke", replace(space.BUDGETS["smoke"], **tiny, side=32, search_side=32))

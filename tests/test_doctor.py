@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from osteon.doctor import MAIL_VARIABLE, Line, examine
+from osteon.doctor import MAIL_VARIABLE, Line, MailExtra, MailServer, examine
 from osteon.embedded.ports import free_ports
 from osteon.embedded.stack import Stack
 from osteon.lake import Lake
@@ -62,6 +63,34 @@ def test_what_does_not_work_says_where(settings: Settings, sources: Path, monkey
     assert not found(settings, sources.with_name("none.yaml"), "sources")["sources"].ok
     monkeypatch.delenv(MAIL_VARIABLE)
     assert MAIL_VARIABLE in found(settings, sources, "mail")["mail"].text
+
+
+GIVEN = {"host": "mail.org", "port": 2525, "login": "ann", "password": "p@ss"}
+
+
+@pytest.mark.parametrize(
+    ("told", "extra"),
+    [
+        ("smtp://ann:p%40ss@mail.org:2525/?disable_ssl=True", MailExtra(disable_ssl=True)),
+        (json.dumps({**GIVEN, "port": "2525", "extra": None}), MailExtra()),
+        (
+            json.dumps({**GIVEN, "extra": json.dumps({"disable_tls": True})}),
+            MailExtra(disable_tls=True),
+        ),
+    ],
+)
+def test_a_mail_server_is_read_as_airflow_writes_it(told: str, extra: MailExtra) -> None:
+    server = MailServer.from_connection(told)
+    assert server == MailServer.model_validate({**GIVEN, "extra": extra})
+
+
+@pytest.mark.parametrize("told", ['{"password": "hidden"}', '{"password": "hidden"', "smtp://ann:hidden@/"])
+def test_a_connection_that_names_no_server_is_refused_without_its_password(
+    settings: Settings, sources: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setenv(MAIL_VARIABLE, told)
+    line = found(settings, sources, "mail")["mail"]
+    assert not line.ok and MAIL_VARIABLE in line.text and "hidden" not in line.text
 
 
 def test_a_key_of_pseudonyms_that_the_lake_does_not_know_is_told_before_a_pull(

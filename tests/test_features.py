@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from osteon.features import load_features
-from osteon.images.wavelet import WaveletRecipe
+from osteon.images.wavelet import WaveletTransform
 from osteon.lake import Lake
 from osteon.settings import Settings
 from tests.pictures import encode, features_of, radiograph
 
-RECIPE = WaveletRecipe(side=32)
+RECIPE = WaveletTransform(side=32)
 
 
 def test_features_come_in_the_snapshots_order_also_where_two_images_share_a_mended_copy(
@@ -25,10 +25,10 @@ def test_features_come_in_the_snapshots_order_also_where_two_images_share_a_mend
     np.testing.assert_array_equal(load_features(settings, lake, snapshot, RECIPE), expected)
     shards = list(lake.keys("squares/"))
     np.testing.assert_array_equal(load_features(settings, lake, snapshot, RECIPE), expected)
-    other = WaveletRecipe(side=32, wavelet="db2", level=2)
+    other = WaveletTransform(side=32, wavelet="db2", level=2)
     found = load_features(settings, lake, snapshot, other)
     np.testing.assert_array_equal(found[1], features_of(images[2], other))
-    assert list(lake.keys("squares/")) == shards, "no image is decoded again, for another recipe neither"
+    assert list(lake.keys("squares/")) == shards, "no image is decoded again, for another transform neither"
     in_file = load_features(settings.model_copy(update={"feature_memory": 0}), lake, snapshot, RECIPE)
     assert isinstance(in_file, np.memmap) and not list(settings.state_dir.iterdir()), "the file has no name"
     np.testing.assert_array_equal(in_file, expected)

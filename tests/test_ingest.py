@@ -17,17 +17,19 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
 from osteon import catalog as catalogs
 from osteon import history
+from osteon.cli import app
 from osteon.curation.catalogue import accounts, read_manifests
 from osteon.curation.decisions import Decision, decide
 from osteon.errors import CatalogError, ConfigurationError, SourceError
-from osteon.ingest import dropped, ingest, memory_key, recall, remember
+from osteon.ingest import ingest, load_state, removed_paths, save_state, state_key
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
-from osteon.pipeline.local import run_on_catalog
+from osteon.pipeline.local import prepare, run_on_catalog
 from osteon.pipeline.stages import GROUP, INGEST, LIST_SOURCES, REPAIR, REVIEW, SPLIT, VALIDATE, run_stage
 from osteon.records import IngestRecord, InspectRecord, RepairRecord, SplitRecord
 from osteon.settings import ROOT, Settings, load_settings
@@ -184,14 +186,14 @@ def test_a_source_that_fails_is_replaced_by_its_last_good_version(
         sources = sources_file(tmp_path, path)
         last = run_to_split(f"week-{numbers[0]}", sources)
     pulled = ingested(last)
-    assert pulled.uploaded == 1 and dropped(lake, str(pulled.manifest), pulled.before) == ["1.jpg"]
+    assert pulled.uploaded == 1 and removed_paths(lake, str(pulled.manifest), pulled.before) == ["1.jpg"]
     again = pull_one("week-2", sources)
     assert again.before == pulled.before, "a retry does not forget what was before its run"
 
     path.unlink()
     failed = ingested(run_to_split("week-3", sources))
     assert failed.manifest == pulled.manifest and "a.zip" in str(failed.problem)
-    assert dropped(lake, str(failed.manifest), failed.before) == []
+    assert removed_paths(lake, str(failed.manifest), failed.before) == []
     monkeypatch.setenv("OSTEON_S3_BUCKET", f"{lake.bucket}-none")
     with pytest.raises(SourceError, match="nothing at"):
         pull_one("other", sources)
@@ -227,7 +229,7 @@ def test_what_airflow_remembered_before_is_found_in_the_lake(
     failed = pull_one("failed", sources)
     assert failed.manifest == pulled[-1] and "nothing at" in str(failed.problem)
 
-    lake.remove(memory_key("s"))
+    lake.remove(state_key("s"))
     publish(path, 3, 4, 5)
     assert pull_one("upgraded", sources).before == pulled[-1]
     assert pull_one("upgraded", sources).before == pulled[-1], "a retry is not its own past"
@@ -247,34 +249,34 @@ def test_a_pull_that_was_killed_before_it_was_remembered_is_not_its_own_past(
     opened = open_source(sources, settings, "s")
     ingest(settings, lake, opened)  # killed: no memory at all
     first = pull_one("first", sources)
-    assert first.before is None and lake.get_json(memory_key("s"))["run"] == "first"
+    assert first.before is None and lake.get_json(state_key("s"))["run"] == "first"
     pass_a_second()
     publish(path, 2, 3)
-    recall(lake, "s")
+    load_state(lake, "s")
     ingest(settings, lake, opened)  # killed again
     second = pull_one("second", sources)
     assert second.before == first.manifest != second.manifest
-    assert dropped(lake, str(second.manifest), second.before) == ["1.jpg"]
+    assert removed_paths(lake, str(second.manifest), second.before) == ["1.jpg"]
 
-    lake.remove(memory_key("s"))  # killed in the first run after an upgrade
+    lake.remove(state_key("s"))  # killed in the first run after an upgrade
     pass_a_second()
     publish(path, 3, 4)
-    recall(lake, "s")
+    load_state(lake, "s")
     ingest(settings, lake, opened)
     pass_a_second()
     third = pull_one("third", sources)
-    assert third.before == second.manifest and dropped(lake, str(third.manifest), third.before) == ["2.jpg"]
+    assert third.before == second.manifest and removed_paths(lake, str(third.manifest), third.before) == ["2.jpg"]
 
 
 def test_of_two_runs_at_once_each_compares_with_what_it_recalled(lake: Lake) -> None:
     for version in ("old", "new"):
         lake.put_bytes(f"manifests/v3/s/{version}.parquet", b"")
     old, new = (f"manifests/v3/s/{version}.parquet" for version in ("old", "new"))
-    remember(lake, None, "s", old, "before")
-    first, second = recall(lake, "s"), recall(lake, "s")
-    assert remember(lake, first, "s", new, "scheduled").before == old
-    assert remember(lake, second, "s", new, "by hand").before == old
-    again = recall(lake, "s")
+    save_state(lake, None, "s", old, "before")
+    first, second = load_state(lake, "s"), load_state(lake, "s")
+    assert save_state(lake, first, "s", new, "scheduled").before == old
+    assert save_state(lake, second, "s", new, "by hand").before == old
+    again = load_state(lake, "s")
     assert again is not None and (again.manifest, again.run) == (new, "by hand")
 
 
@@ -341,6 +343,30 @@ def test_publishers_give_the_real_images_that_the_archives_give(
         table = lake.get_table(key).dropna(subset=["sha256"]).set_index("path")
         assert {path: (row.sha256, row.raw_label) for path, row in table.iterrows()} == digests
     assert KEY not in done.stdout + done.stderr
+
+
+def test_a_source_that_gives_nothing_fails_the_command_but_not_a_run(
+    environment: dict[str, str], lake: Lake, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(encode(radiograph(1)))
+    rules = {"part": {"constant": "hand"}, "fracture": {"constant": "fractured"}}
+    entry = {"kind": "archive", "licence": "CC0-1.0", "labels": rules}
+    bad, good = ({**entry, "name": name, "location": f"{tmp_path}/{name}"} for name in ("gone", "archive"))
+    path = tmp_path / "sources.yaml"
+    path.write_text(yaml.safe_dump({"sources": [bad, good]}))
+    result = CliRunner().invoke(app, ["ingest", "--sources", str(path)])
+    assert isinstance(result.exception, SourceError) and "source gone: nothing at" in str(result.exception)
+    (manifest,) = result.stdout.split()
+    assert lake.exists(manifest) and "manifests/" in manifest and "/archive/" in manifest
+
+    context = Context.open("run")
+    catalogued = catalogs.read(lake, prepare(context, str(path)))
+    assert catalogued["sha256"].nunique() == 1
+    path.write_text(yaml.safe_dump({"sources": [bad]}))
+    with pytest.raises(SourceError, match="no source could be pulled: source gone: nothing at"):
+        prepare(context, str(path))
 
 
 def test_accounts_that_do_not_add_up_are_refused(environment: dict[str, str], lake: Lake, tmp_path: Path) -> None:

@@ -12,21 +12,22 @@ from osteon import catalog as catalogs
 from osteon.curation.measurements import read_measurements
 from osteon.lake import Lake
 from osteon.models import space
-from osteon.parts import DIGITS, of_part, parts
+from osteon.partitions import HEX_DIGITS, partitions, select_partition
 from osteon.pipeline.context import Context
 from osteon.pipeline.data import inspect_part, inspect_parts
 from osteon.pipeline.local import prepare, run_on_catalog
 from osteon.pipeline.stages import INSPECT, REPAIR, run_stage
-from osteon.pipeline.training import square_part, square_parts
+from osteon.pipeline.training import cache_partition, list_cache_partitions
 
 
 @pytest.mark.parametrize(("images", "count"), [(0, 0), (100, 0), (101, 2), (1000, 10), (10**7, 16)])
 def test_parts_hold_every_image_once(images: int, count: int) -> None:
-    found = parts(images, 100)
+    found = partitions(images, 100)
     assert len(found) == count
-    assert sorted("".join(found)) == (sorted(DIGITS) if count else [])
+    assert sorted("".join(found)) == (sorted(HEX_DIGITS) if count else [])
     digests = [f"{number:x}abc" for number in range(40)]
-    assert sorted(digest for part in parts(1000, 100) for digest in of_part(digests, part)) == sorted(digests)
+    selected = [digest for part in partitions(1000, 100) for digest in select_partition(digests, part)]
+    assert sorted(selected) == sorted(digests)
 
 
 @pytest.fixture
@@ -60,11 +61,11 @@ def test_images_are_measured_in_parts_as_in_one(published: tuple[Context, str], 
 def test_squares_are_made_in_parts(published: tuple[Context, str], lake: Lake) -> None:
     context, catalog = published
     repaired = run_on_catalog(context, catalog, INSPECT, REPAIR)
-    todo = square_parts(context, repaired)
+    todo = list_cache_partitions(context, repaired)
     assert len(todo) == 3
     sides = len({space.BUDGETS["standard"].side, space.BUDGETS["standard"].search_side, 64})
-    made = sum(square_part(context, repaired, part, "standard") for part in todo)
+    made = sum(cache_partition(context, repaired, part, "standard") for part in todo)
     usable = ~catalogs.read(lake, repaired)["quarantined"].fillna(False).astype(bool)
     assert made == sides * usable.sum() > 0
     shards = list(lake.keys("squares/"))
-    assert square_part(context, repaired, todo[0], "standard") > 0 and list(lake.keys("squares/")) == shards
+    assert cache_partition(context, repaired, todo[0], "standard") > 0 and list(lake.keys("squares/")) == shards

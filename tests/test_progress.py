@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from osteon.progress import Counted, parallel
+from osteon.progress import SizedIterator, parallel
 
 
 def test_results_keep_the_order_and_few_items_are_held() -> None:
@@ -31,7 +31,7 @@ def test_results_keep_the_order_and_few_items_are_held() -> None:
 
 def test_a_log_tells_how_much_is_done_how_fast_and_what_remains(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    parallel(str, Counted(iter(range(50)), 50), workers=2, title="measure")
+    parallel(str, SizedIterator(iter(range(50)), 50), workers=2, title="measure")
     assert len(caplog.messages) == 10
     assert caplog.messages[0].startswith("measure: 5 of 50 done, ") and "/s, " in caplog.messages[0]
     assert caplog.messages[0].endswith(" s left") and "50 of 50" in caplog.messages[-1]

@@ -104,13 +104,16 @@ def test_records_of_another_version_are_read_or_left_out_with_a_line_in_the_log(
     lake.put_json(f"{run.prefix}/stages/ingest.a.json", {"inputs": [], "manifest": "m", "before": None, "files": 3})
     lake.put_json(f"{run.prefix}/stages/split.json", {"inputs": ["i"], "moved": "many"})
     lake.put_json(f"{run.prefix}/stages/polish.json", {"inputs": ["i"]})
+    lake.put_bytes(f"{run.prefix}/stages/repair.json", b'{"catalog": "r"')
+    lake.put_json(f"{run.prefix}/stages/check.json", [])
     with caplog.at_level(logging.WARNING):
         records = read_records(run)
     assert list(records) == ["ingest.a", "inspect"]
     assert records.sources()["a"].manifest == "m"
     inspected = records.of(InspectRecord)
     assert inspected is not None and (inspected.decoded, inspected.schema_version) == (2, 1)
-    assert "split.json is left out" in caplog.text and "polish, which is no stage" in caplog.text
+    assert all(f"{name}.json is left out" in caplog.text for name in ("split", "repair", "check"))
+    assert "polish, which is no stage" in caplog.text
 
 
 def test_each_stage_has_a_record_of_its_own() -> None:

@@ -33,3 +33,11 @@ def test_a_wrong_value_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("OSTEON_TRAIN_SHARE", "60")
     with pytest.raises(ValidationError, match="train_share"):
         load_settings()
+
+
+def test_the_old_name_of_a_variable_is_still_read_and_the_new_one_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OSTEON_RIVAL_SHARE", "0.3")
+    assert load_settings().baseline_share == 0.3
+    monkeypatch.setenv("OSTEON_BASELINE_SHARE", "0.4")
+    assert load_settings().baseline_share == 0.4
+    assert load_settings(baseline_share=0.5).baseline_share == 0.5

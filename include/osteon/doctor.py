@@ -9,8 +9,10 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from osteon.errors import OsteonError
 from osteon.lake import Lake
@@ -39,6 +41,50 @@ class Line:
     ok: bool
     text: str
     """What works, or what does not and the remedy."""
+
+
+class MailExtra(BaseModel):
+    """What an Airflow connection to a mail server says besides."""
+
+    disable_ssl: bool = False
+    """Whether the connection begins unencrypted."""
+    disable_tls: bool = False
+    """Whether it stays so."""
+
+
+def _extra_of(said: object) -> object:
+    """Airflow keeps it as an object, as JSON, or not at all."""
+    return json.loads(said) if isinstance(said, str) and said else said or {}
+
+
+class MailServer(BaseModel):
+    """An Airflow connection to a mail server."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # errors are shown, and it holds a password
+
+    host: str
+    port: int | None = None
+    login: str | None = None
+    password: str | None = None
+    extra: Annotated[MailExtra, BeforeValidator(_extra_of)] = MailExtra()
+
+    @classmethod
+    def from_connection(cls, told: str) -> MailServer:
+        """Read a connection as Airflow's variables hold it.
+
+        Args:
+            told: JSON, or a URI.
+
+        Raises:
+            pydantic.ValidationError: It names no host, or a port that is none.
+        """
+        if told.startswith("{"):
+            return cls.model_validate_json(told)
+        parts = urlsplit(told)
+        extra = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
+        given = {"host": parts.hostname, "port": parts.port, "login": user, "password": password}
+        return cls.model_validate({**given, "extra": extra})
 
 
 def examine(settings: Settings, sources_file: Path, only: list[str] | None = None) -> list[Line]:
@@ -79,7 +125,7 @@ def _history(settings: Settings, sources_file: Path) -> list[Line]:
 
 def _mlflow(settings: Settings, sources_file: Path) -> list[Line]:
     """Search the registry: a server that is up may still refuse to log in."""
-    from osteon.registry import connect
+    from osteon.registry.client import connect
 
     found = connect(settings).search_registered_models()
     return [Line("mlflow", True, f"{settings.mlflow_url} holds {len(found)} registered models")]
@@ -90,31 +136,16 @@ def _mail(settings: Settings, sources_file: Path) -> list[Line]:
     told = os.environ.get(MAIL_VARIABLE)
     if told is None:
         return [Line("mail", False, f"{MAIL_VARIABLE} is not set here: mails would not be sent")]
-    connection: dict[str, Any] = json.loads(told) if told.startswith("{") else _from_uri(told)
-    extra = connection.get("extra") or {}
-    extra = json.loads(extra) if isinstance(extra, str) else extra
-    plain = str(extra.get("disable_ssl", False)).lower() == "true"
-    kind = smtplib.SMTP if plain else smtplib.SMTP_SSL
-    where = f"{connection['host']}:{connection.get('port') or kind.default_port}"
-    with kind(connection["host"], int(connection.get("port") or 0), timeout=PATIENCE) as client:
-        if plain and str(extra.get("disable_tls", False)).lower() != "true":
+    server = MailServer.from_connection(told)
+    kind = smtplib.SMTP if server.extra.disable_ssl else smtplib.SMTP_SSL
+    where = f"{server.host}:{server.port or kind.default_port}"
+    with kind(server.host, server.port or 0, timeout=PATIENCE) as client:
+        if server.extra.disable_ssl and not server.extra.disable_tls:
             client.starttls()
-        if connection.get("login"):
-            client.login(connection["login"], connection.get("password") or "")
+        if server.login:
+            client.login(server.login, server.password or "")
         status, _ = client.noop()
     return [Line("mail", status == 250, f"{where} answers; recipients are {', '.join(settings.mail_to)}")]
-
-
-def _from_uri(uri: str) -> dict[str, Any]:
-    parts = urlsplit(uri)
-    extra = {name: values[0] for name, values in parse_qs(parts.query).items()}
-    return {
-        "host": parts.hostname,
-        "port": parts.port,
-        "login": unquote(parts.username or ""),
-        "password": unquote(parts.password or ""),
-        "extra": extra,
-    }
 
 
 def _gpu(settings: Settings, sources_file: Path) -> list[Line]:

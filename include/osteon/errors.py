@@ -23,6 +23,10 @@ class LakeError(OsteonError):
     """The object store refused, or holds something it must not hold."""
 
 
+class ObjectError(LakeError):
+    """The lake holds no such object, or not in a form that this code reads."""
+
+
 class CatalogError(OsteonError):
     """A catalog does not have the columns or the values that its schema asks for."""
 
@@ -39,7 +43,7 @@ class TrainingError(OsteonError):
     """Training cannot give a model that its figures could be trusted for."""
 
 
-class OtherTransformError(TrainingError):
+class IncompatibleTransformError(TrainingError):
     """A model cannot be asked by this code, which would show it something else than what it learnt from."""
 
 
@@ -47,19 +51,19 @@ class RegistryError(OsteonError):
     """The MLflow registry refuses, or is no registry."""
 
 
-class TryAgainError(OsteonError):
+class RetryableError(OsteonError):
     """Nothing is wrong with data or settings: what failed may succeed when it is tried again."""
 
 
-class LakeUnreachableError(LakeError, TryAgainError):
+class LakeUnreachableError(LakeError, RetryableError):
     """The object store does not answer."""
 
 
-class RegistryUnreachableError(RegistryError, TryAgainError):
+class RegistryUnreachableError(RegistryError, RetryableError):
     """The MLflow registry does not answer."""
 
 
-class SourceUnreachableError(SourceError, TryAgainError):
+class SourceUnreachableError(SourceError, RetryableError):
     """A publisher does not answer, or breaks off again and again."""
 
 

@@ -1,7 +1,7 @@
 """Checks and publishers that stand in a file of their own, in Osteon or in another package.
 
-A module registers what it defines when it is imported. `load` imports the modules of Osteon, and those that installed
-packages name as entry points of the groups `osteon.checks` and `osteon.sources`.
+A module registers what it defines when it is imported. A `Registry` holds what is registered. It imports the modules
+of Osteon, and those that installed packages name as entry points of the groups `osteon.checks` and `osteon.sources`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
 
 from osteon.errors import ExtensionError
 
@@ -19,6 +21,45 @@ CHECKS, SOURCES = "osteon.checks", "osteon.sources"
 """Groups of entry points."""
 BUILT_IN = {CHECKS: "osteon.quality.checks", SOURCES: "osteon.sources"}
 """Packages whose modules are imported first. They are named here: the module that asks may lie in a layer below."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Registry(Generic[T]):
+    """Extensions of one sort, each under a name of its own."""
+
+    sort: str
+    """What they are, in the plural, as messages say it: `checks`."""
+    group: str
+    """`CHECKS` or `SOURCES`: the entry points whose modules register them."""
+    code: Callable[[T], Any]
+    """The class or function that an extension is made of; messages name it."""
+    _found: dict[str, T] = field(default_factory=dict)
+
+    def add(self, name: str, extension: T) -> None:
+        """Make an extension known. Adding the same one again does nothing.
+
+        Raises:
+            ExtensionError: Another one has the name.
+        """
+        other = self._found.setdefault(name, extension)
+        if other is not extension:
+            places = " and ".join(full_name(self.code(one)) for one in (other, extension))
+            raise ExtensionError(f"two {self.sort} are named `{name}`, {places}: rename one of them")
+
+    def all(self) -> dict[str, T]:
+        """Extensions by name, in the order of their names.
+
+        Raises:
+            ExtensionError: One of another package cannot be loaded.
+        """
+        load(self.group)
+        return {name: self._found[name] for name in sorted(self._found)}
+
+
+def full_name(code: Any) -> str:
+    """Module and name of a class or a function."""
+    return f"{code.__module__}.{code.__qualname__}"
 
 
 @cache

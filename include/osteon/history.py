@@ -10,6 +10,7 @@ import hashlib
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -151,7 +152,8 @@ def digests_ever_seen(lake: Lake) -> pd.Index:
 def digests_in(names: pd.DataFrame, placements: pd.DataFrame, copies: pd.DataFrame) -> pd.Index:
     """SHA-256 of every image in facts that are read already, in order."""
     columns = [names["sha256"], placements["sha256"], copies["first"], copies["second"]]
-    return pd.Index(sorted(set(pd.concat(columns, ignore_index=True))), dtype="string")
+    digests: pd.Index = pd.Index(sorted(set(pd.concat(columns, ignore_index=True))), dtype="string")
+    return digests
 
 
 def _known(data: bytes, wanted: Mapping[str, pa.DataType]) -> pa.Table:
@@ -176,6 +178,6 @@ def _typed(frame: pd.DataFrame, columns: Mapping[str, pa.DataType]) -> pd.DataFr
         elif pa.types.is_binary(kind):
             result[name] = values.astype(object).where(values.notna(), None)
         else:
-            dtype = "string" if pa.types.is_string(kind) else "Int64" if pa.types.is_integer(kind) else "Float64"
+            dtype: Any = "string" if pa.types.is_string(kind) else "Int64" if pa.types.is_integer(kind) else "Float64"
             result[name] = values.astype(dtype)
     return pd.DataFrame(result, index=frame.index)

@@ -21,7 +21,7 @@ version of its source."""
 
 
 @dataclass(frozen=True)
-class Pulled:
+class SourceState:
     """What is remembered of a source from one run to the next."""
 
     manifest: str
@@ -36,26 +36,26 @@ FOUND = "found in the lake"
 """The run of a manifest of which the lake does not say which run pulled it."""
 
 
-def memory_key(name: str) -> str:
-    """Where the lake remembers what was pulled of a source last, for the next run."""
+def state_key(name: str) -> str:
+    """Where the lake keeps the state of a source for the next run."""
     return f"sources/{name}.json"
 
 
-def recall(lake: Lake, name: str) -> Pulled | None:
+def load_state(lake: Lake, name: str) -> SourceState | None:
     """What was pulled of a source last; None where nothing was.
 
-    The newest manifest counts where the lake remembers none, or an older one: the run that pulled it was killed before
-    it could `remember` it, or belonged to an Osteon that remembered in Airflow's database. It is remembered at once:
-    what is pulled next shall not pass for its own past.
+    The newest manifest counts where the lake has no state, or that of an older manifest. The run that pulled it was
+    killed before `save_state`, or belonged to an Osteon that kept states in Airflow's database. The state is written
+    at once, so that the next pull is not compared with itself.
     """
-    key = memory_key(name)
-    last = Pulled(**lake.get_json(key)) if lake.exists(key) else None
+    key = state_key(name)
+    last = SourceState(**lake.get_json(key)) if lake.exists(key) else None
     if last is not None and not lake.exists(last.manifest):
         last = None
     newest = next(iter(lake.newest(manifests_of(name), ".parquet")), None)
     if newest is None or (last is not None and not _is_later(lake, newest, last.manifest, key)):
         return last
-    found = Pulled(newest, last.manifest if last else None, FOUND)
+    found = SourceState(newest, last.manifest if last else None, FOUND)
     lake.put_json(key, asdict(found))
     return found
 
@@ -65,21 +65,31 @@ def _is_later(lake: Lake, newest: str, manifest: str, key: str) -> bool:
     return newest != manifest and lake.changed(newest) > lake.changed(key)
 
 
-def remember(lake: Lake, last: Pulled | None, name: str, manifest: str, run: str) -> Pulled:
-    """Remember a pull. A task that runs again within its run does not become its own past.
+def save_state(lake: Lake, last: SourceState | None, name: str, manifest: str, run: str) -> SourceState:
+    """Keep the state of a source after a pull. A task that runs again within its run keeps what was before the run.
 
     Of two runs that pull one source at once, the last may win. Each writes a version whose manifest the lake holds, and
-    compares it with what it recalled itself, as its own record says. Where the older version wins, the next pull
-    remembers the current one again.
+    compares it with the state that it loaded itself, as its own record says. Where the older version wins, the next
+    pull keeps the current one again.
+
+    Args:
+        lake: The lake.
+        last: What `load_state` gave before the pull.
+        name: The source.
+        manifest: Key of the manifest that was pulled.
+        run: Id of the run.
+
+    Returns:
+        The state that is kept.
     """
     again = last is not None and last.manifest == manifest and last.run in (run, FOUND)
     before = None if last is None else last.before if again else last.manifest
-    pulled = Pulled(manifest, before, run)
-    lake.put_json(memory_key(name), asdict(pulled))
-    return pulled
+    state = SourceState(manifest, before, run)
+    lake.put_json(state_key(name), asdict(state))
+    return state
 
 
-def dropped(lake: Lake, manifest: str, before: str | None) -> list[str]:
+def removed_paths(lake: Lake, manifest: str, before: str | None) -> list[str]:
     """Paths of the images that a source published in the run before and publishes no more, by their bytes."""
     if before in (None, manifest) or not lake.exists(str(before)):
         return []
@@ -93,12 +103,22 @@ def manifests_of(name: str) -> str:
 
 
 def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[str, int]]:
-    """Pull a source. Returns the manifest's key and counts (`files`, `uploaded`, `refused`).
+    """Pull a source.
 
     The manifest is written last, so a pull that was killed is started again and uploads only what the lake lacks.
-    A version that has its manifest is not pulled. Ids of patients and studies are stored as pseudonyms only. Raises
-    `SourceError`, and `ConfigurationError` for a key of pseudonyms that is not the lake's; the lake then has no new
-    manifest.
+    A version that has its manifest is not pulled. Ids of patients and studies are stored as pseudonyms only.
+
+    Args:
+        settings: Number of threads, folder of downloads, and the key of pseudonyms.
+        lake: The lake.
+        source: The source.
+
+    Returns:
+        Key of the manifest, and counts (`files`, `uploaded`, `refused`).
+
+    Raises:
+        SourceError: The source cannot be read. The lake then has no new manifest.
+        ConfigurationError: The key of pseudonyms is not the lake's.
     """
     from osteon.schemas import Manifest, check
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
 import mimetypes
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import certifi
@@ -19,11 +21,15 @@ import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 from minio.error import S3Error
+from pydantic import BaseModel, ValidationError
 
-from osteon.errors import LakeError, LakeUnreachableError
+from osteon.errors import LakeError, LakeUnreachableError, ObjectError
 from osteon.settings import Settings
 
+M = TypeVar("M", bound=BaseModel)
 MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchBucket", "NotFound"}
+SIGNED_FOR = 600
+"""Seconds that a signed URL is good for: all tries of one request, and a clock that is a little wrong."""
 
 
 class Lake:
@@ -33,8 +39,10 @@ class Lake:
     joined at the end: the store keeps all of it or nothing, so an interrupted upload leaves no object behind.
     """
 
-    def __init__(self, client: Minio, bucket: str, workers: int = 8) -> None:
+    def __init__(self, client: Minio, http: urllib3.PoolManager, bucket: str, workers: int = 8) -> None:
         self.client = client
+        self.http = http
+        """The connections that `client` uses."""
         self.bucket = bucket
         self.workers = workers
 
@@ -78,7 +86,7 @@ class Lake:
                 f"no object store answers at {settings.s3_endpoint} ({error}): start one with `make up`, "
                 "or set OSTEON_S3_ENDPOINT"
             ) from error
-        return cls(client, settings.s3_bucket, settings.upload_workers)
+        return cls(client, http, settings.s3_bucket, settings.upload_workers)
 
     # Images
 
@@ -95,17 +103,33 @@ class Lake:
         return missing
 
     def put_new(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> bool:
-        """Put unless the key is there, which the store decides: of several at once, one is put. Returns whether it was.
+        """Put unless the key is there, which the store decides: of several writers at once, one puts.
 
-        Below 5 MiB. A store that knows no conditions puts it anyway: read it back.
+        A store that knows no conditions puts it anyway: read it back.
+
+        Args:
+            key: Where it goes.
+            data: Less than 5 MiB.
+            content_type: Of the data.
+
+        Returns:
+            Whether it was put.
+
+        Raises:
+            LakeError: The store refuses it for another reason.
         """
-        headers: Any = {"Content-Type": content_type, "If-None-Match": "*"}
-        try:
-            self.client._put_object(self.bucket, key, data, headers)  # minio 7.2.20: put_object takes no condition
-        except S3Error as error:
-            if error.code == "PreconditionFailed":
-                return False
-            raise
+        # `put_object` of minio 7.2.20 takes no condition, a signed URL takes any header
+        url = self.client.get_presigned_url("PUT", self.bucket, key, timedelta(seconds=SIGNED_FOR))
+        digest = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+        headers = {"Content-Type": content_type, "Content-MD5": digest, "If-None-Match": "*"}
+        response = self.http.request("PUT", url, body=data, headers=headers)
+        if response.status == HTTPStatus.PRECONDITION_FAILED:
+            return False
+        if response.status != HTTPStatus.OK:
+            raise LakeError(
+                f"{key} cannot be put into bucket {self.bucket!r} (status {response.status}): "
+                "check that the account may write there"
+            )
         return True
 
     def get_image(self, sha256: str) -> bytes:
@@ -121,12 +145,12 @@ class Lake:
         self.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type)
 
     def get_bytes(self, key: str) -> bytes:
-        """The object's bytes. Raises `LakeError` when there is none."""
+        """The object's bytes. Raises `ObjectError` when there is none."""
         try:
             response = self.client.get_object(self.bucket, key)
         except S3Error as error:
             if error.code in MISSING:
-                raise LakeError(f"the lake's bucket {self.bucket!r} holds no {key}") from error
+                raise ObjectError(f"the lake's bucket {self.bucket!r} holds no {key}") from error
             raise
         try:
             return response.read()
@@ -201,6 +225,22 @@ class Lake:
 
     def get_json(self, key: str) -> Any:
         return json.loads(self.get_bytes(key))
+
+    def put_model(self, key: str, value: BaseModel) -> None:
+        self.put_json(key, value.model_dump(mode="json"))
+
+    def get_model(self, kind: type[M], key: str) -> M:
+        """A value that `put_model` put. Fields that `kind` does not know are left out.
+
+        Raises:
+            ObjectError: There is no such object, or it does not hold a value of that kind.
+        """
+        try:
+            return kind.model_validate_json(self.get_bytes(key), extra="ignore")
+        except ValidationError as error:
+            raise ObjectError(
+                f"{key} holds no {kind.__name__} that this version of Osteon can read: {error}"
+            ) from error
 
     def put_folder(self, prefix: str, folder: Path) -> int:
         """Upload a folder's files below the prefix. Returns their number."""

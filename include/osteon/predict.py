@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel
 
-from osteon import registry
 from osteon.errors import ConfigurationError
 from osteon.images.letterbox import placement
-from osteon.models.network import FEATURE_MAP, members_of
+from osteon.models.network import FEATURE_MAP, ensemble_members
+from osteon.registry import versions
 from osteon.settings import Settings
 from osteon.training.predictor import Answer, Predictor
 
@@ -26,7 +27,7 @@ def champion(settings: Settings, name: str) -> tuple[str, Predictor]:
     """The champion's version and predictor. Raises `ConfigurationError` where there is none."""
     import mlflow
 
-    held = registry.champion(settings, name)
+    held = versions.champion(settings, name)
     if held is None:
         raise ConfigurationError(
             f"{settings.mlflow_url} has no champion of {name!r}: run the DAG, or name another model"
@@ -37,10 +38,10 @@ def champion(settings: Settings, name: str) -> tuple[str, Predictor]:
 
 def look(predictor: Predictor, pixels: NDArray[np.uint8], part: str) -> NDArray[np.float32]:
     """(height, width) of the image, 0 to 1: where the model looks for a fracture of the part, or for the part."""
-    heat = grad_cam(predictor, predictor.recipe.transform(pixels)[None], part)
-    top, left, height, width = placement(pixels.shape, predictor.recipe.side)
+    heat = grad_cam(predictor, predictor.transform.apply(pixels)[None], part)
+    top, left, height, width = placement(pixels.shape, predictor.transform.side)
     smooth = Image.Resampling.BILINEAR
-    square = Image.fromarray(heat).resize((predictor.recipe.side,) * 2, smooth)
+    square = Image.fromarray(heat).resize((predictor.transform.side,) * 2, smooth)
     return np.asarray(square.crop((left, top, left + width, top + height)).resize(pixels.shape[::-1], smooth))
 
 
@@ -64,10 +65,11 @@ def grad_cam(predictor: Predictor, features: NDArray[np.float16], part: str) -> 
         slope = tf.reduce_mean(tape.gradient(score, feature_map), axis=(1, 2), keepdims=True)
         return np.asarray(tf.nn.relu(tf.reduce_sum(slope * feature_map, axis=-1))[0], np.float32)
 
-    mirrored, members = predictor.recipe.mirrored(features), members_of(predictor.model)
+    mirrored, members = predictor.transform.mirrored(features), ensemble_members(predictor.model)
     looks = [(seen(model, features), np.fliplr(seen(model, mirrored))) for model in members]
-    heat = np.mean(looks, axis=(0, 1))
-    return heat / heat.max() if heat.max() > 0 else heat
+    heat: NDArray[np.float32] = np.mean(looks, axis=(0, 1))
+    highest = float(heat.max())
+    return heat / highest if highest > 0 else heat
 
 
 def overlay(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:
@@ -89,14 +91,25 @@ def _sign(name: str, part: str, names: tuple[str, ...]) -> float:
     return 1.0
 
 
-def as_json(file: str, answer: Answer, names: tuple[str, ...], overlay_path: str | None) -> dict[str, Any]:
+class Prediction(BaseModel):
     """What `osteon predict --json` prints of a file; what a model does not say is null."""
+
+    file: str
+    body_part: str | None
+    fracture_probability: float | None
+    problem: str | None
+    classes: dict[str, float] | None
+    overlay: str | None
+
+
+def prediction(file: str, answer: Answer, names: tuple[str, ...], overlay_path: str | None) -> Prediction:
+    """An answer, ready to be printed; `names` are the model's classes."""
     chance = answer.fracture_probability
-    return {
-        "file": file,
-        "body_part": answer.body_part or None,
-        "fracture_probability": None if np.isnan(chance) else chance,
-        "problem": answer.problem or None,
-        "classes": None if answer.problem else dict(zip(names, map(float, answer.classes), strict=True)),
-        "overlay": overlay_path,
-    }
+    return Prediction(
+        file=file,
+        body_part=answer.body_part or None,
+        fracture_probability=None if np.isnan(chance) else chance,
+        problem=answer.problem or None,
+        classes=None if answer.problem else dict(zip(names, map(float, answer.classes), strict=True)),
+        overlay=overlay_path,
+    )

@@ -27,9 +27,9 @@ CHECK = "history/patient-key.json"
 """Where the lake has the key's check value."""
 FILE = "patient.key"
 """Of `state_dir`: the key, where no setting gives it."""
-LEAST = 16
+MIN_KEY_LENGTH = 16
 """Characters of a key: with a shorter one, whoever sees the check value could guess it."""
-DIGITS = 16
+PSEUDONYM_DIGITS = 16
 """Of a pseudonym. Two of a million patients share one with a chance of 3 in 100 million."""
 ANEW = (
     f"If it is gone for good, remove {CHECK} from the lake, and the next pull takes a new key: patients of earlier "
@@ -56,17 +56,18 @@ class Pseudonyms:
         return self._hash("study", file.patient, file.study) if file.patient and file.study else None
 
     def _hash(self, *words: str) -> str:
-        return _mac(self.key, self.source, *words)[:DIGITS]
+        return _mac(self.key, self.source, *words)[:PSEUDONYM_DIGITS]
 
 
 def patient_key(settings: Settings, lake: Lake) -> bytes:
     """The lake's key. The first call makes it, where no setting gives it, and leaves its check value in the lake.
 
-    Raises `ConfigurationError` for a key that is too short, lost, or not the lake's; the lake then stays as it was.
+    Raises:
+        ConfigurationError: The key is too short, lost, or not the lake's. The lake then stays as it was.
     """
     key, made = find_key(settings, lake), False
     if key is None:
-        made = _make(_place(settings))
+        made = _make(_key_file(settings))
         key = _read(settings)
     if key is None:  # made here, and removed by a thread that came second to another machine
         raise _wrong(settings, key)
@@ -74,7 +75,7 @@ def patient_key(settings: Settings, lake: Lake) -> bytes:
     if _is_of(lake, key):
         return key
     if made:  # another machine was first, and its key is the lake's
-        _place(settings).unlink(missing_ok=True)
+        _key_file(settings).unlink(missing_ok=True)
     raise _wrong(settings, _read(settings))
 
 
@@ -99,62 +100,62 @@ def _mac(key: bytes, *words: str) -> str:
     return hmac.new(key, json.dumps(words).encode(), hashlib.sha256).hexdigest()
 
 
-def _place(settings: Settings) -> Path:
+def _key_file(settings: Settings) -> Path:
     return settings.state_dir / FILE
 
 
 def _where(settings: Settings) -> str:
-    return "OSTEON_PATIENT_KEY" if settings.patient_key.get_secret_value() else str(_place(settings))
+    return "OSTEON_PATIENT_KEY" if settings.patient_key.get_secret_value() else str(_key_file(settings))
 
 
 def _read(settings: Settings) -> bytes | None:
     """The key of the setting, or else of the file."""
     text = settings.patient_key.get_secret_value()
     try:
-        text = (text or _place(settings).read_text()).strip()
+        text = (text or _key_file(settings).read_text()).strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"the key of patients' pseudonyms, {_place(settings)}, cannot be read ({error}): let it be read, or set "
+            f"the key of patients' pseudonyms, {_key_file(settings)}, cannot be read ({error}): let it be read, or set "
             "OSTEON_PATIENT_KEY"
         ) from error
-    if len(text) < LEAST:
+    if len(text) < MIN_KEY_LENGTH:
         raise ConfigurationError(
-            f"{_where(settings)} has fewer than {LEAST} characters: give a key that nobody guesses, such as "
+            f"{_where(settings)} has fewer than {MIN_KEY_LENGTH} characters: give a key that nobody guesses, such as "
             "`openssl rand -hex 32` makes"
         )
     return text.encode()
 
 
-def _make(place: Path) -> bool:
+def _make(path: Path) -> bool:
     """Write a random key that only its owner may read, whole or not at all. Returns False where a file is there."""
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = tempfile.mkstemp(dir=place.parent, prefix=FILE)  # of mode 0600
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=FILE)  # of mode 0600
         try:
             with os.fdopen(handle, "w") as file:
                 file.write(secrets.token_hex(32) + "\n")
                 file.flush()
                 os.fsync(handle)
-            os.link(draft, place)
+            os.link(draft, path)
         finally:
             Path(draft).unlink()
     except FileExistsError:
         return False
     except OSError as error:
         raise ConfigurationError(
-            f"the key of patients' pseudonyms cannot be kept in {place} ({error}): set OSTEON_PATIENT_KEY"
+            f"the key of patients' pseudonyms cannot be kept in {path} ({error}): set OSTEON_PATIENT_KEY"
         ) from error
     return True
 
 
 def _wrong(settings: Settings, key: bytes | None) -> ConfigurationError:
     if key is None:
-        what = f"is lost: OSTEON_PATIENT_KEY is empty, and there is no {_place(settings)}"
+        what = f"is lost: OSTEON_PATIENT_KEY is empty, and there is no {_key_file(settings)}"
     else:
         what = f"has changed: {_where(settings)} holds another one"
     return ConfigurationError(
         f"the key that this lake's patients were named with {what}. Put the old key into OSTEON_PATIENT_KEY or, "
-        f"with that empty, into {_place(settings)}; workers on several machines need the same one. {ANEW}."
+        f"with that empty, into {_key_file(settings)}; workers on several machines need the same one. {ANEW}."
     )

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from osteon.lake import Lake
 from osteon.records import SCHEMA_VERSION, CatalogueRecord, IngestRecord, SourcesRecord, StageRecord
 
@@ -88,8 +86,8 @@ class Run:
     def _parse(self, kind: type[R], key: str) -> R | None:
         try:
             return kind.model_validate(self.lake.get_json(key), extra="ignore")
-        except ValidationError as error:
-            log.warning("%s is left out, another version of Osteon wrote it: %s", key, error)
+        except ValueError as error:  # no JSON, or not that of the record
+            log.warning("%s is left out, this version of Osteon cannot read it: %s", key, error)
             return None
 
 

@@ -251,7 +251,7 @@ def _problems(table: pd.DataFrame, cases: pd.DataFrame) -> dict[str, None]:
         if rule in ("column_in_dataframe", "column_in_schema"):
             told.setdefault(value, f"column {value} {PROBLEMS[rule]}")
             continue
-        row = "" if pd.isna(case["index"]) else f" ({_name(table.iloc[int(case['index'])])})"
+        row = "" if pd.isna(case["index"]) else f" ({_name(table.loc[table.index == case['index']].iloc[0])})"
         if case["schema_context"] == "DataFrameSchema":
             told.setdefault(rule, f"{rule}{row}")
         else:

@@ -17,11 +17,10 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from osteon.errors import OsteonError, QualityError
 from osteon.lake import Lake
-from osteon.notify.message import message_of
+from osteon.notify.alert import Alert, told
+from osteon.notify.mails import Mail, Notice, message_of, notice_mail, quality_mail, task_failed
 from osteon.notify.outbox import MailNotSentError, Outbox, mail_id
 from osteon.pipeline.context import SENT
-from osteon.quality.alert import Alert, Mail, notice_mail, quality_mail, told
-from osteon.quality.pictures import Picture
 from osteon.settings import Settings, load_settings
 from osteon_airflow.links import answer_url, page_url, run_url
 
@@ -33,13 +32,22 @@ def send(message: bytes) -> None:
     """Send a message of the outbox. Raises `MailNotSentError`."""
     try:
         with SmtpHook(smtp_conn_id=CONNECTION) as hook:
-            client = hook._smtp_client  # the hook itself builds only mails of one HTML part
-            assert isinstance(client, smtplib.SMTP)
-            client.send_message(message_from_bytes(message, policy=default))
+            _client(hook).send_message(message_from_bytes(message, policy=default))
     except AirflowNotFoundException as error:
         raise MailNotSentError(f"there is no connection {CONNECTION!r}: set AIRFLOW_CONN_SMTP_DEFAULT") from error
     except Exception as error:  # the hook wraps what smtplib and the socket raise in exceptions of several libraries
         raise MailNotSentError(f"the mail server behind {CONNECTION!r} did not take it: {error}") from error
+
+
+def _client(hook: SmtpHook) -> smtplib.SMTP:
+    """The connection that a hook opened and logged in.
+
+    The hook has no public name for it, and builds mails of one HTML part only (`apache-airflow-providers-smtp` 3.2).
+    This is the only place that reads a private name of Airflow; a test fails where it is gone.
+    """
+    client = hook._smtp_client
+    assert isinstance(client, smtplib.SMTP)
+    return client
 
 
 def post(settings: Settings, mail: Mail, identity: str) -> str:
@@ -70,14 +78,14 @@ class AirflowNotifier:
         identity = mail_id(run_id, stage, {check: found.digest for check, found in told(alert.findings).items()})
         return post(self.settings, quality_mail(alert, run_id, links), identity)
 
-    def notice(self, title: str, text: str, *pictures: Picture) -> str:
+    def notice(self, notice: Notice) -> str:
         run_id, links = _current_run(self.settings)
-        return post(self.settings, notice_mail(title, text, run_id, links, pictures), mail_id(run_id, title, text))
+        return post(self.settings, notice_mail(notice, run_id, links), mail_id(run_id, notice.title, notice.text))
 
-    def question(self, title: str, text: str, *pictures: Picture, asked: Sequence[str]) -> str:
+    def question(self, notice: Notice, asked: Sequence[str]) -> str:
         run_id, links = _current_run(self.settings)
         links = {"Answer here": answer_url(links["DAG run"])}
-        return post(self.settings, notice_mail(title, text, run_id, links, pictures), mail_id(run_id, list(asked)))
+        return post(self.settings, notice_mail(notice, run_id, links), mail_id(run_id, list(asked)))
 
 
 def _current_run(settings: Settings) -> tuple[str, dict[str, str]]:
@@ -88,14 +96,13 @@ def _current_run(settings: Settings) -> tuple[str, dict[str, str]]:
 class FailureMail(BaseNotifier):
     """Mails that a task failed, with its error and a link to the run; of a `QualityError` the alert has told."""
 
-    def notify(self, context: Mapping[str, Any]) -> None:  # type: ignore[override]
+    def notify(self, context: Mapping[str, Any]) -> None:
         if isinstance(context.get("exception"), QualityError):
             return
         settings, instance = load_settings(), context["ti"]
         links = {"DAG run": run_url(settings, instance.dag_id, instance.run_id)}
-        error = str(context.get("exception") or "The task gave no error; see its log.")
-        title = f"Task {instance.task_id} of {instance.dag_id} failed"
-        mail = notice_mail(title, error, instance.run_id, links)
+        notice = task_failed(instance.task_id, instance.dag_id, context.get("exception"))
+        mail = notice_mail(notice, instance.run_id, links)
         identity = mail_id(instance.run_id, instance.task_id, instance.map_index, instance.try_number)
         try:
             post(settings, mail, identity)

@@ -16,6 +16,7 @@ from osteon.errors import LakeError
 from osteon.images.decode import UndecodableError
 from osteon.lake import Lake
 from osteon.quality.pictures import png, scaled
+from osteon.reports.summary import read_summary
 from osteon.settings import load_settings
 from osteon_airflow.links import PAGES
 
@@ -47,20 +48,25 @@ def runs() -> Response:
     """The newest runs, with their reports and Data Docs."""
     lake = Lake.from_settings(load_settings())
     found = lake.newest("runs/", "/summary.json")[:MOST_RUNS]
-    rows = []
-    for summary in map(lake.get_json, found):
-        findings = None if summary["alerts"] is None else len(summary["alerts"])
-        cells = [summary["run"], summary["images"], summary["snapshot"], findings]
-        links = [("report", summary["report"])]
-        if summary["data_docs"] and lake.exists(f"{summary['data_docs']}/index.html"):
-            links.append(("Data Docs", f"{summary['data_docs']}/index.html"))
-        told = " &middot; ".join(f"<a href='{PAGES}/lake/{quote(key)}'>{name}</a>" for name, key in links)
-        texts = "".join(f"<td>{html.escape('–' if cell is None else str(cell))}</td>" for cell in cells)
-        rows.append(f"<tr>{texts}<td>{told}</td></tr>")
+    rows = [_row(lake, key) for key in found]
     table = "<tr><th>run</th><th>images</th><th>snapshot</th><th>findings</th><th></th></tr>" + "".join(rows)
     body = f"<table>{table}</table>" if rows else "<p>No run has left a report yet.</p>"
     page = f"<!doctype html><html lang='en'><meta charset='utf-8'><title>Osteon</title><style>{STYLE}</style>"
     return HTMLResponse(f"{page}<h1>X-ray data and models</h1>{body}</html>", headers=HEADERS)
+
+
+def _row(lake: Lake, key: str) -> str:
+    """The line about a run; of a run whose summary cannot be read only its name."""
+    cells: list[object] = [key.split("/")[1], None, None, "its summary cannot be read"]
+    links = []
+    if summary := read_summary(lake, key):
+        cells = [summary.run, summary.images, summary.snapshot, None if summary.alerts is None else len(summary.alerts)]
+        links = [("report", summary.report)]
+        if summary.data_docs and lake.exists(f"{summary.data_docs}/index.html"):
+            links.append(("Data Docs", f"{summary.data_docs}/index.html"))
+    told = " &middot; ".join(f"<a href='{PAGES}/lake/{quote(key)}'>{name}</a>" for name, key in links)
+    texts = "".join(f"<td>{html.escape('–' if cell is None else str(cell))}</td>" for cell in cells)
+    return f"<tr>{texts}<td>{told}</td></tr>"
 
 
 @app.get("/lake/{key:path}")

@@ -15,9 +15,16 @@ from kubernetes.client import ApiException
 from kubernetes.client import models as k8s
 
 from osteon.errors import ConfigurationError
-from osteon.settings import Settings
+from osteon.settings import FOR_PODS, Settings
 from osteon.version import code_version
-from osteon_airflow.training import EXPECTED, LAST_LINES, Order, TrainingBrokeOffError, failure, order
+from osteon_airflow.training import (
+    EXIT_EXPECTED_ERROR,
+    LAST_LINES,
+    TrainingInterruptedError,
+    TrainingJob,
+    build_training_job,
+    failure,
+)
 
 QUOTA_PAUSE = timedelta(minutes=1)
 LOG_PAUSE = 30
@@ -26,11 +33,6 @@ FORBIDDEN = 403
 GPU = "nvidia.com/gpu"
 NEEDS_NO_GPU = ("forest",)
 """Models that scikit-learn trains."""
-SHARED = (
-    "s3_endpoint", "s3_bucket", "s3_region", "upload_workers", "max_pixels", "train_share", "val_share",
-    "unknown_fracture", "min_completed_trials", "rival_share", "rival_least", "feature_memory", "bootstrap_rounds",
-)  # fmt: skip
-"""Settings that set what a training gives: a pod has Airflow's."""
 
 
 class TrainingPod(KubernetesPodOperator):
@@ -38,7 +40,7 @@ class TrainingPod(KubernetesPodOperator):
 
     A training that the lake holds needs no pod. A pod that goes on while Airflow's worker or triggerer starts again is
     found again; one that is lost is replaced by the retry, which goes on with the search that the lake holds. Raises
-    `TrainingError` with its last lines where `osteon` says what is wrong, `TrainingBrokeOffError` for all else.
+    `TrainingError` with its last lines where `osteon` says what is wrong, `TrainingInterruptedError` for all else.
     """
 
     template_fields = (*KubernetesPodOperator.template_fields, "catalog", "model", "winner", "helper")
@@ -56,12 +58,12 @@ class TrainingPod(KubernetesPodOperator):
         super().__init__(**pod)
         self.stage, self.catalog, self.model, self.winner, self.helper = stage, catalog, model, winner, helper
 
-    def _order(self) -> Order:
-        return order(self.stage, self.catalog, self.model, self.winner, self.helper)
+    def _job(self) -> TrainingJob:
+        return build_training_job(self.stage, self.catalog, self.model, self.winner, self.helper)
 
     def execute(self, context: Any, event: Any = None) -> None:
         """`event` says that it waited for the quota."""
-        training = self._order()
+        training = self._job()
         if training.done:
             self.log.info("%s was trained before", training.out)
             # a try that ended with Airflow's worker left its pod, which may have ended well
@@ -83,7 +85,7 @@ class TrainingPod(KubernetesPodOperator):
             self.defer(trigger=TimeDeltaTrigger(QUOTA_PAUSE), method_name="execute")
 
     def trigger_reentry(self, context: Any, event: dict[str, Any]) -> None:
-        training = self._order()
+        training = self._job()
         wrong: AirflowException | None = None
         try:
             super().trigger_reentry(context, event)
@@ -92,7 +94,7 @@ class TrainingPod(KubernetesPodOperator):
         if not training.done:
             if wrong:
                 raise self._failure(training.arguments, event) from wrong
-            raise TrainingBrokeOffError(f"the pod ended well, but the lake has no {training.out}/{training.result}")
+            raise TrainingInterruptedError(f"the pod ended well, but the lake has no {training.out}/{training.result}")
         if wrong:
             self.log.warning("the pod was lost sight of, but its training ended well: %s", wrong)
         self._give(context, training.out)
@@ -109,11 +111,11 @@ class TrainingPod(KubernetesPodOperator):
             why = [event["message"], status.message, *(state.waiting.message for state in own if state.waiting)]
             why += [condition.message for condition in status.conditions or [] if condition.status == "False"]
             told = "; ".join(text for text in dict.fromkeys(why) if text)
-            return TrainingBrokeOffError(
+            return TrainingInterruptedError(
                 f"pod {event['name']} of `osteon {shlex.join(arguments)}` gave no result: {told}"
             )
         last = "\n".join((ended[0].message or "").splitlines()[-LAST_LINES:])
-        reason = "" if ended[0].exit_code == EXPECTED else f"{ended[0].reason}\n"  # OOMKilled, say
+        reason = "" if ended[0].exit_code == EXIT_EXPECTED_ERROR else f"{ended[0].reason}\n"  # OOMKilled, say
         return failure(arguments, ended[0].exit_code, reason + last)
 
 
@@ -122,7 +124,7 @@ def pod_arguments(settings: Settings) -> dict[str, Any]:
     resources = {"cpu": settings.pod_cpu, "memory": settings.pod_memory, "ephemeral-storage": settings.pod_disk}
     if settings.pod_gpus:
         resources[GPU] = str(settings.pod_gpus)
-    shared = {name: str(getattr(settings, name)) for name in SHARED}
+    shared = {name: str(getattr(settings, name)) for name in FOR_PODS}
     shared |= {"expected_code": code_version(), "expected_files": settings.files_digest()}
     shared |= {
         name: value if isinstance(value, str) else json.dumps(value) for name, value in settings.pod_settings.items()

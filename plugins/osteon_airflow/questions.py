@@ -9,13 +9,14 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 
 from osteon.curation.review import LEAVE_OUT
 from osteon.labels import REQUIRED_PARTS
-from osteon.registry import KEEP, PROMOTE
+from osteon.records import Answer, PartQuestion, PromotionQuestion
 from osteon.settings import load_settings
+from osteon.training.promotion import KEEP, PROMOTE
 from osteon_airflow.links import thumbnail_path
 
 
 class Question(HITLOperator):
-    """One question. Gives `about, answer, by`; `by` is None where nobody answered in time."""
+    """One question. Gives an `Answer` as plain values."""
 
     template_fields = ()  # subjects and bodies hold file names, which must not be read as Jinja
 
@@ -23,19 +24,20 @@ class Question(HITLOperator):
         super().__init__(**kwargs)
         self.about = about
 
-    def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
-        answer = super().execute_complete(context, event)
-        user = answer["responded_by_user"]
-        return {"about": self.about, "answer": answer["chosen_options"][0], "by": user["name"] if user else None}
+    def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, str | None]:
+        given = super().execute_complete(context, event)
+        user = given["responded_by_user"]
+        answer = Answer(about=self.about, answer=given["chosen_options"][0], by=user["name"] if user else None)
+        return answer.model_dump()
 
 
 def ask(questions: Any) -> Any:
-    """A task mapped over questions (`image, name, why`), each of which waits for a curator without holding a slot."""
+    """A task mapped over the values of `PartQuestion`s, each of which waits for a curator without holding a slot."""
     return _mapped("ask", [LEAVE_OUT, *REQUIRED_PARTS], LEAVE_OUT).expand_kwargs(questions.map(_which_part))
 
 
 def approve(questions: Any) -> Any:
-    """A task mapped over models that the gate lets pass (`champion, name, why`): none or one."""
+    """A task mapped over the values of `PromotionQuestion`s: none, or one."""
     return _mapped("approve", [PROMOTE, KEEP], KEEP).expand_kwargs(questions.map(_promote))
 
 
@@ -50,11 +52,13 @@ def _mapped(task_id: str, options: list[str], default: str) -> Any:
     )
 
 
-def _which_part(question: dict[str, str]) -> dict[str, str]:
-    body = f"![radiograph]({thumbnail_path(question['image'])})\n\n{question['why']}"
-    return {"about": question["image"], "subject": f"Which body part? {question['name']}", "body": body}
+def _which_part(asked: dict[str, str]) -> dict[str, str]:
+    question = PartQuestion.model_validate(asked)
+    body = f"![radiograph]({thumbnail_path(question.image)})\n\n{question.why}"
+    return {"about": question.image, "subject": f"Which body part? {question.name}", "body": body}
 
 
-def _promote(question: dict[str, str]) -> dict[str, str]:
-    subject = f"Promote the new version of {question['name']}?"
-    return {"about": question["champion"], "subject": subject, "body": question["why"]}
+def _promote(asked: dict[str, str]) -> dict[str, str]:
+    question = PromotionQuestion.model_validate(asked)
+    subject = f"Promote the new version of {question.name}?"
+    return {"about": question.champion, "subject": subject, "body": question.why}

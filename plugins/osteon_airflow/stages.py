@@ -19,7 +19,7 @@ from osteon_airflow.mail import AirflowNotifier, FailureMail
 RETRY_DELAY = timedelta(seconds=30)
 RETRY_POLICY = ExceptionRetryPolicy(
     rules=[
-        RetryRule(exception="osteon.errors.TryAgainError", action=RetryAction.RETRY, retry_delay=RETRY_DELAY),
+        RetryRule(exception="osteon.errors.RetryableError", action=RetryAction.RETRY, retry_delay=RETRY_DELAY),
         # What else Osteon raises on purpose names a remedy that only a person can apply.
         RetryRule(exception="osteon.errors.OsteonError", action=RetryAction.FAIL),
         RetryRule(exception="pydantic.ValidationError", action=RetryAction.FAIL),
@@ -70,7 +70,7 @@ def run_in_dag(stage: Stage[Any], context: Context, **inputs: Any) -> Any:
     return run_stage(stage, context, **given, **{name: param(name) for name in stage.options}).result
 
 
-def in_parts(parts: Parts, catalog: Any) -> Any:
+def map_partitions(parts: Parts, catalog: Any) -> Any:
     """A task mapped over the parts of a large catalog, as many at once as OSTEON_PARALLEL_PARTS says; it is skipped
     where there are none, because one task does it all."""
 
@@ -117,6 +117,7 @@ def credentials() -> dict[str, str]:
 def connection(name: str) -> Connection | None:
     """Airflow's, by its id; None where there is none."""
     try:
-        return Connection.get(name)
+        found: Connection | None = Connection.get(name)
+        return found
     except AirflowNotFoundException:
         return None

@@ -26,16 +26,16 @@ from osteon_airflow.stages import connection, credentials, open_context, param
 
 log = logging.getLogger(__name__)
 LAST_LINES = 15
-EXPECTED = 1
+EXIT_EXPECTED_ERROR = 1
 """Exit status of `osteon` when it says what is wrong. Any other but 0 is an accident, which is tried again."""
 
 
-class TrainingBrokeOffError(Exception):
+class TrainingInterruptedError(Exception):
     """A training ended without a result, and not by what it was given: a retry goes on with its search."""
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingJob:
     """One training, or help with its search: where in the lake the training goes, the arguments of `osteon`, and what
     that leaves there last."""
 
@@ -67,14 +67,15 @@ def training_task(catalog: Any, models: Any, stage: str = "train", task_id: str 
 
     @task(task_id=task_id)
     def train(catalog: str, model: str, winner: list[str] | None) -> str:
-        training = order(stage, catalog, model, winner)
-        run_command(training.arguments)
+        training = build_training_job(stage, catalog, model, winner)
+        if not training.done:  # a process that only finds its result takes ten seconds to start
+            run_command(training.arguments)
         return training.out
 
     return train.partial(catalog=catalog, winner=winner).expand(model=models)
 
 
-def helping_task(snapshot: Any) -> Any:
+def search_worker_tasks(snapshot: Any) -> Any:
     """A task for each of the run's workers but the first: a process or pod that helps to search the main model."""
     settings = load_settings()
 
@@ -93,7 +94,7 @@ def helping_task(snapshot: Any) -> Any:
 
     @task
     def help_search(snapshot: str, helper: int) -> None:
-        run_command(order("train", snapshot, MAIN, None, helper).arguments)
+        run_command(build_training_job("train", snapshot, MAIN, None, helper).arguments)
 
     return help_search.partial(snapshot=snapshot).expand(helper=helpers)
 
@@ -108,7 +109,7 @@ def doctor_pod() -> None:
     KubernetesPodOperator(task_id="pod", arguments=["doctor", *only], **pod_arguments(load_settings()))
 
 
-def order(stage: str, catalog: str, model: str, winner: list[str] | None, helper: int = 0) -> Order:
+def build_training_job(stage: str, catalog: str, model: str, winner: list[str] | None, helper: int = 0) -> TrainingJob:
     """What the current DAG run wants trained, or the part of a helper. Skips the task when the run stops before
     `stage`."""
     context = open_context(stage)
@@ -116,14 +117,14 @@ def order(stage: str, catalog: str, model: str, winner: list[str] | None, helper
     plan = plan_training(context, CatalogKey(catalog), model, winner=winner[0] if winner else "", **options)
     if helper:
         name = f"tuner{helper}"  # KerasTuner's names; the one that leads is tuner0
-        return Order(context.lake, plan.out, [*plan.arguments, "--helper", name], f"helpers/{name}.json")
-    helped = model == MAIN and param("workers") > 1
-    return Order(context.lake, plan.out, [*plan.arguments, "--helped"] if helped else plan.arguments)
+        return TrainingJob(context.lake, plan.out, [*plan.arguments, "--helper", name], f"helpers/{name}.json")
+    distributed = model == MAIN and param("workers") > 1
+    return TrainingJob(context.lake, plan.out, [*plan.arguments, "--helped"] if distributed else plan.arguments)
 
 
 def failure(arguments: list[str], status: int | None, told: str) -> Exception:
     """What to raise when `osteon` ended with an exit status other than 0, after `told`, its last lines."""
-    kind = TrainingError if status == EXPECTED else TrainingBrokeOffError
+    kind = TrainingError if status == EXIT_EXPECTED_ERROR else TrainingInterruptedError
     return kind(f"`osteon {shlex.join(arguments)}` ended with exit status {status}:\n{told}")
 
 

@@ -20,7 +20,7 @@ from osteon.images.registration import AGAINST, CERTAIN
 from osteon.images.weights import Model, Trees, Weights
 from osteon.lake import Lake
 from osteon.settings import Settings
-from osteon.sources.radiograph import PARTS
+from osteon.sources.phantom import PARTS
 from tests.pictures import encode, film, radiograph
 
 NO_PAIRS = pd.DataFrame(columns=["first", "second"])

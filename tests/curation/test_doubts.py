@@ -12,7 +12,7 @@ from osteon.curation.grouping import group, recall
 from osteon.lake import Lake
 from osteon.schemas import Repaired
 from osteon.settings import Settings
-from osteon.training.gate import comparable
+from osteon.training.promotion import comparable
 from tests import tables
 from tests.curation.facts import copies, decided, names
 

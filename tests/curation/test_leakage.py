@@ -26,10 +26,11 @@ from osteon.images.fingerprint import FORMAT, fingerprint, read_fingerprint
 from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.labels import load_labels
 from osteon.lake import Lake
+from osteon.notify.alert import Alert
+from osteon.notify.mails import quality_mail
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import run_on_catalog
 from osteon.pipeline.stages import CHECK, GROUP, REVIEW, SPLIT, run_stage
-from osteon.quality.alert import Alert, quality_mail
 from osteon.reports.leakage import NOT_CHECKED, closest_pairs, leakage_line, read_leakage, undecided_pairs
 from osteon.schemas import Split
 from osteon.settings import Settings
@@ -115,7 +116,7 @@ def test_planted_copies_stop_the_run_are_mailed_side_by_side_and_known_from_then
     (alert,) = check.told
     (finding,) = alert.findings
     expected = {(f"s:{number}.jpg", f"s:{name}.jpg") for number, name in enumerate(ALTERED)}
-    assert {(item["name"], item["other"]) for item in finding.offenders} == expected
+    assert {(item.name, item.other) for item in finding.offenders} == expected
     mail = quality_mail(alert, "run", {})
     assert "s:0.jpg and s:turned.jpg score" in mail.text and "in train" in mail.text and "--no-copies" in mail.text
     assert [picture.width for picture in mail.pictures] == [260] * 3
@@ -136,8 +137,8 @@ def test_what_a_curator_says_is_no_copy_stops_nothing(
         decide(lake, labels, Decision(**pair, action="no copies", who="ann", why="seen"))
     assert check() == []
     found = read_leakage(lake, planted[0])
-    assert found is not None and found.numbers["tests"] == TESTS
-    assert found.numbers["closest"] is None or found.numbers["closest"] < COPIED
+    assert found is not None and found.numbers.tests == TESTS
+    assert found.numbers.closest is None or found.numbers.closest < COPIED
 
 
 def test_the_report_shows_the_closest_pairs_and_pairs_for_a_curator(lake: Lake, check: Any, settings: Settings) -> None:
@@ -152,18 +153,16 @@ def test_the_report_shows_the_closest_pairs_and_pairs_for_a_curator(lake: Lake, 
     (alert,) = check()
     assert [finding.check for finding in alert.findings] == ["possible_across_splits"]
     found = read_leakage(lake, catalog)
-    assert found is not None and found.numbers["closest"] == DOUBT and found.waiting == 1, (
-        "counts pairs across the split"
-    )
+    assert found is not None and found.numbers.closest == DOUBT and found.waiting == 1, "counts pairs across the split"
     closest = closest_pairs(lake, found, catalog, settings.max_pixels)
     first, *others = closest
-    assert (first["score"], first["view"]) == (DOUBT, "mirrored") and len(others) == TESTS - 1
-    assert all(pair["picture"].startswith(b"\x89PNG") for pair in closest)
+    assert (first.score, first.view) == (DOUBT, "mirrored") and len(others) == TESTS - 1
+    assert all(pair.picture is not None and pair.picture.startswith(b"\x89PNG") for pair in closest)
     (waiting,) = undecided_pairs(lake, alert.findings, settings.max_pixels)
-    assert waiting["commands"] == [
-        f"osteon review {first['test']} {option} {first['neighbour']} --who NAME --why REASON"
+    assert waiting.commands == tuple(
+        f"osteon review {first.test} {option} {first.neighbour} --who NAME --why REASON"
         for option in ("--copies", "--no-copies")
-    ]
+    )
 
 
 def test_a_split_without_copies_passes_and_is_compared_once(
@@ -188,7 +187,7 @@ def test_an_image_without_a_fingerprint_is_told_and_compared_when_it_has_one(lak
     (alert,) = check()
     (finding,) = alert.findings
     assert (finding.check, finding.severity) == ("not_compared", "warning")
-    assert {item["name"] for item in finding.offenders} == {"s:0.jpg", "s:17.jpg"}
+    assert {item.name for item in finding.offenders} == {"s:0.jpg", "s:17.jpg"}
     assert "compared with nothing: 2." in leakage_line(read_leakage(lake, catalog))
     put_images(lake, lacking)
     (alert,) = check()
@@ -214,7 +213,7 @@ def test_images_that_the_split_moved_are_named(lake: Lake, check: Any, settings:
     path.write_text(yaml.safe_dump({"sources": [entry]}))
     run_stage(CHECK, context, catalog=second.catalog, manifests=[MANIFEST], sources=str(path))
     (finding,) = [finding for finding in notifier.alerts[0].findings if finding.check == "moved_placements"]
-    assert [(item["sha256"], item["detail"]) for item in finding.offenders] == [(train, "train before, test now")]
+    assert [(item.sha256, item.detail) for item in finding.offenders] == [(train, "train before, test now")]
 
 
 @pytest.mark.parametrize(

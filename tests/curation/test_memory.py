@@ -30,7 +30,7 @@ from osteon.records import InspectRecord, SplitRecord
 from osteon.schemas import Repaired
 from osteon.settings import Settings
 from osteon.takeover import MARKER, take_over
-from osteon.training.gate import comparable
+from osteon.training.promotion import comparable
 from tests import tables
 from tests.curation.facts import copies, groups, names
 from tests.curation.weeks import RUN, catalog_of, snapshot, splits, upgrade_measurements

@@ -21,7 +21,7 @@ import pytest
 from osteon.curation.grouping import recall
 from osteon.lake import Lake
 from osteon.records import SplitRecord
-from osteon.training.gate import comparable
+from osteon.training.promotion import comparable
 from tests.curation.weeks import RUN, catalog_of, publish, snapshot, sources_file, splits, upgrade
 from tests.pictures import encode, film
 from tests.runs import record_of, run_to_split

@@ -11,7 +11,7 @@ import yaml
 from osteon.curation.grouping import recall
 from osteon.records import SplitRecord
 from osteon.settings import ROOT
-from osteon.training.gate import comparable
+from osteon.training.promotion import comparable
 from tests.curation.weeks import catalog_of
 from tests.pictures import encode, film
 from tests.runs import record_of, run_to_split

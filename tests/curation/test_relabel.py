@@ -14,17 +14,20 @@ from osteon.curation.decisions import decisions
 from osteon.curation.publications import words_of
 from osteon.curation.relabel import (
     RelabelRules,
+    Verdict,
     changes,
     judge_images,
     judge_source,
     load_rules,
+    read_verdicts,
     relabel,
-    verdicts_key,
 )
 from osteon.curation.review import LEAVE_OUT, apply, record
 from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
+from osteon.records import Answer
+from osteon.results import BaseModelResult, SourceCounts
 from osteon.schemas import Reviewed
 from osteon.settings import Settings, load_settings
 from tests import tables
@@ -52,10 +55,27 @@ def catalog(*raw_labels: str | None, source: str = "s", first: int = 0) -> pd.Da
     return tables.reviewed(rows)
 
 
-def trained(answer: str, *sources: tuple[str, int, int]) -> dict[str, Any]:
+def trained(answer: str, *sources: tuple[str, int, int]) -> BaseModelResult:
     """A base model's result that saw (source, other, other_right)."""
     seen = [{"source": s, "answer": 9, "answer_right": 9, "other": n, "other_right": right} for s, n, right in sources]
-    return {"key": f"models/{answer}", "answer": answer, "by_source": seen}
+    return BaseModelResult(
+        key=f"models/{answer}",
+        model=f"{answer}_base",
+        snapshot="x",
+        snapshot_key="x",
+        budget="smoke",
+        seed=0,
+        classes=[answer, "other"],
+        images={},
+        positive_class=answer,
+        parts=[answer],
+        input="both",
+        ablation={},
+        metrics={},
+        intervals={},
+        calibration=[],
+        by_source=[SourceCounts.model_validate(counts) for counts in seen],
+    )
 
 
 def chances(images: pd.DataFrame, **answers: float) -> pd.DataFrame:
@@ -157,7 +177,7 @@ def test_relabelling_keeps_what_was_published_and_asks_no_model_twice(
     assert pd.isna(after.at["1.jpg", "body_part"]) and after.at["1.jpg", "label_origin"] == "source"
     decided = lake.get_table(table).set_index("path")
     assert decided["decision"].value_counts().to_dict() == {"merged": 25, "accepted": 1, "to review": 1}
-    assert [item["merged"] for item in lake.get_json(verdicts_key(table))] == [False, True]
+    assert [verdict.merged for verdict in read_verdicts(lake, table)] == [False, True]
 
 
 def test_without_a_base_model_all_goes_to_review(settings: Settings, lake: Lake, labels: LabelMap) -> None:
@@ -165,13 +185,13 @@ def test_without_a_base_model_all_goes_to_review(settings: Settings, lake: Lake,
     key, table = relabel(settings, lake, labels, rules(s=MERGE), "review/c.parquet", {}, pytest.fail)
     assert lake.get_table(table)["decision"].tolist() == ["to review"] * 2
     assert catalogs.read(lake, key)["body_part"].isna().all()
-    assert lake.get_json(verdicts_key(table))[0]["why"] == "there is no base model that tells hand"
+    assert read_verdicts(lake, table)[0].why == "there is no base model that tells hand"
 
 
 def test_a_merge_that_came_or_went_is_told() -> None:
     now = [
-        {"source": "a", "into": "hand", "merged": True, "why": "x"},
-        {"source": "b", "into": "leg", "merged": False, "why": "y"},
+        Verdict("a", 9, 9, "hand", 0.99, merged=True, why="x"),
+        Verdict("b", 9, 9, "leg", None, merged=False, why="y"),
     ]
     assert changes({"a": "hand"}, now) == []
     assert changes({"b": "leg"}, now) == ["a is now merged into hand: x", "b is no longer merged into leg: y"]
@@ -184,7 +204,7 @@ def test_answers_become_human_labels_and_silence_decides_nothing(lake: Lake, lab
     digests = frame["sha256"].tolist()
     said = ["wrist", LEAVE_OUT, "hand", LEAVE_OUT]
     by = ["ann", "ann", None, None]
-    answers = [{"about": i, "answer": label, "by": who} for i, label, who in zip(digests, said, by, strict=True)]
+    answers = [Answer(about=i, answer=label, by=who) for i, label, who in zip(digests, said, by, strict=True)]
     assert record(lake, labels, frame, answers) == 2
     assert record(lake, labels, frame, answers) == 0, "a task that is tried again decides nothing twice"
     after, idle = apply(frame, tables.publications(frame), decisions(lake), labels)

@@ -7,7 +7,7 @@ import pytest
 
 from osteon import catalog as catalogs
 from osteon import history
-from osteon.curation.split import place, place_images, placements, recorded_placements, split
+from osteon.curation.split import assign_clusters, assign_splits, placements, recorded_placements, split
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.schemas import Reviewed
@@ -29,20 +29,20 @@ def counts(frame: pd.DataFrame, placed: dict[str, str], stratum: str) -> dict[st
 
 def test_each_stratum_is_split_60_20_20() -> None:
     frame = clusters(common=100, rare=10)
-    placed = place(frame, {}, SHARES, seed=0)
+    placed = assign_clusters(frame, {}, SHARES, seed=0)
     assert counts(frame, placed, "common") == {"train": 60, "val": 20, "test": 20}
     assert counts(frame, placed, "rare") == {"train": 6, "val": 2, "test": 2}
 
 
 def test_a_large_cluster_is_weighed_by_its_images() -> None:
     frame = pd.concat([clusters(a=40), pd.DataFrame([("big", "a", 40)], columns=["cluster", "stratum", "size"])])
-    assert counts(frame, place(frame, {}, SHARES, 0), "a") == {"train": 48, "val": 16, "test": 16}
+    assert counts(frame, assign_clusters(frame, {}, SHARES, 0), "a") == {"train": 48, "val": 16, "test": 16}
 
 
 def test_what_was_placed_stays_and_new_clusters_fill_what_lacks() -> None:
-    before = place(clusters(a=50), {}, SHARES, 0)
+    before = assign_clusters(clusters(a=50), {}, SHARES, 0)
     frame = clusters(a=100)
-    after = place(frame, before, SHARES, 0)
+    after = assign_clusters(frame, before, SHARES, 0)
     assert all(after[name] == split for name, split in before.items())
     assert counts(frame, after, "a") == {"train": 60, "val": 20, "test": 20}
 
@@ -51,23 +51,23 @@ def test_what_only_a_base_model_labelled_is_placed_in_train() -> None:
     frame = pd.DataFrame({"sha256": [f"{i:02d}" for i in range(40)], "cluster": [f"g{i // 2}" for i in range(40)]})
     frame = frame.assign(source="s", body_part="hand", fractured=pd.array([False] * 40, "boolean"))
     people = frame.assign(label_origin="source")
-    splits = place_images(people, {}, load_settings(), 0)
+    splits = assign_splits(people, {}, load_settings(), 0)
     assert set(splits) == {"train", "val", "test"}
     by_model = people.assign(label_origin=["base-model"] * 20 + ["source"] * 20)
     by_model.loc[0, "label_origin"] = "source"  # its copy goes where it goes
-    placed = place_images(by_model, {}, load_settings(), 0)
+    placed = assign_splits(by_model, {}, load_settings(), 0)
     assert set(placed[2:20]) == {"train"} and placed[0] == placed[1] and set(placed[20:]) == {"train", "val", "test"}
-    assert place_images(by_model, {"04": "test"}, load_settings(), 0)[4] == "test", "what was placed stays"
+    assert assign_splits(by_model, {"04": "test"}, load_settings(), 0)[4] == "test", "what was placed stays"
     many = pd.DataFrame({"sha256": [f"m{i}" for i in range(200)], "cluster": [f"m{i}" for i in range(200)]})
     many = many.assign(source="s", body_part="hand", fractured=False, label_origin="base-model")
-    with_many = place_images(pd.concat([people, many], ignore_index=True), {}, load_settings(), 0)
+    with_many = assign_splits(pd.concat([people, many], ignore_index=True), {}, load_settings(), 0)
     assert with_many[:40].tolist() == splits.tolist() and set(with_many[40:]) == {"train"}
 
 
 def test_the_seed_decides_and_the_order_of_rows_does_not() -> None:
     frame = clusters(a=50, b=20)
-    assert place(frame, {}, SHARES, 1) == place(frame.sample(frac=1, random_state=3), {}, SHARES, 1)
-    assert place(frame, {}, SHARES, 1) != place(frame, {}, SHARES, 2)
+    assert assign_clusters(frame, {}, SHARES, 1) == assign_clusters(frame.sample(frac=1, random_state=3), {}, SHARES, 1)
+    assert assign_clusters(frame, {}, SHARES, 1) != assign_clusters(frame, {}, SHARES, 2)
 
 
 def test_another_seed_moves_nothing_that_was_placed_and_says_so(
@@ -94,13 +94,13 @@ def test_another_seed_moves_nothing_that_was_placed_and_says_so(
     [(1, [1, 0, 0]), (2, [1, 0, 1]), (3, [2, 0, 1]), (4, [2, 1, 1]), (5, [3, 1, 1]), (10, [6, 2, 2])],
 )
 def test_a_small_stratum_fills_test_before_val(count: int, sizes: list[int]) -> None:
-    found = counts(clusters(a=count), place(clusters(a=count), {}, SHARES, 0), "a")
+    found = counts(clusters(a=count), assign_clusters(clusters(a=count), {}, SHARES, 0), "a")
     assert [found.get(name, 0) for name in ("train", "val", "test")] == sizes
 
 
 def test_a_stratum_that_grows_one_by_one_gets_a_test_image_with_the_second() -> None:
-    placed = place(clusters(a=1), {}, SHARES, 0)
-    assert place(clusters(a=2), placed, SHARES, 0) == {**placed, "a-1": "test"}
+    placed = assign_clusters(clusters(a=1), {}, SHARES, 0)
+    assert assign_clusters(clusters(a=2), placed, SHARES, 0) == {**placed, "a-1": "test"}
 
 
 def test_a_cluster_goes_to_the_strictest_split_of_all_its_members_ever() -> None:

@@ -110,7 +110,7 @@ def trained_in_pods(
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "osteon-lake"}, "stringData": files}
     kubectl("apply", "-n", namespace, "-f", "-", text=json.dumps(secret))
     values = {
-        "BOOTSTRAP_ROUNDS": "20", "RIVAL_LEAST": "40", "TRAINER": "kubernetes",
+        "BOOTSTRAP_ROUNDS": "20", "MIN_BASELINE_IMAGES": "40", "TRAINER": "kubernetes",
         "POD_NAMESPACE": namespace, "POD_IMAGE": IMAGE, "POD_GPUS": "0", "POD_CPU": "1", "POD_MEMORY": "3Gi",
         "POD_DISK": "4Gi", "POD_SHARED_MEMORY": "64Mi", "POD_SETTINGS": json.dumps({"s3_endpoint": f"http://{HOST}:{port}"}),
     }  # fmt: skip
@@ -176,7 +176,7 @@ def test_a_training_in_a_pod_leaves_its_result_in_the_lake_and_no_pod(
 ) -> None:
     assert train(snapshot, tmp_path, monkeypatch) == ("success", [])
     (key,) = (key for key in lake.keys("models/cnn_plain/") if key.endswith("result.json"))
-    assert lake.get_json(key)["learnt_from"] > 0
+    assert lake.get_json(key)["n_train"] > 0
     assert none_left(pods)
     start = time.monotonic()
     assert train(snapshot, tmp_path, monkeypatch) == ("success", []) and time.monotonic() - start < 20, (
@@ -218,7 +218,7 @@ def test_a_pod_that_takes_too_much_memory_is_named_so_and_tried_again(
     monkeypatch.setenv("OSTEON_POD_MEMORY", "150Mi")
     state, errors = train(snapshot, tmp_path, monkeypatch, retries=1)
     assert state == "failed" and len(errors) == 2 and none_left(pods)
-    assert all(kind == "TrainingBrokeOffError" and "OOMKilled" in text for kind, text in errors)
+    assert all(kind == "TrainingInterruptedError" and "OOMKilled" in text for kind, text in errors)
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_a_search_goes_on_after_its_pod_broke_off(
     breaking.start()
     state, errors = train(snapshot, tmp_path, monkeypatch, "cnn_bilstm", retries=2)
     breaking.join(10)
-    assert state == "success" and [kind for kind, _ in errors] == ["TrainingBrokeOffError"]
+    assert state == "success" and [kind for kind, _ in errors] == ["TrainingInterruptedError"]
     assert told in errors[0][1]
     (key,) = (key for key in lake.keys("models/cnn_bilstm/") if key.endswith("result.json"))
     trials = {trial["trial"]: trial for trial in lake.get_json(key)["trials"]}

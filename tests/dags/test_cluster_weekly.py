@@ -19,7 +19,7 @@ import yaml
 from osteon.embedded.run import DAG_ID, AirflowClient
 from osteon.embedded.stack import Stack
 from osteon.lake import Lake
-from osteon.registry import champion
+from osteon.registry.versions import champion
 from osteon.runs import Run
 from tests.conftest import fresh_settings
 from tests.dags.test_cluster import kubectl, namespace, none_left, trained_in_pods

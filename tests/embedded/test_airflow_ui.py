@@ -117,9 +117,6 @@ def test_a_run_triggered_from_the_form_succeeds_and_is_seen(page: Page, everythi
     page.goto(f"{urls['airflow']}/osteon/")
     page.get_by_role("link", name="Data Docs").click()
     page.get_by_role("cell", name="catalog-images").wait_for()
-    for path in ("images/ab/abc", "quality/../images/x", "splits/assignments.parquet", "runs/none/report/index.html"):
-        page.goto(f"{urls['airflow']}/osteon/lake/{path}")
-        assert "detail" in page.content() or "404" in page.content()
 
     (scheduler,) = (child for child in supervisor.children() if "scheduler" in child.cmdline())
     scheduler.kill()

@@ -14,9 +14,8 @@ import pytest
 from osteon.embedded.stack import Stack
 from osteon.lake import Lake
 from osteon.notify import outbox
-from osteon.notify.message import message_of
+from osteon.notify.mails import Notice, message_of, notice_mail
 from osteon.notify.outbox import MailNotSentError, Outbox, mail_id
-from osteon.quality.alert import notice_mail
 from osteon.quality.pictures import Picture
 from osteon.settings import Settings
 
@@ -41,7 +40,7 @@ def refuse(message: bytes) -> None:
 def post(settings: Settings, lake: Lake, title: str) -> tuple[Outbox, str]:
     """Post a notice of that title."""
     identity = mail_id(lake.bucket, title)
-    mail = notice_mail(title, "Text.", "run", {}, [Picture("p", b"png", "a picture")])
+    mail = notice_mail(Notice(title, "Text.", [Picture("p", b"png", "a picture")]), "run", {})
     Outbox(lake).post(identity, message_of(settings, mail, identity))
     return Outbox(lake), identity
 

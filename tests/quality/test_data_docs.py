@@ -9,8 +9,8 @@ import pytest
 from osteon.errors import QualityError
 from osteon.quality.check import BOUND, Table, registered
 from osteon.quality.data_docs import make_offline
+from osteon.quality.suite import run_suite
 from osteon.quality.thresholds import load_thresholds
-from osteon.quality.validate import run_suite
 from osteon.settings import load_settings
 
 

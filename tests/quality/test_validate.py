@@ -20,11 +20,13 @@ from osteon.images.families import registered
 from osteon.images.measure import Measured
 from osteon.labels import load_labels
 from osteon.lake import Lake
-from osteon.quality.alert import Alert, Told, quality_mail, told
+from osteon.notify.alert import Alert, Told, told
+from osteon.notify.mails import quality_mail
 from osteon.quality.check import registered as checks
+from osteon.quality.findings import Offender, Validation, read_validation
 from osteon.quality.pictures import thumbnails
 from osteon.quality.thresholds import load_thresholds
-from osteon.quality.validate import Validation, read_validation, validate
+from osteon.quality.validate import validate
 from osteon.records import IngestRecord, ManifestKey
 from osteon.reports.leakage import undecided_pairs
 from osteon.schemas import Reviewed
@@ -100,7 +102,7 @@ def test_a_share_above_the_critical_one_stops_and_below_it_warns(found, lake: La
     warned = found(rows)
     (finding,) = warned.findings
     assert (finding.check, finding.severity, finding.count, finding.share) == ("truncated", "warning", 80, 0.1)
-    assert finding.offenders[0]["name"] == "s:0.jpg" and not warned.stops
+    assert finding.offenders[0].name == "s:0.jpg" and not warned.stops
     assert found(rows, truncated={"critical_share": 0.1}).stops
     assert found(rows, truncated={"max_share": 0.1}).findings == []
     assert lake.exists(f"{warned.docs}/index.html")
@@ -111,8 +113,8 @@ def test_too_few_images_and_missing_rare_and_unbalanced_classes_are_told(found) 
     rows = [row for i, row in enumerate(rows) if row["body_part"] != "hip" or i < 60]
     by_name = {finding.check: finding for finding in found(rows, class_balance={"maximum": 5}).findings}
     assert set(by_name) == {"missing_classes", "class_minimum", "class_balance"}
-    assert [item["name"] for item in by_name["missing_classes"].offenders] == ["knee/non-fractured", "knee/fractured"]
-    assert {item["name"] for item in by_name["class_minimum"].offenders} == {"hip/non-fractured", "hip/fractured"}
+    assert [item.name for item in by_name["missing_classes"].offenders] == ["knee/non-fractured", "knee/fractured"]
+    assert {item.name for item in by_name["class_minimum"].offenders} == {"hip/non-fractured", "hip/fractured"}
     assert "hip/fractured" in by_name["class_balance"].message
     few = {finding.check: finding for finding in found(rows[:50]).findings}
     assert few["enough_images"].severity == "critical"
@@ -130,12 +132,12 @@ def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
     rows[11]["group"] = rows[1]["group"]
     rows[1]["raw_split"], rows[11]["raw_split"] = "train", "test"
     by_name = {finding.check: finding for finding in found(rows).findings}
-    copied = {"name": "s:0.jpg", "detail": "also as t:x.jpg", "sha256": rows[0]["sha256"]}
+    copied = Offender(name="s:0.jpg", detail="also as t:x.jpg", sha256=str(rows[0]["sha256"]))
     assert by_name["exact_copies"].offenders == [copied]
     pair = {"s:1.jpg", "s:11.jpg"}
     for check in ("near_copies", "leaking_split", "conflicting_labels"):
-        assert {item["name"] for item in by_name[check].offenders} == pair, check
-    assert by_name["leaking_split"].offenders[0]["detail"] == "test and train"
+        assert {item.name for item in by_name[check].offenders} == pair, check
+    assert by_name["leaking_split"].offenders[0].detail == "test and train"
 
 
 def test_pairs_for_a_curator_mosaics_and_large_groups_are_told(found, lake: Lake) -> None:
@@ -154,9 +156,9 @@ def test_pairs_for_a_curator_mosaics_and_large_groups_are_told(found, lake: Lake
     result = found(rows, large_group={"maximum": 29}, dominant_group={"maximum": 0.03})
     by_name = {finding.check: finding for finding in result.findings}
     (possible,), (path,) = by_name["possible_copies"].offenders, by_name["contradicting_paths"].offenders
-    assert {possible["name"], possible["other"]} == {"s:0.jpg", "s:1.jpg"} and "score 7.2 (copies" in possible["detail"]
-    assert (path["name"], path["other"], path["other_sha256"]) == ("s:3.jpg", "s:3.jpg", other)
-    assert by_name["mosaics"].offenders[0]["detail"] == "mosaic of several films: s:0.jpg, s:1.jpg"
+    assert {possible.name, possible.other} == {"s:0.jpg", "s:1.jpg"} and "score 7.2 (copies" in possible.detail
+    assert (path.name, path.other, path.other_sha256) == ("s:3.jpg", "s:3.jpg", other)
+    assert by_name["mosaics"].offenders[0].detail == "mosaic of several films: s:0.jpg, s:1.jpg"
     assert by_name["mosaics"].by_source == {"s": (1, 800)}
     assert "of s:100.jpg" in by_name["large_group"].message and by_name["dominant_group"].count == 1
     shown = thumbnails(lake, [by_name["possible_copies"]], 10**7)
@@ -164,7 +166,7 @@ def test_pairs_for_a_curator_mosaics_and_large_groups_are_told(found, lake: Lake
     assert "s:0.jpg and s:1.jpg score 7.2" in mail.text or "s:1.jpg and s:0.jpg score 7.2" in mail.text
     (picture,) = mail.pictures
     assert picture.width == 2 * 128 + 4 and f'width="{picture.width}"' in mail.html
-    commands = undecided_pairs(lake, result.findings, 10**7)[0]["commands"]
+    commands = undecided_pairs(lake, result.findings, 10**7)[0].commands
     assert [command.split()[3] for command in commands] == ["--copies", "--no-copies"]
     decision = Decision(target=pair[0], other=pair[1], action="no copies", who="ann", why="seen")
     decide(lake, load_labels(Settings().labels_file), decision)
@@ -174,7 +176,7 @@ def test_pairs_for_a_curator_mosaics_and_large_groups_are_told(found, lake: Lake
 def test_a_rule_that_fits_some_files_only_and_images_that_teach_nothing_are_told(found) -> None:
     rows = [row | image(i, str(row["body_part"])) if i % 3 == 0 else row for i, row in enumerate(good())]
     by_name = {finding.check: finding for finding in found(rows).findings}
-    assert by_name["label_coverage"].offenders == [{"name": "s: fracture state", "detail": "33 %"}]
+    assert by_name["label_coverage"].offenders == [Offender(name="s: fracture state", detail="33 %")]
     nothing = [row | {"body_part": None, "raw_label": "unsorted|fractured"} for row in rows]
     assert (
         "0 can be used"
@@ -187,7 +189,7 @@ def test_copies_that_name_no_part_contradict_each_other_by_their_fracture_state(
     for row, state in ((rows[0], "fractured"), (rows[1], "normal")):
         row |= {"body_part": None, "fractured": state == "fractured", "group": "g", "raw_label": f"unsorted|{state}"}
     found_there = {finding.check: finding for finding in found(rows).findings}
-    assert {item["name"] for item in found_there["conflicting_labels"].offenders} == {"s:0.jpg", "s:1.jpg"}
+    assert {item.name for item in found_there["conflicting_labels"].offenders} == {"s:0.jpg", "s:1.jpg"}
     assert "no single part/fractured, but s:1.jpg is no single part/non-fractured" in str(found_there)
 
 
@@ -222,8 +224,8 @@ def test_a_source_that_failed_and_one_that_dropped_images_are_told(found, lake: 
     result = found(good(), {"changed": changed, "refused": refused})
     by_name = {finding.check: finding for finding in result.findings}
     assert by_name["sources_pulled"].severity == "warning"
-    assert by_name["sources_pulled"].offenders == [{"name": "refused", "detail": "set OSTEON_KAGGLE_TOKEN"}]
-    assert by_name["dropped_images"].offenders == [{"name": "changed", "detail": "1 images: b.jpg"}]
+    assert by_name["sources_pulled"].offenders == [Offender(name="refused", detail="set OSTEON_KAGGLE_TOKEN")]
+    assert by_name["dropped_images"].offenders == [Offender(name="changed", detail="1 images: b.jpg")]
     same = IngestRecord(source="same", manifest=now, before=now)
     assert found(good(), {"same": same}).findings == []
 

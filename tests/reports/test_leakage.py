@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from osteon.quality.copies import view_text
+from osteon.quality.findings import Finding, Offender
 from osteon.quality.pictures import Picture
-from osteon.quality.validate import Finding
 from osteon.reports.leakage import Leakage, leakage_line
 from osteon.reports.page import rows
 
@@ -27,9 +27,11 @@ def test_it_is_told_what_makes_two_images_fit(view: str, told: str) -> None:
 
 def test_pictures_of_one_group_are_in_one_row_and_those_without_groups_in_one() -> None:
     pictures = [Picture(name, b"", name) for name in "abcd"]
-    groups = [{"name": name, "detail": "", "group": group} for name, group in zip("abcd", "xxyy", strict=True)]
-    finding = Finding("near_copies", "warning", "", 4, 1.0, groups, "")
+    grouped = [Offender(name=name, detail="", group=group) for name, group in zip("abcd", "xxyy", strict=True)]
+    common = {"severity": "warning", "message": "", "count": 4, "share": 1.0, "remedy": ""}
+    finding = Finding.model_validate({"check": "near_copies", "offenders": grouped, **common})
     told = [[picture.name for picture in row] for row in rows(finding, pictures)]
     assert told == [["a", "b"], ["c", "d"]]
-    alone = Finding("truncated", "warning", "", 4, 1.0, [{"name": name, "detail": ""} for name in "abcd"], "")
+    single = [Offender(name=name, detail="") for name in "abcd"]
+    alone = Finding.model_validate({"check": "truncated", "offenders": single, **common})
     assert rows(alone, pictures) == [pictures] and rows(alone, []) == []

@@ -36,7 +36,7 @@ def test_the_line_says_what_is_known_and_what_is_true(
 
 def test_a_source_without_patients_has_none_and_all_its_images_count_as_unnamed() -> None:
     counts = count_patients(pd.DataFrame(UNKNOWN + KNOWN, columns=COLUMNS), ["fracatlas", "mura", "left-out"])
-    assert counts == {
+    assert counts.model_dump() == {
         "patients": {"fracatlas": 0, "mura": 2, "left-out": 0},
         "without_patient": {"fracatlas": 2},
         "patients_across_splits": 0,
@@ -46,4 +46,4 @@ def test_a_source_without_patients_has_none_and_all_its_images_count_as_unnamed(
 def test_before_the_split_patients_are_counted_and_nobody_stands_in_two() -> None:
     images = pd.DataFrame(KNOWN, columns=COLUMNS).assign(split=None)
     counts = count_patients(images, ["mura"])
-    assert counts["patients"] == {"mura": 2} and counts["patients_across_splits"] == 0
+    assert counts.patients == {"mura": 2} and counts.patients_across_splits == 0

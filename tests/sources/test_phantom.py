@@ -10,8 +10,7 @@ from osteon.images.decode import decode
 from osteon.images.measure import thumbnail
 from osteon.settings import load_settings
 from osteon.sources.base import PublishedFile
-from osteon.sources.phantom import Defects, PhantomConfig, PhantomSource
-from osteon.sources.radiograph import PARTS
+from osteon.sources.phantom import PARTS, Defects, PhantomConfig, PhantomSource
 
 EVERY = Defects(**dict.fromkeys(Defects.model_fields, 2))
 

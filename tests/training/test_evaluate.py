@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from osteon.training.classes import ClassList
-from osteon.training.evaluate import Scored, evaluate, resamples, sensitivity, shortcut_floor
-from osteon.training.gate import comparable, judge
+from osteon.training.evaluate import Predictions, evaluate, group_bootstrap_indices, metadata_baseline, sensitivity
+from osteon.training.promotion import judge
 
 CLASSES = ClassList(("hand/non-fractured", "hand/fractured", "leg/non-fractured", "leg/fractured"))
 
@@ -37,7 +37,7 @@ def blurred(frame: pd.DataFrame, noise: float, seed: int = 1) -> np.ndarray:
 
 
 def test_a_perfect_model_gets_perfect_figures() -> None:
-    found = Scored(images(), truth(images()), CLASSES).measure()
+    found = Predictions(images(), truth(images()), CLASSES).measure()
     assert [found.pop(name) for name in ("ece", "fracture_ece")] == pytest.approx([0, 0])
     assert set(found.values()) == {1.0}
 
@@ -47,10 +47,11 @@ def test_knowing_the_part_only_earns_nothing_within_a_part() -> None:
     part = truth(frame) @ np.array([[1, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 1, 1]], float)
     rates = np.array([0.8, 0.2, 0.4, 0.6])
     found = part * rates
-    figures = evaluate(Scored(frame, found, CLASSES), 20)["metrics"]
+    evaluation = evaluate(Predictions(frame, found, CLASSES), 20)
+    figures = evaluation.metrics
     assert figures["part_accuracy"] == 1 and figures["fracture_auroc_within_part"] == 0.5
-    assert figures["fracture_auroc_by_part"] == {"hand": 0.5, "leg": 0.5}
-    floor = shortcut_floor(frame.assign(bytes=1, width=1, height=1, mode="L"),
+    assert evaluation.fracture_auroc_by_part == {"hand": 0.5, "leg": 0.5}
+    floor = metadata_baseline(frame.assign(bytes=1, width=1, height=1, mode="L"),
                            frame.assign(bytes=1, width=1, height=1, mode="L"))  # fmt: skip
     assert figures["fracture_auroc"] == pytest.approx(floor["body part"])
     assert floor["body part"] > 0.6 and floor["file size, dimensions, mode"] == 0.5
@@ -59,32 +60,32 @@ def test_knowing_the_part_only_earns_nothing_within_a_part() -> None:
 def test_a_part_whose_state_the_model_cannot_tell_counts_for_part_accuracy_only() -> None:
     frame = images()
     silent = ClassList(("hand/unknown", "leg/non-fractured", "leg/fractured"))
-    scored = Scored(frame, silent.allowed(frame).astype(float), silent)
+    scored = Predictions(frame, silent.allowed(frame).astype(float), silent)
     legs = frame["body_part"] == "leg"
     assert (scored.known == legs).all() and (scored.judged == legs).all()
     found = scored.measure()
     assert found["part_accuracy"] == found["joint_accuracy"] == found["macro_f1"] == found["fracture_auroc"] == 1
-    told = {item["slice"]: item for item in evaluate(scored, 20)["slices"]}["part hand"]
-    assert told["judged"] == 0 and told["metrics"]["joint_accuracy"] is None, (
+    told = {item.name: item for item in evaluate(scored, 20).slices}["part hand"]
+    assert told.n_evaluable == 0 and told.metrics and told.metrics["joint_accuracy"] is None, (
         "their state is known, but the model cannot tell it"
     )
 
-    everywhere = Scored(frame, blurred(frame, 0.8), CLASSES)
+    everywhere = Predictions(frame, blurred(frame, 0.8), CLASSES)
     assert not judge(scored, everywhere, 60).promoted, "it has forgotten hands"
     nowhere = ClassList(("hand/unknown", "leg/unknown"))
-    assert judge(everywhere, Scored(frame, nowhere.allowed(frame).astype(float), nowhere), 60).promoted
-    assert judge(Scored(frame, truth(frame), CLASSES), scored, 60).promoted, "to tell of hands, too, is better"
+    assert judge(everywhere, Predictions(frame, nowhere.allowed(frame).astype(float), nowhere), 60).promoted
+    assert judge(Predictions(frame, truth(frame), CLASSES), scored, 60).promoted, "to tell of hands, too, is better"
 
 
 def test_the_floor_sees_a_shortcut_in_the_file() -> None:
     frame = images().assign(width=100, height=100, mode="L")
     frame["bytes"] = np.where(frame["fractured"], 5000, 9000)
-    assert shortcut_floor(frame, frame)["file size, dimensions, mode"] == 1.0
+    assert metadata_baseline(frame, frame)["file size, dimensions, mode"] == 1.0
 
 
 def test_an_unknown_state_counts_for_the_part_only() -> None:
     frame = images(40).assign(fractured=pd.array([None] * 40, "boolean"))
-    found = Scored(frame, np.tile([0.4, 0.3, 0.2, 0.1], (40, 1)), CLASSES).measure()
+    found = Predictions(frame, np.tile([0.4, 0.3, 0.2, 0.1], (40, 1)), CLASSES).measure()
     assert found["part_accuracy"] == pytest.approx((frame["body_part"] == "hand").mean())
     assert {name for name, value in found.items() if value is not None} == {"part_accuracy"}
 
@@ -97,148 +98,44 @@ def test_sensitivity_is_taken_at_the_asked_specificity() -> None:
 
 def test_resamples_draw_whole_groups() -> None:
     groups = pd.Series(["a", "b", "a", "c"])
-    for rows in resamples(groups, 20):
+    for rows in group_bootstrap_indices(groups, 20):
         assert np.count_nonzero(rows == 0) == np.count_nonzero(rows == 2)
 
 
 def test_intervals_hold_the_figure_and_narrow_with_more_images() -> None:
     wide, narrow = (
-        Scored(images(count), blurred(images(count), 2.0), CLASSES).intervals(60)["joint_accuracy"]
+        Predictions(images(count), blurred(images(count), 2.0), CLASSES).intervals(60)["joint_accuracy"]
         for count in (60, 1500)
     )
     assert wide is not None and narrow is not None
-    figure = Scored(images(1500), blurred(images(1500), 2.0), CLASSES).measure()["joint_accuracy"]
+    figure = Predictions(images(1500), blurred(images(1500), 2.0), CLASSES).measure()["joint_accuracy"]
     assert narrow[0] < figure < narrow[1]
     assert narrow[1] - narrow[0] < 0.5 * (wide[1] - wide[0])
-
-
-def test_the_gate_compares_on_what_people_labelled_and_the_champion_learnt_no_copy_of() -> None:
-    """`h` is what was published as `x` when the champion learnt from it."""
-    rows = [("a", "g", "test"), ("b", "g", "test"), ("c", "c", "test"), ("d", "d", "train"), ("e", "e", "test")]
-    now = pd.DataFrame([*rows, ("f", "f", "test"), ("h", "x", "test")], columns=["sha256", "cluster", "split"])
-    now["label_origin"] = ["source"] * len(rows) + ["base-model", "source"]
-    learnt = [("a", "a", "train"), ("b", "b", "test"), ("e", "e", "val"), ("x", "x", "train")]
-    champions = pd.DataFrame(learnt, columns=now.columns[:3])
-    assert comparable(now, champions, pd.Series({"h": "x", "x": "x"}))["sha256"].tolist() == ["c"]
-
-
-def test_the_gate_promotes_only_what_is_better_with_confidence() -> None:
-    frame = images(400)
-    good, bad = (Scored(frame, blurred(frame, noise), CLASSES) for noise in (0.8, 3.0))
-    assert judge(good, bad, 60).promoted
-    refused = judge(bad, good, 60)
-    assert not refused.promoted and "not better with confidence" in refused.reason
-    assert not judge(good, good, 60).promoted
-
-
-def test_the_gate_refuses_a_model_that_misses_more_fractures() -> None:
-    """Its joint figures are better, but fractured legs look whole to it."""
-    frame = images(600)
-    champion = Scored(frame, blurred(frame, 1.6), CLASSES)
-    probabilities = truth(frame) * 0.9 + 0.02
-    missed = ((frame["body_part"] == "leg") & frame["fractured"]).to_numpy(bool) & (np.arange(600) % 3 == 0)
-    probabilities[missed] = [0.02, 0.02, 0.94, 0.02]
-    decision = judge(Scored(frame, probabilities, CLASSES), champion, 60)
-    before = champion.measure()["sensitivity_at_90_specificity"]
-    assert before is not None and before > 0.9, "the champion of this test finds fractures"
-    assert not decision.promoted and "sensitivity" in decision.reason
-
-
-def test_the_gate_refuses_a_model_that_misses_more_fractures_of_one_part() -> None:
-    """It finds more of all fractures, for those of legs are more; of hands it misses a third."""
-    frame = images(600)
-    hand = (frame["body_part"] == "hand").to_numpy()
-    probabilities, before = truth(frame) * 0.9 + 0.02, blurred(frame, 2.2)
-    before[hand] = blurred(frame, 0.3)[hand]
-    missed = hand & frame["fractured"].to_numpy(bool) & (np.arange(600) % 3 == 0)
-    probabilities[missed] = [0.94, 0.02, 0.02, 0.02]
-    challenger, champion = Scored(frame, probabilities, CLASSES), Scored(frame, before, CLASSES)
-    ours, theirs = (model.measure()["sensitivity_at_90_specificity"] for model in (challenger, champion))
-    assert ours is not None and theirs is not None and ours > theirs
-    decision = judge(challenger, champion, 60)
-    assert not decision.promoted and "falls within hand, by 0." in decision.reason
-
-
-def test_the_gate_refuses_a_model_that_has_forgotten_the_fractures_of_a_part() -> None:
-    frame = images(400)
-    told = blurred(frame, 0.5)
-    silent = np.hstack([told[:, :2], told[:, 2:].sum(axis=1, keepdims=True)])
-    challenger = Scored(frame, silent, ClassList((*CLASSES.names[:2], "leg/unknown")))
-    decision = judge(challenger, Scored(frame, blurred(frame, 3.0), CLASSES), 60)
-    assert decision.reason == "it no longer tells of fractures of: leg"
-
-
-def test_the_gate_refuses_a_model_that_has_forgotten_a_part_that_no_image_shows_this_week() -> None:
-    frame = images(400)
-    champion = Scored(
-        frame, np.pad(blurred(frame, 3.0), ((0, 0), (0, 1))), ClassList((*CLASSES.names, "spine/unknown"))
-    )
-    decision = judge(Scored(frame, blurred(frame, 0.5), CLASSES), champion, 60)
-    assert not decision.promoted and decision.reason.startswith("it no longer knows: spine")
-
-
-def test_the_gate_refuses_where_sensitivity_cannot_be_compared_or_hardly_anything_can() -> None:
-    """Who calls everything whole is right about whole images."""
-    frame = images(400)
-    whole = frame.assign(fractured=pd.array([False] * 400, "boolean"))
-    champion, challenger = (Scored(whole, blurred(whole, noise), CLASSES) for noise in (3.0, 0.5))
-    decision = judge(challenger, champion, 60)
-    assert not decision.promoted and "not of both states" in decision.reason
-    few = frame.head(12)
-    champion, challenger = (Scored(few, blurred(few, noise), CLASSES) for noise in (9.0, 0.1))
-    decision = judge(challenger, champion, 60)
-    assert not decision.promoted and "originals to compare on, 20 are needed" in decision.reason
-
-
-def test_who_tries_again_on_the_same_images_needs_more_confidence() -> None:
-    frame = images(600)
-    challenger, champion = (Scored(frame, blurred(frame, *how), CLASSES) for how in ((1.5, 5), (1.6, 6)))
-    assert judge(challenger, champion, 60).promoted
-    again = judge(challenger, champion, 60, tries=20)
-    assert not again.promoted and "99.75 %, for this is try 20" in again.reason
-
-
-def test_the_gate_compares_sensitivity_where_both_models_tell_of_fractures() -> None:
-    """The champion never learnt the fracture state of legs: the challenger's harder legs are no step back."""
-    frame = images(600)
-    probabilities = blurred(frame, 1.0)
-    probabilities[(frame["body_part"] == "leg").to_numpy()] = truth(frame)[frame["body_part"] == "leg"] * 0.2 + 0.2
-    wrong = ((frame["body_part"] == "leg") & (np.arange(600) % 3 == 0)).to_numpy()
-    probabilities[wrong] = probabilities[wrong][:, [0, 1, 3, 2]]
-    challenger = Scored(frame, probabilities, CLASSES)
-    narrow = ClassList((*CLASSES.names[:2], "leg/unknown"))
-    champion = Scored(frame, np.hstack([probabilities[:, :2], probabilities[:, 2:].sum(axis=1, keepdims=True)]), narrow)
-    ours, theirs = (model.measure()["sensitivity_at_90_specificity"] for model in (challenger, champion))
-    assert ours is not None and theirs is not None and ours < theirs - 0.1
-    assert judge(challenger, champion, 60).promoted
 
 
 def test_an_evaluation_tells_of_every_part_and_source_and_counts_all_images() -> None:
     frame = images(300)
     frame.loc[:4, "fractured"] = pd.NA
-    found = evaluate(Scored(frame, blurred(frame, 1.5), CLASSES), 30)
-    rows = {row["slice"]: row for row in found["slices"]}
+    found = evaluate(Predictions(frame, blurred(frame, 1.5), CLASSES), 30)
+    rows = {row.name: row for row in found.slices}
     assert set(rows) == {"part hand", "part leg", "source a", "source b", "without a", "without b"}
-    assert rows["part hand"]["images"] + rows["part leg"]["images"] == 300 == sum(
-        rows[f"source {name}"]["images"] for name in "ab"
-    )  # fmt: skip
-    assert (
-        rows["without a"]["metrics"] == rows["source b"]["metrics"]
-        and rows["source a"]["images"] - rows["source a"]["judged"] == 2
-    )
-    low, high = rows["part leg"]["intervals"]["fracture_auroc"]
-    assert low < found["metrics"]["fracture_auroc_by_part"]["leg"] < high
-    assert sum(map(sum, found["confusion"]["part"]["counts"])) == 300
-    assert sum(map(sum, found["confusion"]["joint"]["counts"])) == 295 == sum(
-        row["count"] for row in found["calibration"]
-    )  # fmt: skip
-    assert set(found["curves"]) == {"all", "hand", "leg"}
+    assert rows["part hand"].n_images + rows["part leg"].n_images == 300
+    assert sum(rows[f"source {name}"].n_images for name in "ab") == 300
+    assert rows["without a"].metrics == rows["source b"].metrics
+    assert rows["source a"].n_images - rows["source a"].n_evaluable == 2
+    interval, area = (rows["part leg"].intervals or {})["fracture_auroc"], found.fracture_auroc_by_part["leg"]
+    assert interval is not None and area is not None and interval[0] < area < interval[1]
+    assert sum(map(sum, found.confusion["part"].counts)) == 300
+    assert sum(map(sum, found.confusion["joint"].counts)) == 295 == sum(row.count for row in found.calibration)
+    assert set(found.curves) == {"all", "hand", "leg"}
     few = frame.assign(source=np.where(np.arange(300) < 7, "a", "b"))
-    (small,) = (row for row in evaluate(Scored(few, truth(few), CLASSES), 20)["slices"] if row["slice"] == "source a")
-    assert small["images"] == 7 and small["metrics"] is None
+    (small,) = (row for row in evaluate(Predictions(few, truth(few), CLASSES), 20).slices if row.name == "source a")
+    assert small.n_images == 7 and small.metrics is None
     rare = frame.assign(fractured=pd.array(np.arange(300) == 3, "boolean"))
-    found = evaluate(Scored(rare, blurred(rare, 1.5), CLASSES), 20)
-    (part,) = (row for row in found["slices"] if row["slice"] == f"part {rare['body_part'][3]}")
-    assert part["fractured"] == 1 and part["metrics"]["fracture_auroc"] is None is part["intervals"]["fracture_auroc"]
-    assert part["metrics"]["part_accuracy"] > 0.5, "one fracture says nothing about fractures, but all about the part"
-    assert found["curves"] == {} and set(found["metrics"]["fracture_auroc_by_part"].values()) == {None}
+    found = evaluate(Predictions(rare, blurred(rare, 1.5), CLASSES), 20)
+    (part,) = (row for row in found.slices if row.name == f"part {rare['body_part'][3]}")
+    assert part.metrics is not None and part.intervals is not None
+    assert part.n_fractured == 1 and part.metrics["fracture_auroc"] is None is part.intervals["fracture_auroc"]
+    right = part.metrics["part_accuracy"]
+    assert right is not None and right > 0.5, "one fracture says nothing about fractures, but all about the part"
+    assert found.curves == {} and set(found.fracture_auroc_by_part.values()) == {None}

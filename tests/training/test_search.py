@@ -20,24 +20,27 @@ from keras_tuner.src import protos
 from numpy.typing import NDArray
 
 from osteon.errors import TrainingError
-from osteon.images.wavelet import WaveletRecipe
+from osteon.images.wavelet import WaveletTransform
 from osteon.lake import Lake
+from osteon.models.design import NetworkDesign
 from osteon.models.space import Budget
 from osteon.training import workers
-from osteon.training.augment import MAIN_MOVES, augmented
-from osteon.training.fit import Lesson
-from osteon.training.search import Candidates, Search
+from osteon.training.augment import MAIN_AUGMENTATION, make_augmenter
+from osteon.training.fit import TrainValData
+from osteon.training.search import Search
+from osteon.training.tuner import TOKEN, DesignHyperModel
 
-RECIPE = WaveletRecipe(16)
+RECIPE = WaveletTransform(16)
 BUDGET = Budget(search_epochs=2, factor=2, search_images=60, fit_epochs=1, side=16, batch=16)
 START = {"filters": 8, "dropout": 0.5}
 
 
-def choose(hp: Any) -> dict[str, Any]:
-    return {
+def choose(hp: Any, **changes: Any) -> NetworkDesign:
+    values = {
         "blocks": 1, "growth": 1, "kernel": 3, "block": "plain", "norm": "batch", "lstm_layers": 0,
         "learning_rate": 1e-2, "filters": hp.Choice("filters", [4, 6, 8]), "dropout": hp.Choice("dropout", [0.1, 0.5]),
     }  # fmt: skip
+    return NetworkDesign.from_hyperparameters(values | changes)
 
 
 def pictures() -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
@@ -52,15 +55,16 @@ def pictures() -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
 
 def searching(lake: Lake, data: str, **changes: Any) -> Search:
     squares, kind = pictures()
-    features, allowed = RECIPE.of_squares(squares), np.eye(2, dtype=np.float32)[kind]
-    learnt = Lesson(lambda rows: features[rows], RECIPE.shape, allowed, np.arange(60), np.arange(60, 90))
-    augment = lambda design, seed: augmented(squares, RECIPE, MAIN_MOVES, seed)  # noqa: E731
-    keywords: dict[str, Any] = {"choose": choose, "budget": BUDGET, "seed": 0} | changes
-    return Search(lake=lake, lesson=lambda design: learnt, augment=augment, data=data, **keywords)
+    features, allowed = RECIPE.apply_batch(squares), np.eye(2, dtype=np.float32)[kind]
+    learnt = TrainValData(lambda rows: features[rows], RECIPE.shape, allowed, np.arange(60), np.arange(60, 90))
+    augment = lambda design, seed: make_augmenter(squares, RECIPE, MAIN_AUGMENTATION, seed)  # noqa: E731
+    keywords: dict[str, Any] = {"space": choose, "budget": BUDGET, "seed": 0} | changes
+    return Search(lake=lake, train_val=lambda design: learnt, augment=augment, data=data, **keywords)
 
 
 def look(lake: Lake, data: str, start: dict[str, Any] | None = None, min_completed: int = 2, **changes: Any) -> Any:
-    return searching(lake, data, **changes).run(start=start, min_completed=min_completed)
+    found = searching(lake, data, **changes).run(start=start, min_completed=min_completed)
+    return found.design.hyperparameters, found.rows
 
 
 def test_a_search_that_is_broken_off_three_times_gives_what_it_would_have_given(
@@ -73,16 +77,16 @@ def test_a_search_that_is_broken_off_three_times_gives_what_it_would_have_given(
     )
 
     fitted: list[int] = []
-    fit = Candidates.fit
+    fit = DesignHyperModel.fit
 
-    def breaking(self: Candidates, *arguments: Any, **keywords: Any) -> Any:
+    def breaking(self: DesignHyperModel, *arguments: Any, **keywords: Any) -> Any:
         fitted.append(self.seed)
         result = fit(self, *arguments, **keywords)
         if len(fitted) in (1, 3, 6):
             raise KeyboardInterrupt
         return result
 
-    monkeypatch.setattr(Candidates, "fit", breaking)
+    monkeypatch.setattr(DesignHyperModel, "fit", breaking)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             look(lake, "broken")
@@ -104,17 +108,17 @@ def test_a_search_starts_with_the_design_it_is_given_and_another_space_is_anothe
     _, (trial,) = look(lake, "started", START, **one)
     assert {name: trial[name] for name in START} == START
     studies = {key.split("/")[1] for key in lake.keys("studies/")}
-    look(lake, "started", choose=lambda hp: choose(hp) | {"kernel": hp.Choice("kernel", [3, 5])}, **one)
+    look(lake, "started", space=lambda hp: choose(hp, kernel=hp.Choice("kernel", [3, 5])), **one)
     assert len({key.split("/")[1] for key in lake.keys("studies/")} - studies) == 1
-    fixed = searching(lake, "started", choose=lambda hp: choose(hp) | {"growth": 3}, **{"budget": one["budget"]})
+    fixed = searching(lake, "started", space=lambda hp: choose(hp, growth=3), **{"budget": one["budget"]})
     assert fixed.study.split("/")[1] not in studies, "what is not searched is part of the question, too"
 
 
 def test_a_search_whose_trials_fail_says_so(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(self: Candidates, *arguments: Any, **keywords: Any) -> Any:
+    def failing(self: DesignHyperModel, *arguments: Any, **keywords: Any) -> Any:
         raise ValueError("out of memory")
 
-    monkeypatch.setattr(Candidates, "fit", failing)
+    monkeypatch.setattr(DesignHyperModel, "fit", failing)
     with pytest.raises(TrainingError, match="out of memory"):
         look(lake, "failing")
 
@@ -125,15 +129,15 @@ HELPER = """
     from osteon.lake import Lake
     from osteon.settings import load_settings
     from osteon.training import workers
-    from osteon.training.search import Candidates
+    from osteon.training.tuner import DesignHyperModel
     from tests.training.test_search import searching
     search = searching(Lake.from_settings(load_settings()), "shared")
-    workers.BEAT = 0.5
-    fit = Candidates.fit
+    workers.HEARTBEAT_INTERVAL = 0.5
+    fit = DesignHyperModel.fit
     def says_so(*arguments, **keywords):
         search.lake.put_json("helper-fits", True)
         return fit(*arguments, **keywords)
-    Candidates.fit = says_so
+    DesignHyperModel.fit = says_so
     print("waits", flush=True)
 """
 STUCK = """
@@ -154,7 +158,7 @@ def helper(environment: dict[str, str], also: str = "") -> subprocess.Popen[str]
 
 def lead(lake: Lake, monkeypatch: pytest.MonkeyPatch, search: Search) -> list[dict[str, Any]]:
     """Lead a search, and fit nothing before a helper fits: a fast leader is through before a helper has found it."""
-    fit = Candidates.fit
+    fit = DesignHyperModel.fit
 
     def once_the_helper_fits(*arguments: Any, **keywords: Any) -> Any:
         end = time.monotonic() + 60
@@ -164,8 +168,8 @@ def lead(lake: Lake, monkeypatch: pytest.MonkeyPatch, search: Search) -> list[di
         return fit(*arguments, **keywords)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Candidates, "fit", once_the_helper_fits)
-        return search.run(min_completed=2, host="127.0.0.1")[1]
+        patched.setattr(DesignHyperModel, "fit", once_the_helper_fits)
+        return search.run(min_completed=2, host="127.0.0.1").rows
 
 
 def test_another_process_helps_with_a_search(
@@ -180,7 +184,7 @@ def test_another_process_helps_with_a_search(
     assert trials[0].keys() == alone[0].keys()
     by = [trial["worker"] for trial in trials]
     assert set(by) == {"tuner0", "helper"} and by.count("helper") == ran
-    assert workers.leader(lake, search.study) is None
+    assert workers.find_chief(lake, search.study) is None
 
 
 def test_who_does_not_know_the_token_of_a_search_is_refused(lake: Lake) -> None:
@@ -189,19 +193,19 @@ def test_who_does_not_know_the_token_of_a_search_is_refused(lake: Lake) -> None:
     ask = protos.get_service()
 
     def intrude() -> None:
-        while (found := workers.leader(lake, search.study)) is None:
+        while (found := workers.find_chief(lake, search.study)) is None:
             time.sleep(0.05)
-        with grpc.insecure_channel(found["address"]) as channel:
+        with grpc.insecure_channel(found.address) as channel:
             stub = protos.get_service_grpc().OracleStub(channel)
-            stub.GetSpace(ask.GetSpaceRequest(), timeout=30, metadata=((workers.TOKEN, found["token"]),))
-            for metadata in ((), ((workers.TOKEN, "a guess"),)):
+            stub.GetSpace(ask.GetSpaceRequest(), timeout=30, metadata=((TOKEN, found.token),))
+            for metadata in ((), ((TOKEN, "a guess"),)):
                 with pytest.raises(grpc.RpcError) as error:
                     stub.CreateTrial(ask.CreateTrialRequest(tuner_id="intruder"), timeout=30, metadata=metadata)
                 refused.append(error.value)
 
     intruder = threading.Thread(target=intrude)
     intruder.start()
-    _, trials = search.run(min_completed=1, host="127.0.0.1")
+    trials = search.run(min_completed=1, host="127.0.0.1").rows
     intruder.join()
     assert [error.code() for error in refused] == [grpc.StatusCode.UNAUTHENTICATED] * 2
     assert [trial["worker"] for trial in trials] == ["tuner0"]
@@ -210,7 +214,7 @@ def test_who_does_not_know_the_token_of_a_search_is_refused(lake: Lake) -> None:
 def test_the_trial_of_a_helper_that_is_lost_is_run_again(
     lake: Lake, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "SILENCE", 3.0)
+    monkeypatch.setattr(workers, "WORKER_TIMEOUT", 3.0)
     with helper(environment, STUCK) as process:
 
         def kill() -> None:
@@ -255,3 +259,19 @@ def test_a_search_that_is_killed_at_random_moments_runs_no_trial_twice(lake: Lak
     whole, killed = look(lake, "whole"), look(lake, "killed")
     assert killed[0] == whole[0]
     np.testing.assert_allclose([t["score"] for t in killed[1]], [t["score"] for t in whole[1]], rtol=1e-3)
+
+
+def test_a_state_of_before_schema_versions_is_read_and_one_that_is_unknown_starts_again(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, trials = look(lake, "old")
+    key = f"{searching(lake, 'old').study}/state.json"
+    old = lake.get_json(key)
+    assert old.pop("schema_version") == 1 and old.keys() == {"start", "told", "finished", "files"}
+    lake.put_json(key, old)
+    assert look(lake, "old")[1] == trials, "its seconds, too: nothing ran again"
+    lake.put_json(key, old | {"schema_version": 99})
+    again = look(lake, "old")[1]
+    assert f"the search starts again: this version cannot read {key}" in caplog.text
+    assert [trial["trial"] for trial in again] == [trial["trial"] for trial in trials]
+    assert lake.get_json(key)["schema_version"] == 1

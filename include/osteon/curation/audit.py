@@ -22,7 +22,7 @@ def disagreements(lake: Lake) -> list[str]:
 def audit(names: pd.DataFrame, placements: pd.DataFrame, groups: Groups, catalog: pd.DataFrame | None) -> list[str]:
     """The same of facts that are read already; `catalog` (`sha256, group`) is the newest that `group` made."""
     splits = placements.set_index("sha256")["split"]
-    problems: dict[str, pd.Series[str] | pd.Index[str]] = {
+    problems: dict[str, pd.Index | pd.Series] = {
         "images are placed, but have no name": placements.loc[~placements["sha256"].isin(names["sha256"]), "sha256"],
         "groups of copies stand in two splits": _in_several(splits, groups.group),
         "clusters stand in two splits": _in_several(splits, groups.cluster),
@@ -30,7 +30,7 @@ def audit(names: pd.DataFrame, placements: pd.DataFrame, groups: Groups, catalog
     if catalog is not None:
         grouped = catalog.loc[catalog["group"].notna(), "sha256"]
         problems["images of the newest catalog are not in the history"] = grouped[~grouped.isin(names["sha256"])]
-    return [f"{len(found)} {what} ({sorted(found)[0][:12]}, ...)" for what, found in problems.items() if len(found)]
+    return [f"{len(found)} {what} ({min(found.tolist())[:12]}, ...)" for what, found in problems.items() if len(found)]
 
 
 def _in_several(splits: pd.Series, names: pd.Series) -> pd.Index[str]:

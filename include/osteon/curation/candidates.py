@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from osteon.images.fingerprint import COEFFICIENTS, VIEWS, Fingerprint
+from osteon.images.descriptors import COEFFICIENTS, VIEWS
+from osteon.images.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def _empty_lists(sample: NDArray[np.float32], count: int, probes: int) -> faiss.
     for learnt in (lists.cp, lists.pq.cp):
         learnt.seed, learnt.min_points_per_centroid = SEED, 1
     lists.train(sample)
-    return lists
+    index: faiss.Index = lists
+    return index
 
 
 def _candidates(index: Index, numbers: NDArray[np.intp], features: _Features, films: int) -> NDArray[np.int64]:

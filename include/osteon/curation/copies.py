@@ -12,10 +12,11 @@ from threadpoolctl import threadpool_limits
 
 from osteon import history
 from osteon.curation.candidates import candidate_pairs
-from osteon.images.fingerprint import FORMAT, VIEWS, Fingerprint, read_fingerprint
+from osteon.images.descriptors import VIEWS
+from osteon.images.fingerprint import FORMAT, Fingerprint, read_fingerprint
 from osteon.images.registration import Registration, is_plain, register, verdict
 from osteon.lake import Lake
-from osteon.progress import Meter
+from osteon.progress import ProgressLogger
 from osteon.settings import Settings
 
 VERSION = 4
@@ -35,7 +36,8 @@ log = logging.getLogger(__name__)
 def ready(lake: Lake) -> pd.Index:
     """SHA-256 of every image that can be compared now, in order; of others the lake has no fingerprint of FORMAT."""
     found = history.read(lake, history.FINGERPRINTS, ["sha256"])
-    return pd.Index(found.loc[found["format"] == FORMAT, "sha256"])
+    digests: pd.Index = pd.Index(found.loc[found["format"] == FORMAT, "sha256"])
+    return digests
 
 
 def find_copies(
@@ -65,8 +67,9 @@ def compare(
     views = list(VIEWS)
     rows: dict[tuple[str, str], tuple[str, Registration | None]] = {}
     together, refused = _Sets(), np.zeros(len(digests), int)
-    for row in proved[_whole(proved)].itertuples(index=False):
-        together.join(row.first, row.second)
+    whole = proved[_whole(proved)]
+    for one, other in zip(whole["first"].tolist(), whole["second"].tolist(), strict=True):
+        together.join(one, other)
     pairs = candidate_pairs(lambda number: film(digests[number]), np.arange(len(digests)) >= len(known))
     with threadpool_limits(1):  # of matrices this small, a second thread costs more than it helps
         for first, second in paths[["first", "second"]].itertuples(index=False, name=None):
@@ -75,9 +78,9 @@ def compare(
             if said == history.DIFFERENT and (is_plain(film(first)) or is_plain(film(second))):
                 said = history.POSSIBLE
             rows[first, second] = said, found
-        with Meter("compare", len(pairs)) as meter:
+        with ProgressLogger("compare", len(pairs)) as progress:
             for one, two, _, view in pairs.tolist():
-                meter.add(1)
+                progress.add(1)
                 first, second = sorted((digests[one], digests[two]))
                 if (first, second) in rows or together.joined(first, second):
                     continue

@@ -138,7 +138,7 @@ def _apart_from(pairs: pd.DataFrame, images: Iterable[str]) -> pd.DataFrame:
 
 def _joined(every: pd.Index, pairs: pd.DataFrame) -> pd.Series:
     """The smallest digest that each is connected to, by digest; `every` is sorted."""
-    ends = every.get_indexer(pairs["first"]), every.get_indexer(pairs["second"])
+    ends = every.get_indexer(pd.Index(pairs["first"])), every.get_indexer(pd.Index(pairs["second"]))
     held = (ends[0] >= 0) & (ends[1] >= 0)
     graph = coo_array((np.ones(held.sum(), bool), (ends[0][held], ends[1][held])), shape=(max(1, len(every)),) * 2)
     _, smallest, component = np.unique(
@@ -164,11 +164,12 @@ def _link(sure: pd.Series, doubtful: pd.DataFrame) -> tuple[pd.Series, pd.DataFr
     ordered = doubtful.sort_values(["score", *PAIR], ascending=[False, True, True], na_position="last")
     parts: dict[str, set[str]] = {}
     skipped = []
-    for row in ordered[[*PAIR, "score"]].itertuples(index=False):
-        one, other = (parts.get(name, {name}) for name in (sure[row.first], sure[row.second]))
+    columns = (ordered[name].tolist() for name in (*PAIR, "score"))
+    for first, second, score in zip(*columns, strict=True):
+        one, other = (parts.get(name, {name}) for name in (sure[first], sure[second]))
         both = one | other
         if len(both) > MOST_DOUBTFUL:
-            skipped.append(row)
+            skipped.append((first, second, score))
             continue
         parts.update(dict.fromkeys(both, both))
     names = {name: min(part) for name, part in parts.items()}
@@ -178,12 +179,10 @@ def _link(sure: pd.Series, doubtful: pd.DataFrame) -> tuple[pd.Series, pd.DataFr
 def _views(found: pd.DataFrame) -> dict[str, list[tuple[str, float, Region]]]:
     """For images that several others show parts of: `other, score, region`, the best first."""
     views: dict[str, list[tuple[str, float, Region]]] = {}
-    for row in found.itertuples(index=False):
-        score = -1.0 if pd.isna(row.score) else float(row.score)
-        for image, other, region in (
-            (row.first, row.second, row.region_first),
-            (row.second, row.first, row.region_second),
-        ):
+    columns = (found[name].tolist() for name in (*PAIR, "score", "region_first", "region_second"))
+    for first, second, score, region_first, region_second in zip(*columns, strict=True):
+        score = -1.0 if pd.isna(score) else float(score)
+        for image, other, region in ((first, second, region_first), (second, first, region_second)):
             if region is not None and _area(region) > 0:
                 views.setdefault(image, []).append((other, score, region))
     return {image: sorted(seen, key=lambda view: (-view[1], view[0])) for image, seen in views.items() if len(seen) > 1}

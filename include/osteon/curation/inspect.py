@@ -17,9 +17,9 @@ from osteon.images.families import Family, registered
 from osteon.images.fingerprint import FORMAT
 from osteon.images.measure import Measured, Request, measure_batch
 from osteon.lake import Lake, derived_key, image_key
-from osteon.parts import of_part, parts
-from osteon.progress import Meter
-from osteon.schemas import Catalogued, Inspected
+from osteon.partitions import partitions, select_partition
+from osteon.progress import ProgressLogger
+from osteon.schemas import Inspected
 from osteon.settings import Settings
 from osteon.takeover import take_over
 
@@ -37,15 +37,13 @@ log = logging.getLogger(__name__)
 
 def inspect_parts(settings: Settings, lake: Lake, catalog_key: str) -> list[str]:
     """The parts in which several processes had better measure a catalog's new images; none where one will do."""
-    return parts(len(_undone(settings, lake, catalogs.read(lake, catalog_key, Catalogued))), settings.part_images)
+    return partitions(len(_undone(settings, lake, catalogs.read(lake, catalog_key))), settings.part_images)
 
 
 def inspect_part(settings: Settings, lake: Lake, catalog_key: str, part: str) -> int:
     """Measure the new images of a part. Returns their number."""
-    undone = {
-        request.sha256: request for request in _undone(settings, lake, catalogs.read(lake, catalog_key, Catalogued))
-    }
-    fresh = [undone[digest] for digest in of_part(undone, part)]
+    undone = {request.sha256: request for request in _undone(settings, lake, catalogs.read(lake, catalog_key))}
+    fresh = [undone[digest] for digest in select_partition(undone, part)]
     _measure(settings, lake, fresh)
     return len(fresh)
 
@@ -64,7 +62,7 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
     more = [family for family in registered() if family.in_catalog]
     versions = {family.name: family.version for family in more}
     key = derived_key("inspect", VERSION, catalog_key, [settings.max_pixels], *([versions] if versions else []))
-    catalog = catalogs.read(lake, catalog_key, Catalogued)
+    catalog: pd.DataFrame = catalogs.read(lake, catalog_key)
     fresh = _undone(settings, lake, catalog)
     _measure(settings, lake, fresh)
     _measure(settings, lake, _of_earlier_weeks(settings, lake))
@@ -120,7 +118,7 @@ def _fingerprinted(lake: Lake) -> set[str]:
 
 def measure_all(lake: Lake, wanted: list[Request], settings: Settings) -> Iterator[Measured]:
     """Fetch images on threads and measure them on as many processes as there are cores, in the order given."""
-    with ThreadPoolExecutor(settings.upload_workers) as threads, Meter("inspect", len(wanted)) as meter:
+    with ThreadPoolExecutor(settings.upload_workers) as threads, ProgressLogger("inspect", len(wanted)) as progress:
 
         def batches() -> Iterator[list[tuple[Request, bytes]]]:
             batch: list[tuple[Request, bytes]] = []
@@ -140,5 +138,5 @@ def measure_all(lake: Lake, wanted: list[Request], settings: Settings) -> Iterat
         processes = joblib.cpu_count() if len(wanted) >= PROCESSES_FROM else 1
         parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
         for rows in parallel(joblib.delayed(measure_batch)(batch, settings.max_pixels) for batch in batches()):
-            meter.add(len(rows))
+            progress.add(len(rows))
             yield from rows

@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from osteon import history
 from osteon.curation.copies import VERSION as COMPARISON
-from osteon.images.fingerprint import COEFFICIENTS, FORMAT, Fingerprint, read_fingerprint
+from osteon.images.descriptors import COEFFICIENTS
+from osteon.images.fingerprint import FORMAT, Fingerprint, read_fingerprint
 from osteon.images.registration import Registration, register, verdict
 from osteon.lake import Lake, derived_key
 

@@ -62,10 +62,10 @@ def requests(
     """
     old = lake.get_all(list(lake.keys(OLD)))
     known = _valid(max_pixels, _rows(lake, IMAGE, old))
-    hopeless, decoded = set(known.loc[known["problem"].notna(), "sha256"]), set(known["sha256"])
+    quarantine_reason, decoded = set(known.loc[known["problem"].notna(), "sha256"]), set(known["sha256"])
     having = {family.name: set(_rows(lake, family, old)["sha256"]) for family in families}
     found = []
-    for digest in sorted(set(digests) - hopeless):
+    for digest in sorted(set(digests) - quarantine_reason):
         lacking = [family for family in families if digest not in having[family.name]]
         lacking = lacking if digest in decoded else [IMAGE, *lacking]
         request = Request(digest, tuple(lacking), digest not in fingerprinted)
@@ -82,8 +82,8 @@ def keep(lake: Lake, measured: Sequence[Measured], families: Sequence[Family]) -
         measured: Of each image once.
         families: Those beside `IMAGE` that measured it.
     """
-    hopeless = [one for one in measured if one.problem is not None]
-    bad: list[dict[str, object]] = [{"sha256": one.sha256, "problem": one.problem} for one in hopeless]
+    quarantine_reason = [one for one in measured if one.problem is not None]
+    bad: list[dict[str, object]] = [{"sha256": one.sha256, "problem": one.problem} for one in quarantine_reason]
     for family in (IMAGE, *families):
         by = [one for one in measured if family.name in one.values]
         rows: list[dict[str, object]] = [{"sha256": one.sha256, **one.values[family.name]} for one in by]

@@ -60,5 +60,5 @@ def joined(words: pd.Series, by: pd.Series) -> pd.Series:
     once = pd.DataFrame({"word": words, "by": by}).drop_duplicates().sort_values("word")
     several = once["by"].duplicated(keep=False)
     one, more = once[~several].set_index("by")["word"], once[several].groupby("by")["word"].agg(", ".join)
-    told: pd.Series[str] = pd.concat([one, more]).astype("string")
-    return told
+    joined: pd.Series = pd.concat([one, more]).astype("string")
+    return joined

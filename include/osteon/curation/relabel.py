@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from osteon import catalog as catalogs
 from osteon.curation.eligibility import with_eligibility
@@ -16,6 +16,7 @@ from osteon.curation.publications import first_of_each, words_of
 from osteon.errors import ConfigurationError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.results import BaseModelResult
 from osteon.schemas import Reviewed
 from osteon.settings import Settings
 from osteon.strict_yaml import read_yaml
@@ -132,7 +133,7 @@ def judge_images(
 
 
 def judge_source(
-    name: str, images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules, trainings: dict[str, dict[str, Any]]
+    name: str, images: pd.DataFrame, chances: pd.DataFrame, rules: RelabelRules, trainings: dict[str, BaseModelResult]
 ) -> Verdict:
     """Whether a source's ambiguous images may all become one part, and why not.
 
@@ -155,8 +156,8 @@ def judge_source(
         why = f"{agreement:.0%} of {originals} originals look like {rule.into}, {rule.agreement:.0%} are needed"
         return verdict(False, why, agreement)
     kind = rule.like or (name,)
-    seen = [row for row in trainings[rule.into]["by_source"] if row["source"] in kind]
-    others, right = sum(row["other"] for row in seen), sum(row["other_right"] for row in seen)
+    seen = [row for row in trainings[rule.into].by_source if row.source in kind]
+    others, right = sum(row.n_negative for row in seen), sum(row.n_negative_correct for row in seen)
     if others < rules.evidence:
         why = (
             f"the base model was shown {others} held-out images of {', '.join(kind)} that are not {rule.into}, "
@@ -178,7 +179,7 @@ def relabel(
     labels: LabelMap,
     rules: RelabelRules,
     catalog_key: str,
-    trainings: dict[str, dict[str, Any]],
+    trainings: dict[str, BaseModelResult],
     predict: Any,
 ) -> tuple[str, str]:
     """Set `body_part` and `label_origin` of ambiguous images, and work out anew which images take part.
@@ -199,7 +200,7 @@ def relabel(
         The keys of the catalog and of the table of what was decided. The verdicts about sources are a list beside it,
         see `verdicts_key`.
     """
-    used = {answer: result["key"] for answer, result in trainings.items()}
+    used = {answer: result.key for answer, result in trainings.items()}
     inputs = [catalog_key, used, rules.model_dump(), labels.model_dump(), settings.unknown_fracture]
     key = derived_key("relabel", VERSION, *inputs)
     table_key = decisions_key(key)
@@ -214,10 +215,10 @@ def relabel(
         decided["decision"], decided["why"] = REVIEW, "no base model was trained, see the report"
     else:
         decided = judge_images(images, publications, chances, rules)
-    verdicts = []
+    verdicts = list[Verdict]()
     for name, members in images.groupby("source"):
         verdict = judge_source(str(name), members, chances.loc[members.index], rules, trainings)
-        verdicts.append(asdict(verdict))
+        verdicts.append(verdict)
         if verdict.merged:
             why = f"the whole source was merged: {verdict.why}"
             decided.loc[members.index, ["body_part", "decision", "why"]] = [verdict.into, MERGED, why]
@@ -232,7 +233,7 @@ def relabel(
     table = table.astype(words | {name: "Float64" for name in table.columns if name not in words})
     catalogs.write(lake, key, with_eligibility(catalog, publications, settings.unknown_fracture), Reviewed)
     lake.put_table(table_key, table)
-    lake.put_json(verdicts_key(table_key), verdicts)  # last: it says that all is there
+    lake.put_json(verdicts_key(table_key), [asdict(verdict) for verdict in verdicts])  # last: it says that all is there
     return key, table_key
 
 
@@ -246,17 +247,22 @@ def verdicts_key(table_key: str) -> str:
     return table_key.replace("-decisions.parquet", "-verdicts.json")
 
 
-def changes(before: dict[str, str], verdicts: list[dict[str, Any]]) -> list[str]:
+def read_verdicts(lake: Lake, table_key: str) -> list[Verdict]:
+    """The verdicts about sources, of a table of what was decided."""
+    return TypeAdapter(list[Verdict]).validate_json(lake.get_bytes(verdicts_key(table_key)))
+
+
+def changes(before: dict[str, str], verdicts: list[Verdict]) -> list[str]:
     """What a merge of the run before and one of this run have against each other, one sentence each."""
     told = []
     for verdict in verdicts:
-        last, now = before.get(verdict["source"]), verdict["into"] if verdict["merged"] else None
+        last, now = before.get(verdict.source), verdict.into if verdict.merged else None
         if last == now:
             continue
         if now is None:
-            told.append(f"{verdict['source']} is no longer merged into {last}: {verdict['why']}")
+            told.append(f"{verdict.source} is no longer merged into {last}: {verdict.why}")
         elif last is None:
-            told.append(f"{verdict['source']} is now merged into {now}: {verdict['why']}")
+            told.append(f"{verdict.source} is now merged into {now}: {verdict.why}")
         else:
-            told.append(f"{verdict['source']} is now merged into {now}, no longer into {last}: {verdict['why']}")
+            told.append(f"{verdict.source} is now merged into {now}, no longer into {last}: {verdict.why}")
     return told

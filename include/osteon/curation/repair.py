@@ -24,14 +24,14 @@ BLANK_STD = 2.0
 """Grey levels; an image whose standard deviation is below shows nothing."""
 
 
-def mend(data: bytes, max_pixels: int) -> bytes:
+def repair_image(data: bytes, max_pixels: int) -> bytes:
     """A lossless PNG of what can be decoded; the rows that the stream lacks are zero."""
     buffer = io.BytesIO()
     Image.fromarray(decode(data, max_pixels).pixels).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def hopeless(row: pd.Series, min_side: int) -> str | None:
+def quarantine_reason(row: pd.Series, min_side: int) -> str | None:
     """Why an image cannot be used, from its measurements; None when it can."""
     if isinstance(row["problem"], str):
         return str(row["problem"])
@@ -57,15 +57,13 @@ def repair(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[
     measured = (
         read_measurements(lake, settings.max_pixels).set_index("sha256").loc[catalog["sha256"].tolist()].reset_index()
     )
-    reasons = [
-        None if is_wanted else hopeless(row, settings.min_side)
-        for is_wanted, (_, row) in zip(wanted, measured.iterrows(), strict=True)
-    ]
+    rows = zip(wanted, measured.iterrows(), strict=True)
+    reasons = [None if keep else quarantine_reason(row, settings.min_side) for keep, (_, row) in rows]
     catalog["reason"] = reasons
     catalog["quarantined"] = [reason is not None for reason in reasons]
     mendable = catalog.index[catalog["truncated"].fillna(False) & ~catalog["quarantined"]]
     digests = parallel(
-        lambda digest: lake.put_image(mend(lake.get_image(digest), settings.max_pixels))[0],
+        lambda digest: lake.put_image(repair_image(lake.get_image(digest), settings.max_pixels))[0],
         catalog.loc[mendable, "sha256"].tolist(),
         workers=settings.upload_workers,
         title="repair",

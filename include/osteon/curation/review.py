@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Literal
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from osteon.curation.grouping import recall
 from osteon.curation.publications import names_of
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.records import Answer
 from osteon.schemas import Grouped, Reviewed
 from osteon.settings import Settings
 
@@ -96,8 +97,8 @@ def apply(
     return result, idle
 
 
-def record(lake: Lake, labels: LabelMap, catalog: pd.DataFrame, answers: list[dict[str, Any]]) -> int:
-    """Keep what curators answered (`about, answer, by`: image, part) as decisions; returns how many are new.
+def record(lake: Lake, labels: LabelMap, catalog: pd.DataFrame, answers: list[Answer]) -> int:
+    """Keep what curators answered as decisions; returns how many are new.
 
     Who did not answer has decided nothing. The fracture state stays as it was published.
     """
@@ -105,13 +106,11 @@ def record(lake: Lake, labels: LabelMap, catalog: pd.DataFrame, answers: list[di
     states = dict(zip(catalog["sha256"], catalogs.state_names(catalog), strict=True))
     new = 0
     for answer in answers:
-        if answer["by"] is None:
+        if answer.by is None:
             continue
-        image, part = answer["about"], answer["answer"]
-        what: dict[str, Any] = {"action": "drop"}
-        if part != LEAVE_OUT:
-            what = {"action": "label", "label": f"{part}/{states[image]}"}
-        made = Decision(target=image, who=answer["by"], why="answered in Airflow", **what)
+        label = None if answer.answer == LEAVE_OUT else f"{answer.answer}/{states[answer.about]}"
+        action: Literal["drop", "label"] = "drop" if label is None else "label"
+        made = Decision(target=answer.about, action=action, label=label, who=answer.by, why="answered in Airflow")
         if (made.target, made.action, made.label) not in known:
             decide(lake, labels, made)
             new += 1

@@ -19,7 +19,7 @@ from osteon.settings import Settings
 
 log = logging.getLogger(__name__)
 VERSION = 5
-STICKIEST_FIRST = ("test", "val", "train")
+MOST_RESTRICTIVE_FIRST = ("test", "val", "train")
 """Where clusters merge that stood in different splits, the whole cluster goes to the first of these."""
 
 AGAIN = "run again from `group`, which says what belongs together"
@@ -31,7 +31,9 @@ APART = {
 """Columns of a catalog of which no name may stand in two splits, and what to do where one does."""
 
 
-def place(clusters: pd.DataFrame, placed: dict[str, str], shares: dict[str, float], seed: int) -> dict[str, str]:
+def assign_clusters(
+    clusters: pd.DataFrame, placed: dict[str, str], shares: dict[str, float], seed: int
+) -> dict[str, str]:
     """Split of each cluster. `clusters` has `cluster, stratum, size`; `placed` are clusters that have a split.
 
     Within a stratum, new clusters go one by one, the largest first, to the split that lacks most images against its
@@ -46,8 +48,8 @@ def place(clusters: pd.DataFrame, placed: dict[str, str], shares: dict[str, floa
                 lack[placed[cluster]] -= size
         new = members[~members["cluster"].isin(placed.keys())].copy()
         new["order"] = [_hash(seed, stratum, cluster) for cluster in new["cluster"]]
-        new = new.sort_values(["size", "order"], ascending=[False, True])
-        for cluster, size in zip(new["cluster"], new["size"], strict=True):
+        ordered = new.sort_values(["size", "order"], ascending=[False, True])
+        for cluster, size in zip(ordered["cluster"].tolist(), ordered["size"].tolist(), strict=True):
             best = max(shares, key=lambda name: (round(lack[name], 6), round(shares[name], 6), name == "test"))
             result[cluster] = best
             lack[best] -= size
@@ -69,8 +71,9 @@ def split(
     key = _key(settings, catalog_key, seed, catalog, before)
     if not lake.exists(key):
         taking_part = catalogs.eligible(catalog)
-        catalog["split"] = place_images(catalog[taking_part], before, settings, seed).reindex(catalog.index)
-        placed = dict(zip(*(catalog.loc[taking_part, name] for name in ("sha256", "split")), strict=True))
+        catalog["split"] = assign_splits(catalog[taking_part], before, settings, seed).reindex(catalog.index)
+        here = catalog[taking_part]
+        placed: dict[str, str] = dict(zip(here["sha256"].tolist(), here["split"].tolist(), strict=True))
         after = placements({**before, **placed}, clusters)
         key = _key(settings, catalog_key, seed, catalog, after)
         catalogs.write(lake, key, catalog, Split)
@@ -114,7 +117,7 @@ def split_accounts(catalog: pd.DataFrame, images: int) -> tuple[dict[str, int], 
     return left, placed
 
 
-def place_images(images: pd.DataFrame, before: dict[str, str], settings: Settings, seed: int) -> pd.Series:
+def assign_splits(images: pd.DataFrame, before: dict[str, str], settings: Settings, seed: int) -> pd.Series:
     """Split of each image (`source, body_part, fractured, cluster, sha256, label_origin`).
 
     Clusters of images `before` keep theirs; new ones that base models alone have labelled go to `train`, and do not
@@ -133,10 +136,10 @@ def place_images(images: pd.DataFrame, before: dict[str, str], settings: Setting
     of_cluster = rarest.groupby("cluster", sort=True)
     clusters = of_cluster.agg(stratum=("stratum", "first"), size=("sha256", "size")).reset_index()
     members = zip(images["sha256"], images["cluster"], strict=True)
-    placed = _stickiest((cluster, before[digest]) for digest, cluster in members if digest in before)
+    placed = most_restrictive_split((cluster, before[digest]) for digest, cluster in members if digest in before)
     for cluster in images.loc[~images["cluster"].isin(judging["cluster"]), "cluster"]:
         placed.setdefault(cluster, "train")
-    return images["cluster"].map(place(clusters, placed, shares, seed)).astype("string")
+    return images["cluster"].map(assign_clusters(clusters, placed, shares, seed)).astype("string")
 
 
 def recorded_placements(lake: Lake) -> dict[str, str]:
@@ -150,16 +153,17 @@ def placements(recorded: dict[str, str], clusters: pd.Series) -> dict[str, str]:
 
     `clusters` is the cluster of every image that the lake ever saw, by `sha256`.
     """
-    cluster_of = {digest: digest for digest in recorded} | dict(zip(clusters.index, clusters, strict=True))
-    splits = _stickiest((cluster_of[digest], split) for digest, split in recorded.items())
+    known = zip(clusters.index.tolist(), clusters.tolist(), strict=True)
+    cluster_of: dict[str, str] = {digest: digest for digest in recorded} | dict(known)
+    splits = most_restrictive_split((cluster_of[digest], split) for digest, split in recorded.items())
     return {digest: splits[cluster] for digest, cluster in cluster_of.items() if cluster in splits}
 
 
-def _stickiest(members: Iterable[tuple[str, str]]) -> dict[str, str]:
+def most_restrictive_split(members: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Split of each cluster, from the splits of its members."""
     splits: dict[str, str] = {}
     for cluster, split in members:
-        splits[cluster] = min(split, splits.get(cluster, split), key=STICKIEST_FIRST.index)
+        splits[cluster] = min(split, splits.get(cluster, split), key=MOST_RESTRICTIVE_FIRST.index)
     return splits
 
 

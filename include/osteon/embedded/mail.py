@@ -32,7 +32,7 @@ STYLE += "td,th{text-align:left;padding:6px 10px;border-bottom:1px solid #ddd}if
 STYLE += "pre{white-space:pre-wrap;background:#f4f5f7;padding:12px}"
 
 
-class Keeper:
+class MailStore:
     """aiosmtpd handler that writes each mail to a file of its own, whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
@@ -141,7 +141,7 @@ def main() -> None:
         def log_message(self, format: str, *args: Any) -> None:
             log.debug(format, *args)
 
-    smtp = Controller(Keeper(options.folder), hostname=HOST, port=options.smtp_port, data_size_limit=64 << 20)
+    smtp = Controller(MailStore(options.folder), hostname=HOST, port=options.smtp_port, data_size_limit=64 << 20)
     smtp.start()
     web = ThreadingHTTPServer((HOST, options.http_port), Handler)
     stop = threading.Event()

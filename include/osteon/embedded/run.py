@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import requests
+from pydantic import BaseModel
 
 from osteon.embedded.stack import Stack
 from osteon.errors import OsteonError, ServiceError
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import run_all
+from osteon.reports.summary import Summary, read_summary, summary_key
 from osteon.runs import Run
 from osteon.settings import Settings
 
@@ -25,14 +28,35 @@ KNOWN_WITHIN = 180.0
 """Seconds that Airflow has to parse the DAG."""
 
 
+TOLD = ("success", "failed", "up_for_retry", "upstream_failed", "skipped")
+"""States of a task that are logged."""
+
+
 @dataclass(frozen=True)
 class Outcome:
+    """How a run ended."""
+
     run_id: str
     state: str
-    summary: dict[str, Any] | None
+    summary: Summary | None
     failed: str
     """The failed tasks, or the error; empty where nothing failed."""
     places: dict[str, str] = field(default_factory=dict)
+    """What it left on this machine, by what it is."""
+
+
+class TaskInstance(BaseModel):
+    """A task of a run, as Airflow's REST API tells it."""
+
+    task_id: str
+    map_index: int
+    """Of a mapped task; -1 for any other."""
+    state: str | None
+    """None before the scheduler has looked at it."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.task_id}[{self.map_index}]" if self.map_index >= 0 else self.task_id
 
 
 class AirflowClient:
@@ -51,6 +75,11 @@ class AirflowClient:
             raise ServiceError(f"Airflow refused {method} {path} ({answer.status_code}): {answer.text[:500]}")
         return answer.json()
 
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+        """The task instances of a run."""
+        found = self.call("GET", f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=500")
+        return [TaskInstance.model_validate(item) for item in found["task_instances"]]
+
     def wait_for_dag(self, dag_id: str) -> None:
         """Wait until the DAG is parsed. Raises `ServiceError` with its import errors."""
         deadline = time.monotonic() + KNOWN_WITHIN
@@ -66,7 +95,7 @@ class AirflowClient:
             time.sleep(1)
 
 
-def run_dag(settings: Settings, conf: dict[str, Any]) -> Outcome:
+def run_dag(settings: Settings, conf: Mapping[str, Any]) -> Outcome:
     """Start what does not run, run the DAG to its end, and stop what was started for it."""
     stack = Stack(settings)
     started = stack.up()
@@ -74,11 +103,12 @@ def run_dag(settings: Settings, conf: dict[str, Any]) -> Outcome:
         client = AirflowClient(stack.urls()["airflow"], *stack.login())
         client.wait_for_dag(DAG_ID)
         client.call("PATCH", f"/dags/{DAG_ID}", {"is_paused": False})
-        run_id = client.call("POST", f"/dags/{DAG_ID}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"]
+        run_id = client.call("POST", f"/dags/{DAG_ID}/dagRuns", {"logical_date": None, "conf": dict(conf)})[
+            "dag_run_id"
+        ]
         log.info("run %s started", run_id)
         state = _watch(client, run_id)
-        tasks = _tasks(client, run_id)
-        failed = ", ".join(name for name, task_state in tasks.items() if task_state == "failed")
+        failed = ", ".join(task.name for task in client.tasks(DAG_ID, run_id) if task.state == "failed")
         applied = stack.applied_settings()
         lake = Lake.from_settings(applied)
         return _outcome(stack, lake, Run(lake, run_id), state, f"failed: {failed}" if failed else "")
@@ -86,7 +116,7 @@ def run_dag(settings: Settings, conf: dict[str, Any]) -> Outcome:
         stack.down(started)
 
 
-def run_here(settings: Settings, conf: dict[str, Any]) -> Outcome:
+def run_here(settings: Settings, conf: Mapping[str, Any]) -> Outcome:
     """Run all stages in this process, without Airflow. Where no lake is configured, the embedded one is used.
 
     Args:
@@ -110,43 +140,29 @@ def run_here(settings: Settings, conf: dict[str, Any]) -> Outcome:
 
 
 def _watch(client: AirflowClient, run_id: str) -> str:
-    seen: dict[str, str] = {}
+    """Log what becomes of the tasks until the run has ended. Returns its state."""
+    seen: dict[str, str | None] = {}
     while True:
         state = str(client.call("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}")["state"])
-        for name, task_state in _tasks(client, run_id).items():
-            if seen.get(name) != task_state and task_state in (
-                "success",
-                "failed",
-                "up_for_retry",
-                "upstream_failed",
-                "skipped",
-            ):
-                log.info("%-24s %s", name, task_state)
-            seen[name] = task_state
+        for task in client.tasks(DAG_ID, run_id):
+            if seen.get(task.name) != task.state and task.state in TOLD:
+                log.info("%-24s %s", task.name, task.state)
+            seen[task.name] = task.state
         if state in ("success", "failed"):
             return state
         time.sleep(1)
 
 
-def _tasks(client: AirflowClient, run_id: str) -> dict[str, str]:
-    instances = client.call("GET", f"/dags/{DAG_ID}/dagRuns/{run_id}/taskInstances?limit=500")["task_instances"]
-    return {
-        f"{item['task_id']}[{item['map_index']}]" if item["map_index"] >= 0 else item["task_id"]: str(item["state"])
-        for item in instances
-    }
-
-
 def _outcome(stack: Stack, lake: Lake, run: Run, state: str, failed: str) -> Outcome:
     """Read the summary and bring the report and the Data Docs to this machine, where a browser can open them."""
-    key = f"{run.prefix}/summary.json"
-    summary = lake.get_json(key) if lake.exists(key) else None
+    summary = read_summary(lake, summary_key(run))
     places = {"mails": str(stack.home / "mail"), "logs": str(stack.home / "airflow" / "logs")}
     if summary is not None:
         folder = stack.home / "reports" / run.prefix.rsplit("/", 1)[-1]
         folder.mkdir(parents=True, exist_ok=True)
-        lake.get_folder(summary["report"].rsplit("/", 1)[0], folder)
+        lake.get_folder(summary.report.rsplit("/", 1)[0], folder)
         places = {"report": str(folder / "index.html"), **places}
-        if summary["data_docs"]:
-            lake.get_folder(summary["data_docs"], folder / "data-docs")
+        if summary.data_docs:
+            lake.get_folder(summary.data_docs, folder / "data-docs")
             places = {"data docs": str(folder / "data-docs" / "index.html"), **places}
     return Outcome(run.run_id, state, summary, failed, places)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import logging
 import os
-import secrets
 import subprocess
 import sys
 import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,29 +20,18 @@ import psutil
 import requests
 from pydantic import SecretStr
 
-from osteon.embedded import STATE
-from osteon.embedded.ports import HOST, free_ports, require_free
+from osteon.embedded.environment import USER, environment
+from osteon.embedded.ports import HOST, require_free
+from osteon.embedded.programs import configuration, programs
+from osteon.embedded.state import State, read_state, write_private
 from osteon.errors import ServiceError
 from osteon.lake import Lake
 from osteon.settings import ROOT, Settings
 
 log = logging.getLogger(__name__)
 ALL = ("s3", "mail", "mlflow", "airflow")
-USER = "admin"
 PATIENCE = 300.0
 """Seconds that a service has to answer."""
-STOPPING = {"s3": 4}
-"""Seconds until a program that was asked to end is killed, where not 30. SeaweedFS waits 15 s for streams between its
-own parts, which never end; by then every request is answered, and what it wrote is the machine's."""
-INNER_PORTS = (
-    "master",
-    "master_grpc",
-    "volume",
-    "volume_grpc",
-    "filer",
-    "filer_grpc",
-    "s3_grpc",
-)
 
 
 class Stack:
@@ -65,7 +51,7 @@ class Stack:
 
     def login(self) -> tuple[str, str]:
         """User and password of the embedded Airflow."""
-        return USER, self._state["airflow_password"]
+        return USER, self._state.airflow_password
 
     def applied_settings(self) -> Settings:
         """The settings with addresses and keys of these services filled in."""
@@ -73,8 +59,8 @@ class Stack:
         return self.settings.model_copy(
             update={
                 "s3_endpoint": urls["s3"],
-                "s3_access_key": self._state["s3_access_key"],
-                "s3_secret_key": SecretStr(self._state["s3_secret_key"]),
+                "s3_access_key": self._state.s3_access_key,
+                "s3_secret_key": SecretStr(self._state.s3_secret_key),
                 "mlflow_url": urls["mlflow"],
                 "airflow_url": urls["airflow"],
             }
@@ -82,58 +68,7 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """Variables for a process that uses the services, on top of this process's own."""
-        applied, urls, state = self.applied_settings(), self.urls(), self._state
-        airflow_home = self.home / "airflow"
-        smtp = {"conn_type": "smtp", "host": HOST, "port": self.settings.smtp_port}
-        smtp["extra"] = {"disable_ssl": True, "disable_tls": True, "from_email": self.settings.mail_from}
-        osteon = {
-            "STATE_DIR": str(self.home),
-            "S3_ENDPOINT": applied.s3_endpoint,
-            "S3_ACCESS_KEY": applied.s3_access_key,
-            "S3_SECRET_KEY": applied.s3_secret_key.get_secret_value(),
-            "MLFLOW_URL": applied.mlflow_url,
-            "AIRFLOW_URL": applied.airflow_url,
-            "SCHEDULED_FROM": state["made_at"],  # or Airflow makes a run for last week as soon as the DAG is unpaused
-        }
-        airflow = {
-            "CORE__DAGS_FOLDER": str(ROOT / "dags"),
-            "CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-            "CORE__LOAD_EXAMPLES": "False",
-            "CORE__EXECUTOR": "LocalExecutor",
-            "CORE__PARALLELISM": "4",
-            "CORE__FERNET_KEY": state["fernet_key"],
-            "CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-            "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "airflow-passwords.json"),
-            "CORE__EXECUTION_API_SERVER_URL": f"{urls['airflow']}/execution/",
-            "API__HOST": HOST,
-            "API__PORT": str(self.settings.airflow_port),
-            "API__BASE_URL": urls["airflow"],
-            "API__WORKERS": "1",
-            "API__SECRET_KEY": state["api_secret_key"],
-            "API_AUTH__JWT_SECRET": state["jwt_secret"],
-            "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home / 'airflow.db'}",
-            "EXECUTION_API__JWT_EXPIRATION_TIME": str(24 * 3600),
-            "SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-            "USAGE_DATA_COLLECTION__ENABLED": "False",
-        }
-        search = [str(ROOT / "include"), str(ROOT / "plugins"), os.environ.get("PYTHONPATH", "")]
-        return {
-            **os.environ,
-            **{f"OSTEON_{name}": value for name, value in osteon.items()},
-            **{f"AIRFLOW__{name}": value for name, value in airflow.items()},
-            "AIRFLOW_HOME": str(airflow_home),
-            "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(smtp),
-            "AWS_ACCESS_KEY_ID": applied.s3_access_key,
-            "AWS_SECRET_ACCESS_KEY": applied.s3_secret_key.get_secret_value(),
-            "AWS_DEFAULT_REGION": applied.s3_region,
-            "MLFLOW_S3_ENDPOINT_URL": applied.s3_endpoint,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its job runners evaluate language models; none is here
-            "GX_ANALYTICS_ENABLED": "false",
-            "TF_CPP_MIN_LOG_LEVEL": "2",
-            "PYTHONPATH": os.pathsep.join(part for part in search if part),
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-        }
+        return environment(self.applied_settings(), self.home, self._state)
 
     def running(self) -> set[str]:
         """Names of the services all of whose processes run."""
@@ -192,9 +127,9 @@ class Stack:
                 log.info("stopping %s", name)
                 self._rpc.stopProcessGroup(name, True)
                 if name == "airflow":
-                    _end_orphans(int(self._rpc.getPID()))  # type: ignore[call-overload]
+                    _end_orphans(int(self._rpc.getPID()))
         if not any(any(alive) for alive in self._processes().values()):
-            pid = int(self._rpc.getPID())  # type: ignore[call-overload]
+            pid = int(self._rpc.getPID())
             self._rpc.shutdown()
             deadline = time.monotonic() + 30
             while not _ended(pid):
@@ -229,7 +164,7 @@ class Stack:
         return answer.ok and all(answer.json()[part]["status"] == "healthy" for part in parts)
 
     def _log_tail(self, name: str) -> str:
-        logs = [self.home / "log" / f"{program}.log" for program in self._programs()[name]]
+        logs = [self.home / "log" / f"{program}.log" for program in self._programs[name]]
         return "\n".join(
             f"{path}:\n" + "\n".join(path.read_text(errors="replace").splitlines()[-20:])
             for path in logs
@@ -248,24 +183,12 @@ class Stack:
     # The supervisor
 
     @cached_property
-    def _state(self) -> dict[str, Any]:
-        """Keys, passwords and inner ports: made on first use, readable by their owner only."""
-        path = self.home / STATE
-        if not path.exists():
-            self.home.mkdir(parents=True, exist_ok=True)
-            state = {
-                "made_at": datetime.now(UTC).isoformat(),
-                "s3_access_key": secrets.token_hex(10),
-                "s3_secret_key": secrets.token_hex(20),
-                "airflow_password": secrets.token_urlsafe(12),
-                "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-                "jwt_secret": secrets.token_hex(32),
-                "api_secret_key": secrets.token_hex(32),
-                "ports": dict(zip(INNER_PORTS, free_ports(len(INNER_PORTS)), strict=True)),
-            }
-            _write_private(path, json.dumps(state))
-        loaded: dict[str, Any] = json.loads(path.read_text())
-        return loaded
+    def _state(self) -> State:
+        return read_state(self.home)
+
+    @property
+    def _programs(self) -> dict[str, dict[str, list[str]]]:
+        return programs(self.settings, self.home, self._state)
 
     @property
     def _socket(self) -> str:
@@ -292,12 +215,12 @@ class Stack:
     def _start_supervisor(self) -> None:
         for folder in ("log", "s3", "mail", "mlflow", "airflow"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
-        _write_private(self.home / "airflow-passwords.json", json.dumps({USER: self.login()[1]}))
+        write_private(self.home / "airflow-passwords.json", json.dumps({USER: self.login()[1]}))
         applied = self.applied_settings()
         keys = {"accessKey": applied.s3_access_key, "secretKey": applied.s3_secret_key.get_secret_value()}
         identity = {"name": "osteon", "credentials": [keys], "actions": ["Admin", "Read", "Write", "List", "Tagging"]}
-        _write_private(self.home / "s3-identities.json", json.dumps({"identities": [identity]}))
-        _write_private(self.home / "supervisord.conf", self._configuration())
+        write_private(self.home / "s3-identities.json", json.dumps({"identities": [identity]}))
+        write_private(self.home / "supervisord.conf", configuration(self._programs, self.home, self._socket))
         program = Path(sys.executable).with_name("supervisord")
         done = subprocess.run(
             [str(program), "-c", str(self.home / "supervisord.conf")],
@@ -314,61 +237,6 @@ class Stack:
             if time.monotonic() > deadline:
                 raise ServiceError(f"supervisord does not answer: see {self.home / 'log' / 'supervisord.log'}")
             time.sleep(0.1)
-
-    def _configuration(self) -> str:
-        sections = [
-            f"[unix_http_server]\nfile={self._socket}\nchmod=0700",
-            "[supervisord]\n"
-            f"logfile={self.home / 'log' / 'supervisord.log'}\npidfile={self.home / 'supervisord.pid'}\nminfds=1024",
-            "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
-        ]
-        for service, programs in self._programs().items():
-            sections.append(f"[group:{service}]\nprograms={','.join(programs)}")
-            for name, command in programs.items():
-                line = " ".join(command).replace("%", "%%")
-                sections.append(
-                    f"[program:{name}]\ncommand={line}\nautostart=false\nautorestart=false\nstartsecs=0\n"
-                    f"stopasgroup=true\nkillasgroup=true\nstopwaitsecs={STOPPING.get(name, 30)}\nredirect_stderr=true\n"
-                    f"stdout_logfile={self.home / 'log' / name}.log\nstdout_logfile_maxbytes=20MB\n"
-                    "stdout_logfile_backups=1"
-                )
-        return "\n\n".join(sections) + "\n"
-
-    def _programs(self) -> dict[str, dict[str, list[str]]]:
-        """The processes of each service, with their commands."""
-        binaries, ports, port = Path(sys.executable).parent, self._state["ports"], self.settings
-        weed = [str(binaries / "weed"), "server", f"-dir={self.home / 's3'}", f"-ip={HOST}", f"-ip.bind={HOST}", "-s3"]
-        weed += [
-            f"-s3.port={port.s3_port}",
-            f"-s3.config={self.home / 's3-identities.json'}",
-            f"-s3.port.grpc={ports['s3_grpc']}",
-        ]
-        weed += [
-            "-s3.port.iceberg=0",
-            "-s3.port.lance=0",
-            "-volume.max=10000",  # each bucket opens seven of them; empty ones cost nothing
-            "-master.volumeSizeLimitMB=512",
-            "-master.telemetry=false",
-            "-volume.preStopSeconds=1",
-            "-master.electionTimeout=1s",  # it has no rivals to wait for when it starts again
-        ]
-        for part in ("master", "volume", "filer"):
-            weed += [f"-{part}.port={ports[part]}", f"-{part}.port.grpc={ports[part + '_grpc']}"]
-        mlflow = [str(binaries / "mlflow"), "server", "--host", HOST, "--port", str(port.mlflow_port), "--workers", "1"]
-        mlflow += ["--backend-store-uri", f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}", "--serve-artifacts"]
-        mlflow += ["--artifacts-destination", f"s3://{port.s3_bucket}/mlflow"]
-        mlflow += ["--allowed-hosts", f"{HOST}:*,localhost:*"]
-        mail = [sys.executable, "-m", "osteon.embedded.mail", "--smtp-port", str(port.smtp_port)]
-        mail += ["--http-port", str(port.mail_port), "--folder", str(self.home / "mail")]
-        # Not `airflow standalone`: its log servers listen on every address of the machine. Logs are read from disk.
-        parts = {
-            "api-server": [],
-            "dag-processor": [],
-            "scheduler": ["--skip-serve-logs"],
-            "triggerer": ["--skip-serve-logs"],
-        }
-        airflow = {f"airflow-{part}": [str(binaries / "airflow"), part, *flags] for part, flags in parts.items()}
-        return {"s3": {"s3": weed}, "mail": {"mail": mail}, "mlflow": {"mlflow": mlflow}, "airflow": airflow}
 
 
 def _end_orphans(supervisor: int) -> None:
@@ -391,9 +259,3 @@ def _ended(pid: int) -> bool:
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-
-
-def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_text(text, encoding="utf-8")

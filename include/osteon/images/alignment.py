@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from osteon.images.fingerprint import VIEWS, Fingerprint
+from osteon.images.descriptors import VIEWS
+from osteon.images.fingerprint import Fingerprint
 
 RATIO = 0.92
 """A feature's best match counts if it is nearer than so much of the second best (D. Lowe, IJCV 60, 2004)."""
@@ -197,7 +198,7 @@ def _agreement(matched: Matched) -> NDArray[np.bool_]:
     agree = np.hypot(across, down) < LEAST + 0.15 * np.hypot(moved[..., 0], moved[..., 1])
     agree &= turned[some] @ turned.T > math.cos(TURN)
     agree &= np.abs(growth - growths) < OCTAVES
-    return agree
+    return np.asarray(agree)
 
 
 def _fitted(matched: Matched, inside: NDArray[np.bool_]) -> Alignment | None:

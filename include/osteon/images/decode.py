@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 COLOUR_SAMPLES = (48, 48)
 """Pixels, evenly spread, that colour is measured on."""
@@ -17,16 +17,6 @@ REDUCED, DETAILED = 256, 800
 OVER_LIMIT = "more than the limit of"
 TRUNCATED = "image file is truncated"
 """How Pillow's strict decoder begins its message about a stream that ends too early."""
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-"""What makes an image upright, by its EXIF orientation (CIPA DC-008)."""
 
 
 class UndecodableError(Exception):
@@ -66,12 +56,12 @@ class Decoded:
     @cached_property
     def row_spans(self) -> NDArray[np.uint8]:
         """(height of `reduced`,): grey levels between the darkest and the brightest pixel of each row."""
-        return np.ptp(self.reduced, axis=1)
+        return np.asarray(np.ptp(self.reduced, axis=1))
 
     @cached_property
     def column_spans(self) -> NDArray[np.uint8]:
         """(width of `reduced`,): the same for each column."""
-        return np.ptp(self.reduced, axis=0)
+        return np.asarray(np.ptp(self.reduced, axis=0))
 
     @cached_property
     def histogram(self) -> NDArray[np.int64]:
@@ -126,16 +116,23 @@ def _decoded(image: Image.Image, max_pixels: int) -> Decoded:
         rows = np.flatnonzero(np.asarray(grey).any(axis=1))
         missing[rows[-1] + 1 if len(rows) else 0 :] = True
     colour = _colour(image)
-    if (turn := _turn(image)) is not None:
-        grey, missing = grey.transpose(turn), np.asarray(Image.fromarray(missing).transpose(turn))
+    if (orientation := _orientation(image)) != 1:
+        grey, missing = _upright(np.asarray(grey), orientation), np.asarray(_upright(missing, orientation))
     return Decoded(grey, mode, truncated, colour, missing)
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number (CIPA DC-008); 1 is upright."""
     try:
-        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF says nothing of pixels that are whole
-        return None
+        return 1
+
+
+def _upright(pixels: NDArray[np.generic], orientation: int) -> Image.Image:
+    image = Image.fromarray(pixels)
+    image.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(image)
 
 
 def over_limit(max_pixels: int) -> str:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osteon.images.alignment import Alignment
-from osteon.images.fingerprint import VIEWS, Fingerprint
+from osteon.images.descriptors import VIEWS
+from osteon.images.fingerprint import Fingerprint
 
 CELLS = 8
 """Rows and columns of a film in which inliers are counted."""

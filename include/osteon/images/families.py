@@ -56,7 +56,7 @@ class Family:
         return {column: f"{self.name}.{column}" for column in self.columns}
 
 
-_REGISTRY: dict[str, Family] = {}
+_FAMILIES = extensions.Registry[Family]("measurements", extensions.CHECKS, lambda family: family.measure)
 
 
 def register(family: Family) -> None:
@@ -65,10 +65,7 @@ def register(family: Family) -> None:
     Raises:
         ExtensionError: Another family has the name.
     """
-    other = _REGISTRY.setdefault(family.name, family)
-    if other is not family:
-        modules = f"{other.measure.__module__} and {family.measure.__module__}"
-        raise ExtensionError(f"two measurements are named `{family.name}`, in {modules}: rename one of them")
+    _FAMILIES.add(family.name, family)
 
 
 def registered() -> tuple[Family, ...]:
@@ -77,5 +74,4 @@ def registered() -> tuple[Family, ...]:
     Raises:
         ExtensionError: A check of another package cannot be loaded.
     """
-    extensions.load(extensions.CHECKS)
-    return tuple(_REGISTRY[name] for name in sorted(_REGISTRY))
+    return tuple(_FAMILIES.all().values())

@@ -1,7 +1,7 @@
 """Fingerprints: what is kept of a film so that its copies are found, however they were cropped, turned or exposed.
 
 A fingerprint holds local features (SIFT; D. Lowe, IJCV 60, 2004) of the film after its contrast was evened out, and a
-small picture of it. Mirror images and negatives need no features of their own: see `VIEWS`.
+small picture of it. Mirror images and negatives need no features of their own: see `osteon.images.descriptors.VIEWS`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from osteon.images.descriptors import COEFFICIENTS, describe
+
 FORMAT = 2
 """Of the bytes and of what they hold. With another number every image ever seen gets a new fingerprint."""
 AREA, LONGEST = 50_000, 640
@@ -26,7 +28,7 @@ DETECTED = 500
 """Strongest features that are found, before the spread over the picture decides."""
 BLUR, CONTRAST, EDGE = 2.0, 0.006, 12.0
 """SIFT's first blur in pixels (with its default of 1.6, noise makes more features), and its thresholds."""
-MOST_BYTES = 12_000
+MAX_BYTES = 12_000
 """Of a fingerprint. Features that do not fit are left out, the weakest first."""
 SMALL, QUALITY = 7_600, 90
 """Pixels of the small picture, and the quality that it is kept in as a JPEG."""
@@ -40,10 +42,6 @@ CELLS = 8
 """The picture is divided into so many rows and columns, so that features spread over it."""
 PLAIN = 10
 """Grey levels within a row or column at the border up to which it shows nothing and is cut off."""
-COEFFICIENTS = 48
-"""Numbers that are kept of a descriptor's 128."""
-SCALE = 32.0
-"""By which a descriptor's coefficients are multiplied before they are rounded to 8 bits."""
 WINDOW = 14
 """The side of the picture over the standard deviation of the window that contrast is evened out in."""
 EQUALISED = 0.25
@@ -58,58 +56,6 @@ FEATURE = np.dtype([("x", "<u2"), ("y", "<u2"), ("scale", "u1"), ("angle", "u1")
 """Position in 1/64 pixel of its picture; log2 of the size in 1/16; angle in 1/256 of a turn; coefficients."""
 POSITION = 64
 _LENGTH, _HEADER = struct.Struct("<I"), struct.Struct("<4H")
-
-
-def _cosines(size: int) -> NDArray[np.float64]:
-    """Orthonormal discrete cosine transform: row k is even for even k, odd for odd k."""
-    k, x = np.arange(size)[:, None], np.arange(size)[None]
-    rows = np.cos(np.pi * (x + 0.5) * k / size)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def _waves() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Orthonormal real Fourier transform of 8 orientations, and -1 for each row that is odd, 1 for each even one."""
-    turn = 2 * np.pi * np.arange(8) / 8
-    rows = [np.ones(8)] + [wave(n * turn) for n in (1, 2, 3) for wave in (np.cos, np.sin)] + [np.cos(4 * turn)]
-    matrix = np.array(rows)
-    parity = np.array([1, 1, -1, 1, -1, 1, -1, 1], float)
-    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True), parity
-
-
-def _basis() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Matrix (128, 128) from a SIFT descriptor to coefficients, the smoothest first, and the signs that these change by
-    where the picture is mirrored, and where it is a negative.
-
-    SIFT's 4x4x8 histogram of a mirrored patch is the same with one spatial axis and the orientations reversed; that of
-    a negative is turned by half, as its gradients point the other way. In this basis both change signs, and no more.
-    """
-    cosines, (waves, odd) = _cosines(4), _waves()
-    matrix = np.einsum("ra,cb,od->rcoabd", cosines, cosines, waves).reshape(128, 128)
-    row, column, wave = np.meshgrid(np.arange(4), np.arange(4), np.arange(8), indexing="ij")
-    mirror, negative = (-1.0) ** row * odd[wave], (-1.0) ** (row + column)
-    smoothness = row + column + 0.85 * np.array([0, 1, 1, 2, 2, 3, 3, 4])[wave]
-    order = np.argsort(smoothness.ravel(), kind="stable")
-    return (
-        matrix[order].astype(np.float32),
-        mirror.ravel()[order].astype(np.float32),
-        negative.ravel()[order].astype(np.float32),
-    )
-
-
-BASIS, MIRROR, NEGATIVE = _basis()
-MEAN = np.zeros(COEFFICIENTS, np.float32)
-"""Of the coefficients, rounded, over films of two publishers. What is not 0 stays as it is in every view."""
-MEAN[[0, 1, 5, 11, 13, 14, 20, 23, 30, 35, 39]] = (
-    *(0.714, 0.142, 0.244, -0.088, -0.056, 0.048),
-    *(-0.117, 0.034, 0.058, -0.053, -0.032),
-)
-VIEWS = {
-    "as it is": np.ones(COEFFICIENTS, np.float32),
-    "mirrored": MIRROR[:COEFFICIENTS],
-    "negative": NEGATIVE[:COEFFICIENTS],
-    "mirrored negative": (MIRROR * NEGATIVE)[:COEFFICIENTS],
-}
-"""Signs (COEFFICIENTS,) that turn the descriptors of a film into those of its mirror image and of its negative."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +96,7 @@ class Fingerprint:
     def unit(self) -> NDArray[np.float32]:
         """Descriptors (n, COEFFICIENTS) of norm 1: their products are cosines."""
         values = self.descriptors.astype(np.float32)
-        return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+        return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6))
 
     @cached_property
     def grain(self) -> float:
@@ -173,7 +119,7 @@ class Fingerprint:
 
 
 def fingerprint(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None = None) -> bytes:
-    """The fingerprint of a film (height, width; 8-bit grey), at most MOST_BYTES.
+    """The fingerprint of a film (height, width; 8-bit grey), at most MAX_BYTES.
 
     `missing` (height, width) marks what a truncated stream lacks: only the rows and columns that are there count, and
     keep the scale that the whole film would have. Plain borders are cut off first. A film that shows nothing has a
@@ -197,7 +143,7 @@ def fingerprint(grey: NDArray[np.uint8], missing: NDArray[np.bool_] | None = Non
     while True:
         header = _HEADER.pack(len(features), min(own, len(features)), *picture.shape[::-1])
         data = zlib.compress(header + features.tobytes(), 6)
-        if _LENGTH.size + len(data) + len(jpeg) <= MOST_BYTES:
+        if _LENGTH.size + len(data) + len(jpeg) <= MAX_BYTES:
             return _LENGTH.pack(len(data)) + data + jpeg.tobytes()
         features = features[: len(features) * 9 // 10]
 
@@ -266,7 +212,7 @@ def even_contrast(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     )
     gain = 48 / (np.sqrt(np.maximum(square - mean * mean, 0)) + NOISE)
     around, factor = (cv2.resize(array, (width, height), interpolation=cv2.INTER_LINEAR) for array in (mean, gain))
-    return np.clip((values - around) * factor + 128, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip((values - around) * factor + 128, 0, 255).astype(np.uint8))
 
 
 def _features(picture: NDArray[np.uint8], most: int) -> NDArray[np.void]:
@@ -281,13 +227,11 @@ def _features(picture: NDArray[np.uint8], most: int) -> NDArray[np.void]:
     values = np.array([(*point.pt, point.size, point.angle, point.response) for point in found], np.float32)
     chosen = _spread(values[:, :2], values[:, 4] * values[:, 2], picture.shape, most)
     values, raw = values[chosen], raw[chosen]
-    roots = np.sqrt(raw / np.maximum(raw.sum(axis=1, keepdims=True), 1))
     features = np.zeros(len(chosen), FEATURE)
     features["x"], features["y"] = np.clip(values[:, :2] * POSITION, 0, 65535).round().T
     features["scale"] = np.clip(np.log2(np.maximum(values[:, 2], 1)) * 16, 0, 255).round()
     features["angle"] = (values[:, 3] * (256 / 360)).round() % 256
-    coefficients = roots @ BASIS[:COEFFICIENTS].T - MEAN
-    features["descriptor"] = np.clip((coefficients * SCALE).round(), -127, 127)
+    features["descriptor"] = describe(np.asarray(raw, np.float32))
     return features
 
 
@@ -307,4 +251,4 @@ def _spread(
     rank[by_cell] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     best = most // 2
     rest = best + np.argsort(rank[best:], kind="stable")[: most - best]
-    return order[np.sort(np.concatenate([np.arange(best), rest]))]
+    return np.asarray(order[np.sort(np.concatenate([np.arange(best), rest]))])

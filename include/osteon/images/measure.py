@@ -135,7 +135,7 @@ def thumbnail(grey: Image.Image) -> NDArray[np.uint8]:
 def coarse_thumbnails(thumbs: NDArray[np.number]) -> NDArray[np.float32]:
     """Thumbnails (n, THUMB, THUMB) averaged to (n, COARSE, COARSE)."""
     cell = THUMB // COARSE
-    return thumbs.reshape(len(thumbs), COARSE, cell, COARSE, cell).mean(axis=(2, 4), dtype=np.float32)
+    return np.asarray(thumbs.reshape(len(thumbs), COARSE, cell, COARSE, cell).mean(axis=(2, 4), dtype=np.float32))
 
 
 def hash_thumbnails(thumbs: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from osteon.images.alignment import align
+from osteon.images.descriptors import VIEWS
 from osteon.images.evidence import LEAST_SHOWN, correlation, of_features, of_pictures, warped
-from osteon.images.fingerprint import VIEWS, Fingerprint
+from osteon.images.fingerprint import Fingerprint
 from osteon.images.weights import model
 
 ITERATIONS, GROWTH, BLUR = 25, 1e-4, 3

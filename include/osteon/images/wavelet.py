@@ -18,44 +18,46 @@ MODE = "periodization"
 
 
 @dataclass(frozen=True)
-class WaveletRecipe:
-    """How an image becomes a model's input. Equal recipes give equal features; a model carries its own."""
+class WaveletTransform:
+    """How an image becomes a model's input. Equal transforms give equal features. A model carries its own."""
 
     side: int = 128
-    """Pixels of the square that the image is letterboxed into; a multiple of 2**level."""
+    """Side in pixels that the image is letterboxed to; a multiple of 2**level."""
     wavelet: str = "haar"
     """A family member that PyWavelets knows, or `lazy`."""
     level: int = 1
     """How many times the approximation is taken apart; at 0 the features are the pixels."""
+    stored_name: ClassVar[str] = "WaveletRecipe"
+    """Its name in stored models."""
     version: ClassVar[int] = 1
-    """Of what `transform` does: raise it when the same recipe gives other features."""
+    """Version of what `apply` does: raise it when the same fields give other features."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(rows, columns, planes) of the features: as many numbers as the square has pixels."""
+        """(rows, columns, planes) of the features: as many numbers as the resized image has pixels."""
         return self.side >> self.level, self.side >> self.level, 4**self.level
 
-    def transform(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
+    def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.float16]:
         """Grey levels (height, width) to features (rows, columns, planes)."""
-        return self.of_squares(letterbox(pixels, self.side)[None])[0]
+        return np.asarray(self.apply_batch(letterbox(pixels, self.side)[None])[0])
 
-    def of_squares(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
+    def apply_batch(self, letterboxed: NDArray[np.uint8]) -> NDArray[np.float16]:
         """The same from letterboxed images, (n, side, side) to (n, rows, columns, planes).
 
         Grey levels are standardised by the image's own mean and deviation first, so that exposure does not count. The
         planes are the approximation, then from the coarsest level to the finest horizontal, vertical and diagonal
         details. Finer details have more rows and columns: every f-th goes to a plane of its own.
         """
-        squares = letterboxed.astype(np.float32)
-        mean, deviation = (of(squares, axis=(1, 2), keepdims=True) for of in (np.mean, np.std))
-        return self._analysed((squares - mean) / (deviation + 1))
+        images = letterboxed.astype(np.float32)
+        mean, deviation = (of(images, axis=(1, 2), keepdims=True) for of in (np.mean, np.std))
+        return self._analysed((images - mean) / (deviation + 1))
 
     def mirrored(self, features: NDArray[np.float16]) -> NDArray[np.float16]:
         """What the same images, seen in a mirror, have as features: (n, rows, columns, planes)."""
-        return self._analysed(self.squares(features)[:, :, ::-1])
+        return self._analysed(self.invert(features)[:, :, ::-1])
 
-    def squares(self, features: NDArray[np.float16]) -> NDArray[np.float32]:
-        """Undo the transform: standardised squares (n, side, side)."""
+    def invert(self, features: NDArray[np.float16]) -> NDArray[np.float32]:
+        """Undo the transform. Returns standardised images (n, side, side)."""
         x = features.astype(np.float32)
         approximation, start = x[..., 0] * self.gain(self.level, approximation=True), 1
         details = []
@@ -68,10 +70,10 @@ class WaveletRecipe:
                 bands.append(band)
                 start += fold**2
             details.append(tuple(bands))
-        return pywt.waverec2([approximation, *details], filters(self.wavelet), MODE, axes=(1, 2))
+        return np.asarray(pywt.waverec2([approximation, *details], filters(self.wavelet), MODE, axes=(1, 2)))
 
-    def _analysed(self, squares: NDArray[np.float32]) -> NDArray[np.float16]:
-        approximation, *details = pywt.wavedec2(squares, filters(self.wavelet), MODE, self.level, axes=(1, 2))
+    def _analysed(self, images: NDArray[np.float32]) -> NDArray[np.float16]:
+        approximation, *details = pywt.wavedec2(images, filters(self.wavelet), MODE, self.level, axes=(1, 2))
         planes = [approximation / self.gain(self.level, approximation=True)]
         for level, bands in zip(range(self.level, 0, -1), details, strict=True):
             fold = 2 ** (self.level - level)

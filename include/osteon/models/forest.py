@@ -45,7 +45,7 @@ def fit(
     """
     x, y = _flat(features), allowed.argmax(axis=1)
     if len(np.unique(y)) < 2:
-        raise TrainingError("the forest's sample holds fewer than two classes: raise OSTEON_RIVAL_SHARE")
+        raise TrainingError("the forest's sample holds fewer than two classes: raise OSTEON_BASELINE_SHARE")
     search = RandomizedSearchCV(
         RandomForestClassifier(random_state=seed, n_jobs=-1),
         SPACE,

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from osteon.images.wavelet import LAZY
+from osteon.models.design import Hyperparameter, NetworkDesign
 
 MAIN = "cnn_bilstm"
-RIVALS = ("cnn_searched", "cnn_plain", "forest")
+BASELINES = ("cnn_searched", "cnn_plain", "forest")
 ABLATIONS = ("no_wavelets", "no_recurrence", "same_data")
 """The main model's design again: on pixels, without the LSTM, and on the images that the rivals learn from."""
-Choose = Callable[[Any], dict[str, Any]]
+SearchSpace = Callable[[Any], NetworkDesign]
 """Draws one design of a space from a `keras_tuner.HyperParameters`: its names are the design's, but for fixed ones."""
 
 
@@ -51,7 +52,7 @@ BUDGETS = {
 }
 
 
-def _cnn(hp: Any) -> dict[str, Any]:
+def _cnn(hp: Any) -> dict[str, Hyperparameter]:
     """Depth and rate are no part of the space: short trials at half the side like shallow and fast designs, which are
     worse when they are fitted (FracAtlas, 128 pixels, a seed, validation fracture AUROC at 1e-3: 0.85 by the search's
     choice of 2 blocks, 0.88 by a design with 3; docs/models.md).
@@ -80,7 +81,7 @@ def levels(side: int) -> list[int]:
     return [level for level in range(1, 6) if side >> level in (32, 16)]
 
 
-def cnn_bilstm(side: int) -> Choose:
+def cnn_bilstm(side: int) -> SearchSpace:
     """The main model's space.
 
     Class imbalance is no part of it: a class weighs by the inverse square root of its frequency
@@ -88,8 +89,8 @@ def cnn_bilstm(side: int) -> Choose:
     row: pooled over its columns, where a fracture may lie left or right (docs/models.md).
     """
 
-    def choose(hp: Any) -> dict[str, Any]:
-        return {
+    def sample_design(hp: Any) -> NetworkDesign:
+        values = {
             "wavelet": hp.Choice("wavelet", ["haar", "bior1.3", "db2"]),
             "level": hp.Choice("level", levels(side)),
             **_cnn(hp),
@@ -97,28 +98,35 @@ def cnn_bilstm(side: int) -> Choose:
             "lstm_layers": hp.Int("lstm_layers", 1, 2),
             "lstm_units": hp.Choice("lstm_units", [24, 32, 48]),
         }
+        return NetworkDesign.from_hyperparameters(values)
 
-    return choose
+    return sample_design
 
 
-def cnn_searched(side: int) -> Choose:
+def cnn_searched(side: int) -> SearchSpace:
     """The first rival's space: the same without wavelets and without the recurrent part."""
-    return lambda hp: {"wavelet": LAZY, "level": hp.Choice("level", levels(side)), **_cnn(hp), "lstm_layers": 0}
+
+    def sample_design(hp: Any) -> NetworkDesign:
+        fixed: dict[str, Hyperparameter] = {"wavelet": LAZY, "lstm_layers": 0}
+        level = hp.Choice("level", levels(side))
+        return NetworkDesign.from_hyperparameters(fixed | {"level": level} | _cnn(hp))
+
+    return sample_design
 
 
-PLAIN = {
-    "wavelet": LAZY, "level": 0, "blocks": 3, "filters": 16, "growth": 2, "kernel": 3, "block": "plain",
-    "norm": "batch", "dropout": 0.4, "learning_rate": 1e-3, "lstm_layers": 0, "dense": 64,
-}  # fmt: skip
+PLAIN = NetworkDesign(
+    wavelet=LAZY, level=0, blocks=3, filters=16, growth=2, kernel=3, block="plain",
+    norm="batch", dropout=0.4, learning_rate=1e-3, lstm_layers=0, dense=64,
+)  # fmt: skip
 """The second rival: convolution, normalisation, pooling, three times, then dropout and dense layers, on pixels."""
 
 
-def base_space(widest: int) -> Choose:
+def base_space(widest: int) -> SearchSpace:
     """The base models' space, of layers with at most `widest` filters or units."""
     sizes = [size for size in (32, 64, 128) if size <= widest]
 
-    def base(hp: Any) -> dict[str, Any]:
-        return {
+    def sample_design(hp: Any) -> NetworkDesign:
+        values = {
             "blocks": hp.Int("blocks", 1, 3),
             "filters": hp.Choice("filters", sizes),
             "growth": 1,
@@ -130,14 +138,15 @@ def base_space(widest: int) -> Choose:
             "dropout": hp.Choice("dropout", [0.2, 0.4]),
             "learning_rate": hp.Choice("learning_rate", [1e-3, 1e-4]),
         }
+        return NetworkDesign.from_hyperparameters(values)
 
-    return base
+    return sample_design
 
 
-BASE_START = {
-    "blocks": 3, "filters": 32, "growth": 1, "kernel": 3, "block": "plain", "norm": "batch", "lstm_layers": 1,
-    "lstm_units": 32, "dropout": 0.2, "learning_rate": 1e-3,
-}  # fmt: skip
+BASE_START = NetworkDesign(
+    blocks=3, filters=32, growth=1, kernel=3, block="plain", norm="batch", lstm_layers=1,
+    lstm_units=32, dropout=0.2, learning_rate=1e-3,
+)  # fmt: skip
 """The architecture that inputs are compared with, before a search."""
 _BASE_SMOKE = Budget(
     search_epochs=2, search_images=300, fit_epochs=12, side=48, batch=16, trials=2, widest=32, unseen=False

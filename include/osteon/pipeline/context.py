@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from osteon.labels import LabelMap, load_labels
 from osteon.lake import Lake
@@ -15,8 +15,8 @@ from osteon.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from osteon.curation.relabel import RelabelRules
-    from osteon.quality.alert import Alert
-    from osteon.quality.pictures import Picture
+    from osteon.notify.alert import Alert
+    from osteon.notify.mails import Notice
 
 SENT = "sent"
 NO_MAIL = "this run sends no mail"
@@ -32,10 +32,10 @@ class Notifier(Protocol):
     def alert(self, alert: Alert, stage: str) -> str:
         """Mail what the data-quality checks of a stage found."""
 
-    def notice(self, title: str, text: str, *pictures: Picture) -> str:
+    def notice(self, notice: Notice) -> str:
         """Mail something that the run did."""
 
-    def question(self, title: str, text: str, *pictures: Picture, asked: Sequence[str]) -> str:
+    def question(self, notice: Notice, asked: Sequence[str]) -> str:
         """Mail that the run waits for people. `asked` says what is asked: the same is mailed once in a run."""
 
 
@@ -45,10 +45,10 @@ class NoMail:
     def alert(self, alert: Alert, stage: str) -> str:
         return NO_MAIL
 
-    def notice(self, title: str, text: str, *pictures: Picture) -> str:
+    def notice(self, notice: Notice) -> str:
         return NO_MAIL
 
-    def question(self, title: str, text: str, *pictures: Picture, asked: Sequence[str]) -> str:
+    def question(self, notice: Notice, asked: Sequence[str]) -> str:
         return NO_MAIL
 
 
@@ -94,11 +94,3 @@ class Context:
         from osteon.sources.config import read_sources_file
 
         return read_sources_file(Path(sources)).model or self.settings.model_name
-
-    def left_by_earlier_run(self, key: str, name: str) -> Any:
-        """What an earlier run left under `name` in a JSON object that each run writes with its id; None if none did.
-
-        A task that is tried again finds its own object there, which kept the earlier run's as `before`.
-        """
-        last = self.lake.get_json(key) if self.lake.exists(key) else {}
-        return last.get("before" if last.get("run") == self.run.run_id else name)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from osteon.errors import ConfigurationError, OsteonError, RegistryError
+from osteon.errors import ConfigurationError, ObjectError, OsteonError, RegistryError
 from osteon.ingest import ingest as pull
-from osteon.ingest import recall, remember
+from osteon.ingest import load_state, save_state
 from osteon.pipeline.context import Context
 from osteon.records import (
     CatalogKey,
@@ -59,7 +59,7 @@ def ingest(context: Context, source: str, sources: str) -> IngestRecord:
     """
     from osteon.sources.config import open_source
 
-    last = recall(context.lake, source)
+    last = load_state(context.lake, source)
     try:
         opened = open_source(Path(sources), context.settings, source)
         key, counts = pull(context.settings, context.lake, opened)
@@ -72,8 +72,8 @@ def ingest(context: Context, source: str, sources: str) -> IngestRecord:
             return record.failing(error)
         log.exception("the run goes on with the last good version of %s, %s", source, last.manifest)
         key = last.manifest
-    pulled = remember(context.lake, last, source, key, context.run.run_id)
-    record.manifest, record.before = ManifestKey(key), pulled.before
+    state = save_state(context.lake, last, source, key, context.run.run_id)
+    record.manifest, record.before = ManifestKey(key), state.before
     return record
 
 
@@ -152,15 +152,14 @@ def champions_classes(context: Context, catalog: CatalogKey, sources: str) -> tu
 
     Both are empty where there is no champion, or where it learnt from this very catalog: nothing can have shifted.
     """
-    from osteon.registry import champion
+    from osteon.registry.versions import champion
 
     learnt, unknown = dict[str, int](), ""
     try:
         held = champion(context.settings, context.model_name(sources))
         if held is not None and held.catalog != catalog:
-            unknown = held.unknown(context.lake)
-            learnt = {} if unknown else held.images_by_class(context.lake)
-    except RegistryError as error:
+            learnt = held.result(context.lake).images_by_class_of_people
+    except (RegistryError, ObjectError) as error:
         unknown = str(error)
     if unknown:
         log.warning("the classes' shares are not compared with those that the champion learnt: %s", unknown)
@@ -170,10 +169,10 @@ def champions_classes(context: Context, catalog: CatalogKey, sources: str) -> tu
 def gate(context: Context, validation: ValidationKey, sources: str) -> GateRecord:
     """Mail what the checks found. Stop the run on a critical finding."""
     from osteon.pipeline.notices import alert_people, quality_error
-    from osteon.quality.validate import read_validation
+    from osteon.quality.findings import read_validation
 
     found = read_validation(context.lake, validation)
-    mail = alert_people(context, found, GateRecord.stage, f"alerts/{context.model_name(sources)}.json")
+    mail = alert_people(context, found, GateRecord.stage, context.model_name(sources))
     return GateRecord(mail=mail).failing(quality_error(found))
 
 
@@ -196,10 +195,10 @@ def check(context: Context, catalog: CatalogKey, manifests: list[ManifestKey], s
     moved = last.moved_from if last and last.catalog == catalog else {}
     found = check_split(context.settings, context.lake, catalog, list(manifests), moved)
     leakage = read_leakage(context.lake, catalogs.read(context.lake, catalog, Split))
-    mail = alert_people(context, found, CheckRecord.stage, f"alerts/{context.model_name(sources)}-split.json")
-    numbers = leakage.numbers if leakage else {}
-    record = {"catalog": catalog, "check": found.key, "stops": found.stops, "mail": mail, **numbers}
-    return CheckRecord.model_validate(record).failing(quality_error(found))
+    mail = alert_people(context, found, CheckRecord.stage, f"{context.model_name(sources)}-split")
+    numbers = leakage.numbers.model_dump() if leakage else {}
+    record = CheckRecord(catalog=catalog, check=ValidationKey(found.key), stops=found.stops, mail=mail, **numbers)
+    return record.failing(quality_error(found))
 
 
 def usable_images(context: Context, catalog: CatalogKey) -> pd.DataFrame:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from osteon.errors import SourceError
+from osteon.errors import OsteonError, SourceError
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import (
     CATALOGUE,
@@ -45,7 +45,7 @@ def run_all(context: Context, options: Mapping[str, Any], stop_after: str = "rep
                 continue
             log.info("stage %s", stage.name)
             if stage is INGEST:
-                results[stage.name] = ingest_all(context, results["sources"], options["sources"])
+                results[stage.name] = _required(_pull(context, results["sources"], options["sources"]))
                 continue
             arguments = {argument: results[source] for argument, source in stage.inputs.items()}
             arguments |= {option: options[option] for option in stage.options} | {name: [] for name in stage.people}
@@ -54,18 +54,46 @@ def run_all(context: Context, options: Mapping[str, Any], stop_after: str = "rep
         run_stage(REPORT, context)
 
 
-def ingest_all(context: Context, names: list[str], sources: str) -> list[ManifestKey]:
-    """Pull every source; one that fails does not stop the others. Raises `SourceError` where all fail."""
-    manifests, problems = list[ManifestKey](), list[str]()
+class PulledSources(NamedTuple):
+    """What became of all sources of a run."""
+
+    manifests: list[ManifestKey]
+    problems: list[str]
+    """Of each source that gave no manifest, why."""
+
+
+def pull_sources(context: Context, sources: str) -> PulledSources:
+    """Pull every source that a sources file enables. One that fails does not stop the others.
+
+    Args:
+        context: The run.
+        sources: The sources file.
+
+    Raises:
+        ConfigurationError: The sources file cannot be used, or enables no source.
+    """
+    return _pull(context, run_stage(LIST_SOURCES, context, sources=sources).names, sources)
+
+
+def _pull(context: Context, names: list[str], sources: str) -> PulledSources:
+    pulled = PulledSources([], [])
     for name in names:
         try:
-            manifests.append(run_stage(INGEST, context, source=name, sources=sources).result)
+            pulled.manifests.append(run_stage(INGEST, context, source=name, sources=sources).result)
+        except OsteonError as error:
+            log.error("%s", error)
+            pulled.problems.append(str(error))
         except Exception as error:  # whatever a publisher's data or client makes happen: the record says what
             log.exception("source %s", name)
-            problems.append(f"{name}: {error}")
-    if not manifests:
-        raise SourceError(f"no source could be pulled: {'; '.join(problems)}")
-    return manifests
+            pulled.problems.append(f"source {name}: {error!r}")
+    return pulled
+
+
+def _required(pulled: PulledSources) -> list[ManifestKey]:
+    """The manifests. Raises `SourceError` where there is none."""
+    if not pulled.manifests:
+        raise SourceError(f"no source could be pulled: {'; '.join(pulled.problems)}")
+    return pulled.manifests
 
 
 def prepare(context: Context, sources: str, *stages: Stage[Any], **options: Any) -> CatalogKey:
@@ -77,8 +105,7 @@ def prepare(context: Context, sources: str, *stages: Stage[Any], **options: Any)
         stages: In their order; those between them are left out.
         options: Of the stages.
     """
-    names = run_stage(LIST_SOURCES, context, sources=sources).names
-    manifests = ingest_all(context, names, sources)
+    manifests = _required(pull_sources(context, sources))
     return run_on_catalog(context, run_stage(CATALOGUE, context, manifests=manifests).catalog, *stages, **options)
 
 

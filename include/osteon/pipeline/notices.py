@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from osteon.errors import QualityError
 from osteon.images.decode import UndecodableError
+from osteon.notify.alert import Alert, Told, told
+from osteon.notify.mails import parts_asked, promotion_asked
 from osteon.pipeline.context import NO_MAIL, Context
-from osteon.quality.alert import Alert, Told, told
+from osteon.pipeline.memory import Memory
+from osteon.quality.findings import Validation
 from osteon.quality.pictures import Picture, before_and_after, class_chart, png, scaled, thumbnails
-from osteon.quality.validate import Validation
+from osteon.records import PartQuestion, PromotionQuestion
 
 log = logging.getLogger(__name__)
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
 NOTHING_NEW = "nothing new to tell"
 
 
-def alert_people(context: Context, found: Validation, stage: str, memory: str) -> str:
+def alert_people(context: Context, found: Validation, stage: str, subject: str) -> str:
     """Mail findings, unless all is as it was mailed last (OSTEON_MAIL_WHEN says when else).
 
     Args:
         context: The run.
         found: What the checks found.
         stage: Whose checks.
-        memory: Key in the lake of what was mailed last. A run that sends no mail changes nothing there.
+        subject: Of what is remembered of these mails. A run that sends no mail adds nothing.
 
     Returns:
         NOTHING_NEW, or what the notifier answers.
     """
     for finding in found.findings:
         log.log(LEVELS[finding.severity], "%s: %s %s", finding.check, finding.message, finding.remedy)
-    before = context.left_by_earlier_run(memory, "told")
-    earlier = None if before is None else {check: Told(**values) for check, values in before.items()}
-    alert = Alert(found, earlier, {}, None)
+    memory = Memory.read(context.lake, f"alerts/{subject}", context.run.run_id, Told)
+    alert = Alert(found, memory.before, {}, None)
     mail = NOTHING_NEW
     wanted = {"news": alert.news, "findings": alert.news or bool(alert.findings), "always": True}
     if wanted[context.settings.mail_when]:
         mail = context.notifier.alert(_illustrated(context, alert), stage)
     if mail != NO_MAIL:
-        now = {check: asdict(values) for check, values in told(alert.findings).items()}
-        context.lake.put_json(memory, {"run": context.run.run_id, "told": now, "before": before})
+        memory.keep(told(alert.findings))
     return mail
 
 
@@ -56,40 +57,34 @@ def _illustrated(context: Context, alert: Alert) -> Alert:
     )
 
 
-def ask_curators(context: Context, questions: list[dict[str, str]]) -> str | None:
-    """Mail that the run waits for curators: how many questions, until when, and every image.
+def ask_curators(context: Context, questions: list[PartQuestion]) -> str | None:
+    """Mail that the run waits for curators.
 
     Args:
         context: The run.
-        questions: `image, name, why` of each.
+        questions: What is asked.
 
     Returns:
         What the notifier answers; None where nothing is asked.
     """
     if not questions:
         return None
-    count = f"{len(questions)} {'image needs' if len(questions) == 1 else 'images need'} a body part"
-    text = [f"{count}. Answer until {_deadline(context)}.", "The run leaves out what nobody answers.", ""]
-    text += [f"{question['name']}: {question['why']}." for question in questions]
     pictures = [
-        Picture(f"question-{number}", picture, question["name"])
+        Picture(f"question-{number}", picture, question.name)
         for number, question in enumerate(questions)
-        if (picture := _thumbnail(context, question["image"]))
+        if (picture := _thumbnail(context, question.image))
     ]
-    asked = sorted(question["image"] for question in questions)
-    return context.notifier.question(f"A run waits for you: {count}", "\n".join(text), *pictures, asked=asked)
+    asked = sorted(question.image for question in questions)
+    return context.notifier.question(parts_asked(questions, _deadline(context), pictures), asked)
 
 
-def ask_for_approval(context: Context, question: dict[str, str]) -> str:
-    """Mail that the run waits for an approval (`champion, name, why`). Returns what the notifier answers."""
-    title = f"A run waits for you: may the new version of {question['name']} become champion?"
-    champion = f"It would replace version {question['champion']}." if question["champion"] else ""
-    text = f"{question['why']} {champion}\nAnswer until {_deadline(context)}. Unanswered, the champion stays."
-    return context.notifier.question(title, text, asked=[question["name"], question["champion"]])
+def ask_for_approval(context: Context, question: PromotionQuestion) -> str:
+    """Mail that the run waits for an approval. Returns what the notifier answers."""
+    return context.notifier.question(promotion_asked(question, _deadline(context)), [question.name, question.champion])
 
 
-def _deadline(context: Context) -> str:
-    return f"{datetime.now(UTC) + timedelta(hours=context.settings.ask_hours):%A %d %B %Y, %H:%M} UTC"
+def _deadline(context: Context) -> datetime:
+    return datetime.now(UTC) + timedelta(hours=context.settings.ask_hours)
 
 
 def _thumbnail(context: Context, sha256: str) -> bytes | None:

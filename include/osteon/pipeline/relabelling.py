@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from osteon.pipeline.context import NO_MAIL, Context
+from osteon.pipeline.memory import Memory
 from osteon.records import (
+    Answer,
     AnswersRecord,
     BaseModelsRecord,
     CatalogKey,
+    PartQuestion,
     QuestionsRecord,
     RegisterBaseRecord,
     RelabelRecord,
     TrainingKey,
 )
+from osteon.results import BaseModelResult, result_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,13 +30,16 @@ def base_models(context: Context, catalog: CatalogKey, seed: int) -> BaseModelsR
     """List the base models that are worth training and can be; the record says why others are not."""
     from osteon import catalog as catalogs
     from osteon.schemas import Reviewed
-    from osteon.training.base import lacking
+    from osteon.training.base import insufficient_data_reason
 
     rules = context.relabel_rules
     images = catalogs.read(context.lake, catalog, Reviewed)
     count = int(catalogs.is_ambiguous(images).sum())
     few = f"{count} ambiguous images; from {rules.least} on it is worth it" if count < rules.least else None
-    problems = {name: few or lacking(training_images(context, images, name, seed)) for name in rules.base_models}
+    problems = {
+        name: few or insufficient_data_reason(training_images(context, images, name, seed))
+        for name in rules.base_models
+    }
     untaught = {name: problem for name, problem in problems.items() if problem}
     for name, problem in untaught.items():
         log.warning("%s is not trained: %s", name, problem)
@@ -41,10 +48,10 @@ def base_models(context: Context, catalog: CatalogKey, seed: int) -> BaseModelsR
 
 def training_images(context: Context, catalog: pd.DataFrame, model: str, seed: int) -> pd.DataFrame:
     """The images that a base model learns from and is measured on."""
-    from osteon.training.base import teaching_images
+    from osteon.training.base import select_training_images
 
     rule = context.relabel_rules.base_models[model]
-    return teaching_images(catalog, rule, context.lake, context.settings, seed)
+    return select_training_images(catalog, rule, context.lake, context.settings, seed)
 
 
 def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey], sources: str) -> RelabelRecord:
@@ -52,11 +59,12 @@ def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey],
 
     Mails which sources are merged and were not in the run before, or the other way round.
     """
-    from osteon.curation.relabel import changes, relabel, verdicts_key
+    from osteon.curation.relabel import changes, read_verdicts, relabel
+    from osteon.notify.mails import merges_changed
 
     lake = context.lake
-    results = [lake.get_json(f"{training}/result.json") for training in trainings]
-    by_answer = {result["answer"]: result for result in results}
+    results = [lake.get_model(BaseModelResult, result_key(training)) for training in trainings]
+    by_answer = {result.positive_class: result for result in results}
     key, table = relabel(
         context.settings,
         lake,
@@ -66,17 +74,15 @@ def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey],
         by_answer,
         lambda images: _probabilities(context, by_answer, images),
     )
-    verdicts = lake.get_json(verdicts_key(table))
-    memory = f"merges/{context.model_name(sources)}.json"
-    before = context.left_by_earlier_run(memory, "merged") or {}
-    changed, mail = changes(before, verdicts), None
+    verdicts = read_verdicts(lake, table)
+    memory = Memory.read(lake, f"merges/{context.model_name(sources)}", context.run.run_id, str)
+    changed, mail = changes(memory.before or {}, verdicts), None
     for text in changed:
         log.warning("%s", text)
     if changed:
-        mail = context.notifier.notice("Merged sources changed", "\n".join(changed))
+        mail = context.notifier.notice(merges_changed(changed))
     if mail != NO_MAIL:  # what nobody was told is new in the next run, too
-        merged = {item["source"]: item["into"] for item in verdicts if item["merged"]}
-        lake.put_json(memory, {"run": context.run.run_id, "merged": merged, "before": before})
+        memory.keep({verdict.source: verdict.into for verdict in verdicts if verdict.into and verdict.merged})
     counts = lake.get_table(table, columns=["decision"])["decision"].value_counts()
     decisions = {str(name): int(count) for name, count in counts.items()}
     return RelabelRecord(
@@ -89,7 +95,7 @@ def relabel(context: Context, catalog: CatalogKey, trainings: list[TrainingKey],
     )
 
 
-def _probabilities(context: Context, results: dict[str, dict[str, Any]], images: pd.DataFrame) -> pd.DataFrame:
+def _probabilities(context: Context, results: dict[str, BaseModelResult], images: pd.DataFrame) -> pd.DataFrame:
     """Calibrated probability of each answer, by image."""
     import pandas as pd
 
@@ -98,19 +104,19 @@ def _probabilities(context: Context, results: dict[str, dict[str, Any]], images:
 
     columns = {}
     for answer, result in results.items():
-        predictor = Predictor.from_lake(context.lake, result["key"])
-        features = load_features(context.settings, context.lake, images, predictor.recipe)
+        predictor = Predictor.from_lake(context.lake, result.key)
+        features = load_features(context.settings, context.lake, images, predictor.transform)
         columns[answer] = predictor.chance(answer, features)
     return pd.DataFrame(columns, index=images.index)
 
 
 def register_base(context: Context, trainings: list[TrainingKey], sources: str) -> RegisterBaseRecord:
     """Put base models into the registry, each named after the model that it serves."""
-    from osteon.registry import register_base
+    from osteon.registry.register import register_base
 
     versions = {}
     for training in trainings:
-        model = context.lake.get_json(f"{training}/result.json")["model"]
+        model = context.lake.get_model(BaseModelResult, result_key(training)).model
         name = f"{context.model_name(sources)}-{model}"
         versions[name] = register_base(context.settings, context.lake, training, name)
     return RegisterBaseRecord(versions=versions)
@@ -127,14 +133,18 @@ def questions(context: Context, catalog: CatalogKey) -> QuestionsRecord:
     table = context.lake.get_table(decisions_key(catalog))
     waiting = table[table["decision"] == REVIEW].sort_values("probability", ascending=False)
     asked = [
-        {"image": row.sha256, "name": f"{row.source}:{row.path}", "why": f"Published as {row.raw_label}: {row.why}"}
-        for row in waiting.head(context.settings.ask_most).itertuples()
+        PartQuestion(
+            image=row["sha256"],
+            name=f"{row['source']}:{row['path']}",
+            why=f"Published as {row['raw_label']}: {row['why']}",
+        )
+        for _, row in waiting.head(context.settings.max_questions).iterrows()
     ]
     return QuestionsRecord(questions=asked, mail=ask_curators(context, asked))
 
 
-def answers(context: Context, catalog: CatalogKey, answers: list[dict[str, Any]]) -> AnswersRecord:
-    """Record what curators answered (`about, answer, by`), and apply it."""
+def answers(context: Context, catalog: CatalogKey, answers: list[Answer]) -> AnswersRecord:
+    """Record what curators answered, and apply it."""
     from osteon import catalog as catalogs
     from osteon.curation.review import record, review
     from osteon.schemas import Reviewed

@@ -15,6 +15,7 @@ from osteon.errors import ConfigurationError
 from osteon.pipeline import data, relabelling, release, training
 from osteon.pipeline.context import Context
 from osteon.records import (
+    Answer,
     AnswersRecord,
     ApprovalsRecord,
     BaseModelsRecord,
@@ -161,7 +162,7 @@ STAGES: tuple[Stage[Any], ...] = (
 STOPS = tuple(dict.fromkeys(stage.stop for stage in STAGES))
 """What `stop_after` may name, in order."""
 INSPECT_PARTS = Parts("inspect", "inspect", data.inspect_parts, data.inspect_part)
-SQUARE_PARTS = Parts("square", "train", training.square_parts, training.square_part, ("budget",))
+CACHE_PARTITIONS = Parts("square", "train", training.list_cache_partitions, training.cache_partition, ("budget",))
 
 
 def is_wanted(stop: str, stop_after: str) -> bool:
@@ -181,7 +182,7 @@ def run_stage(stage: Stage[R], context: Context, **arguments: Any) -> R:
     Args:
         stage: Of STAGES.
         context: The run.
-        arguments: Its inputs, options and people's answers, by name.
+        arguments: Its inputs, options and people's answers (plain values of `Answer`), by name.
 
     Returns:
         The record. `record.result` is what the next stage takes.
@@ -192,7 +193,8 @@ def run_stage(stage: Stage[R], context: Context, **arguments: Any) -> R:
     source = arguments.get("source")
     context.run.remove(f"{stage.name}.{source}" if source else stage.name)
     start = time.monotonic()
-    record = stage.function(context, **arguments)
+    answers = {name: [Answer.model_validate(answer) for answer in arguments[name]] for name in stage.people}
+    record = stage.function(context, **arguments | answers)
     record.seconds = round(time.monotonic() - start, 3)
     record.inputs += tuple(key for name in TRACKED if name in stage.inputs for key in _keys(arguments[name]))
     context.run.write(record)

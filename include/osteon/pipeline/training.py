@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
-from osteon.errors import ConfigurationError
-from osteon.models.space import ABLATIONS, BUDGETS, MAIN, RIVALS
+from osteon.errors import ConfigurationError, ObjectError
+from osteon.models.space import ABLATIONS, BASELINES, BUDGETS, MAIN
 from osteon.pipeline.context import Context
 from osteon.pipeline.data import usable_images
 from osteon.pipeline.relabelling import training_images
 from osteon.records import CatalogKey, CompareRecord, ComparisonKey, TrainBaseRecord, TrainingKey, TrainRecord
+from osteon.results import TrainingResult, result_key
+from osteon.training.plan import TrainingPlan
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
 
-def square_parts(context: Context, catalog: CatalogKey) -> list[str]:
-    """Parts of a large catalog whose images several tasks resize for training, each by `square_part`."""
-    from osteon.parts import parts
+def list_cache_partitions(context: Context, catalog: CatalogKey) -> list[str]:
+    """Parts of a large catalog whose images several tasks resize for training, each by `cache_partition`."""
+    from osteon.partitions import partitions
 
-    return parts(len(usable_images(context, catalog)), context.settings.part_images)
+    return partitions(len(usable_images(context, catalog)), context.settings.part_images)
 
 
-def square_part(context: Context, catalog: CatalogKey, part: str, budget: str) -> int:
+def cache_partition(context: Context, catalog: CatalogKey, part: str, budget: str) -> int:
     """Resize the images of one part to the sides that a budget asks for. Returns the number of squares."""
-    from osteon.features import keep_squares
+    from osteon.features import cache_resized_images
     from osteon.models.forest import SIDE
 
     images, plan = usable_images(context, catalog), BUDGETS[budget]
     sides = sorted({plan.side, plan.search_side, SIDE})
-    return sum(keep_squares(context.settings, context.lake, images, side, part) for side in sides)
+    return sum(cache_resized_images(context.settings, context.lake, images, side, part) for side in sides)
 
 
 def ablations(budget: str) -> list[str]:
@@ -39,7 +45,7 @@ def ablations(budget: str) -> list[str]:
 
 def models_of(budget: str) -> list[str]:
     """Every model that is trained on a snapshot, the main model first."""
-    return [MAIN, *RIVALS, *ablations(budget)]
+    return [MAIN, *BASELINES, *ablations(budget)]
 
 
 def champion_training(context: Context, sources: str) -> str:
@@ -48,13 +54,15 @@ def champion_training(context: Context, sources: str) -> str:
     Raises:
         RegistryError: The registry cannot be asked. A search that starts with less would stay in the lake as it is.
     """
-    from osteon.registry import champion
+    from osteon.registry.versions import champion
 
     held = champion(context.settings, context.model_name(sources))
     if held is None:
         return ""
-    if unknown := held.unknown(context.lake):
-        log.warning("the search starts with no champion's design: %s", unknown)
+    try:
+        held.result(context.lake)
+    except ObjectError as error:
+        log.warning("the search starts with no champion's design: %s", error)
         return ""
     return held.training
 
@@ -81,7 +89,7 @@ def training_key(
     from osteon.training.train import VERSION
 
     rules, settings = context.relabel_rules, context.settings
-    images = catalogs.read(context.lake, catalog, Reviewed if model in rules.base_models else Split)
+    images: pd.DataFrame = catalogs.read(context.lake, catalog, Reviewed if model in rules.base_models else Split)
     if model in rules.base_models:
         chosen = training_images(context, images, model, seed)
         rounds = settings.bootstrap_rounds
@@ -91,30 +99,19 @@ def training_key(
     inputs = [snapshot, used.to_csv(index=False), asdict(BUDGETS[budget]), seed, salt]
     inputs += [settings.unknown_fracture, settings.bootstrap_rounds]
     if model != MAIN:
-        inputs += [settings.rival_share, settings.rival_least]
+        inputs += [settings.baseline_share, settings.min_baseline_images]
     if model in ABLATIONS:
         inputs.append(winner)
     return TrainingKey(derived_key(f"models/{model}", VERSION, *inputs, suffix=""))
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
-    """One training: what `osteon train` is told, here or in a pod."""
+class TrainingOptions(TypedDict):
+    """What the form asks about trainings."""
 
-    model: str
-    snapshot: CatalogKey
-    """For a base model the reviewed catalog."""
+    sources: str
     budget: str
     seed: int
-    winner: str
-    """Of an ablation, the training whose design is changed; of the main model, the champion's; else empty."""
-    out: TrainingKey
-
-    @property
-    def arguments(self) -> list[str]:
-        """Of the command `osteon`."""
-        command = ["train", "--model", self.model, "--snapshot", self.snapshot, "--out", self.out]
-        return [*command, "--winner", self.winner, "--budget", self.budget, "--seed", str(self.seed)]
+    force_retrain: bool
 
 
 def plan_training(
@@ -122,15 +119,12 @@ def plan_training(
     catalog: CatalogKey,
     model: str,
     *,
-    sources: str,
-    budget: str,
-    seed: int,
-    force_retrain: bool,
     winner: str = "",
+    **options: Unpack[TrainingOptions],
 ) -> TrainingPlan:
     """Plan a training. `winner` is the main model's training, where `model` is an ablation of it."""
-    start = champion_training(context, sources) if model == MAIN else winner
-    salt = context.run.run_id if force_retrain else ""
+    start = champion_training(context, options["sources"]) if model == MAIN else winner
+    salt, budget, seed = context.run.run_id if options["force_retrain"] else "", options["budget"], options["seed"]
     out = training_key(context, catalog, model, budget, seed, salt, start)
     return TrainingPlan(model, catalog, budget, seed, start, out)
 
@@ -139,7 +133,7 @@ def train_here(context: Context, plan: TrainingPlan) -> TrainingKey:
     """Train in this process, unless the lake has the training. Returns its key."""
     from osteon.training.train import train
 
-    train(context.settings, context.lake, plan.snapshot, plan.model, plan.budget, plan.seed, plan.out, plan.winner)
+    train(context.settings, context.lake, plan)
     return plan.out
 
 
@@ -147,39 +141,32 @@ def train_base_models(
     context: Context, catalog: CatalogKey, models: list[str], sources: str, budget: str, seed: int, force_retrain: bool
 ) -> TrainBaseRecord:
     """Train base models one after the other, in this process."""
-    plans = (
-        plan_training(context, catalog, model, sources=sources, budget=budget, seed=seed, force_retrain=force_retrain)
-        for model in models
-    )
-    return TrainBaseRecord(trainings=[train_here(context, plan) for plan in plans])
+    options = TrainingOptions(sources=sources, budget=budget, seed=seed, force_retrain=force_retrain)
+    return TrainBaseRecord(trainings=_train_all(context, catalog, models, options))
 
 
 def train_models(
     context: Context, catalog: CatalogKey, sources: str, budget: str, seed: int, force_retrain: bool
 ) -> TrainRecord:
     """Train the main model and what it is compared with one after the other, in this process."""
+    options = TrainingOptions(sources=sources, budget=budget, seed=seed, force_retrain=force_retrain)
+    return TrainRecord(trainings=_train_all(context, catalog, models_of(budget), options))
+
+
+def _train_all(context: Context, catalog: CatalogKey, models: list[str], options: TrainingOptions) -> list[TrainingKey]:
+    """Train models in their order. An ablation changes the design of the first."""
     trainings: list[TrainingKey] = []
-    for model in models_of(budget):
+    for model in models:
         winner = trainings[0] if model in ABLATIONS else ""
-        plan = plan_training(
-            context,
-            catalog,
-            model,
-            sources=sources,
-            budget=budget,
-            seed=seed,
-            force_retrain=force_retrain,
-            winner=winner,
-        )
-        trainings.append(train_here(context, plan))
-    return TrainRecord(trainings=trainings)
+        trainings.append(train_here(context, plan_training(context, catalog, model, winner=winner, **options)))
+    return trainings
 
 
 def compare(context: Context, trainings: list[TrainingKey]) -> CompareRecord:
     """Compare the main model with what else was trained on its snapshot."""
     from osteon.training.compare import compare
 
-    snapshots = {context.lake.get_json(f"{training}/result.json")["snapshot"] for training in trainings}
+    snapshots = {context.lake.get_model(TrainingResult, result_key(training)).snapshot for training in trainings}
     if len(snapshots) > 1:
         raise ConfigurationError(f"{', '.join(trainings)} are of several snapshots: compare those of one")
     key = compare(context.lake, list(trainings), context.settings.bootstrap_rounds)

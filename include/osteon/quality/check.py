@@ -106,7 +106,7 @@ class Check:
         return None
 
 
-_REGISTRY: dict[str, Check] = {}
+_CHECKS = extensions.Registry[Check]("checks", extensions.CHECKS, type)
 Kind = TypeVar("Kind", bound=type[Check])
 
 
@@ -117,7 +117,7 @@ def register(kind: Kind) -> Kind:
         ExtensionError: It lacks something, or something else has its name. The message names its class.
     """
     check = kind()
-    who = f"check {kind.__module__}.{kind.__name__}"
+    who = f"check {extensions.full_name(kind)}"
     for attribute in ("name", "default", "title", "message", "remedy"):
         if not getattr(check, attribute, None):
             raise ExtensionError(f"{who} has no `{attribute}`: set it")
@@ -132,9 +132,7 @@ def register(kind: Kind) -> Kind:
         sentence(check.message, 2, "", "", ())
     except (KeyError, IndexError, ValueError) as error:
         raise ExtensionError(f"{who}: its message has a placeholder that is not known: {error}") from error
-    other = _REGISTRY.setdefault(check.name, check)
-    if other is not check:
-        raise ExtensionError(f"{who} has the name of {type(other).__module__}.{type(other).__name__}: rename it")
+    _CHECKS.add(check.name, check)
     if check.measures is not None:
         families.register(check.measures)
     for defect in check.defects:
@@ -148,8 +146,7 @@ def registered() -> dict[str, Check]:
     Raises:
         ExtensionError: A check of another package cannot be loaded.
     """
-    extensions.load(extensions.CHECKS)
-    return {name: _REGISTRY[name] for name in sorted(_REGISTRY)}
+    return _CHECKS.all()
 
 
 MOST_LISTED = 20

@@ -21,9 +21,10 @@ def group_table(catalog: pd.DataFrame) -> pd.DataFrame:
     sizes = usable["group"].value_counts()
     large = sizes[sizes >= MANY]
     one = (usable["source"] + ":" + usable["path"]).groupby(usable["group"]).min().reindex(large.index)
-    told = ("group " + large.index.str[:12] + " of " + one.array).astype("string")
-    rows = {"class": told, "images": large.array, "part": large.array / max(1, len(usable))}
-    return pd.DataFrame(rows).astype({"class": "string", "images": "Int64", "part": "Float64"})
+    names = pd.Series(large.index, index=large.index, dtype="string")
+    told = "group " + names.str[:12] + " of " + one.astype("string")
+    table = pd.DataFrame({"class": told, "images": large, "part": large / max(1, len(usable))})
+    return table.reset_index(drop=True).astype({"class": "string", "images": "Int64", "part": "Float64"})
 
 
 def pair_table(catalog: pd.DataFrame, names: pd.DataFrame, copies: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
@@ -52,9 +53,8 @@ def neighbour_table(
     pair is.
     """
     told = [
-        f"{', '.join(filter(None, [score_text(row.score), view_text(row.view)]))}; "
-        f"the first is in test, the second in {row.neighbour_split}"
-        for row in closest.itertuples()
+        f"{', '.join(filter(None, [score_text(score), view_text(view)]))}; the first is in test, the second in {split}"
+        for score, view, split in zip(closest["score"], closest["view"], closest["neighbour_split"], strict=True)
     ]
     table = _both_images(closest, "test", "neighbour", catalog, names)
     text = pd.Series(told, index=table.index, dtype="string")

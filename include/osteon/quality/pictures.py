@@ -14,7 +14,7 @@ from PIL import Image
 from osteon.images.decode import UndecodableError, decode
 from osteon.images.letterbox import letterbox
 from osteon.lake import Lake
-from osteon.quality.validate import Finding, Validation
+from osteon.quality.findings import Finding, Validation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,19 +52,18 @@ def thumbnails(
 
     A pair is one picture, side by side. What cannot be decoded has none.
     """
-    queues = {finding.check: [item for item in finding.offenders if "sha256" in item] for finding in findings}
+    queues = {finding.check: [item for item in finding.offenders if item.sha256] for finding in findings}
     shown: dict[str, list[Picture]] = {name: [] for name in queues}
     left = most
     while left and any(queues.values()):
         for name in [name for name, queue in queues.items() if queue][:left]:
             item = queues[name].pop(0)
-            digests = [item[column] for column in ("sha256", "other_sha256") if column in item]
             try:
-                pixels = side_by_side(lake, digests, max_pixels)
+                pixels = side_by_side(lake, item.digests, max_pixels)
             except UndecodableError:
                 continue
             place = f"{name}-{len(shown[name])}"
-            shown[name].append(Picture(place, png(pixels), both_names(item), pixels.shape[1]))
+            shown[name].append(Picture(place, png(pixels), item.both_names, pixels.shape[1]))
             left -= 1
     return shown
 
@@ -76,25 +75,20 @@ def side_by_side(lake: Lake, digests: list[str], max_pixels: int, side: int = SI
     return np.concatenate(shown[1:], axis=1)
 
 
-def both_names(offender: dict[str, str]) -> str:
-    """Name of an offender; of a pair the names of both images."""
-    return f"{offender['name']} and {offender['other']}" if "other" in offender else offender["name"]
-
-
 def before_and_after(
     lake: Lake, validation: Validation, max_pixels: int, most: int = MOST_REPAIRS_SHOWN
 ) -> list[tuple[Picture, Picture]]:
     """Thumbnails of repaired images, the published one with what its stream lacks marked red, and the mended one."""
     shown = []
     for number, item in enumerate(validation.repairs[:most]):
-        found = decode(lake.get_image(item["sha256"]), max_pixels)
+        found = decode(lake.get_image(item.sha256), max_pixels)
         marked = np.stack([found.pixels] * 3, axis=-1)
         marked[found.missing] = MISSING
         before = np.stack([letterbox(np.ascontiguousarray(marked[..., band]), SIDE) for band in range(3)], axis=-1)
-        after = scaled(lake, item["repaired"], max_pixels)
+        after = scaled(lake, item.repaired, max_pixels)
         pair = (("before", before), ("after", after))
         before_picture, after_picture = (
-            Picture(f"repair-{number}-{when}", png(pixels), f"{item['name']}, {when}") for when, pixels in pair
+            Picture(f"repair-{number}-{when}", png(pixels), f"{item.name}, {when}") for when, pixels in pair
         )
         shown.append((before_picture, after_picture))
     return shown

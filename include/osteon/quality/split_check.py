@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -17,8 +16,9 @@ from osteon.curation.split import split_accounts
 from osteon.lake import Lake, derived_key
 from osteon.quality.check import Table
 from osteon.quality.copies import neighbour_table, placement_table
+from osteon.quality.findings import Validation, write_validation
+from osteon.quality.suite import find
 from osteon.quality.thresholds import load_thresholds
-from osteon.quality.validate import Validation, find
 from osteon.schemas import Split
 from osteon.settings import Settings
 
@@ -28,11 +28,19 @@ VERSION = 2
 def check_split(
     settings: Settings, lake: Lake, catalog_key: str, manifest_keys: list[str], moved: dict[str, str]
 ) -> Validation:
-    """Check a catalog that was split. `moved` is the split before of each image that the split moved, by digest.
+    """Check a catalog that was split. The result is kept in the lake, beside the pairs that `leakage` finds.
 
-    The result is kept in the lake, beside the pairs that `leakage` finds. A critical finding does not raise: whoever
-    calls decides to stop. Raises `CatalogError` where counts do not add up from files to splits, or where a group, a
-    cluster or a patient stands in two splits.
+    A critical finding does not raise: whoever calls decides to stop.
+
+    Args:
+        settings: Where the quality file is.
+        lake: Holds the catalog and the manifests.
+        catalog_key: The catalog that was split.
+        manifest_keys: Of all sources.
+        moved: The split before of each image that the split moved, by SHA-256.
+
+    Raises:
+        CatalogError: Counts do not add up from files to splits, or a group, a cluster or a patient stands in two.
     """
     thresholds = load_thresholds(settings.quality_file)
     catalog = catalogs.read(lake, catalog_key, Split)
@@ -48,6 +56,6 @@ def check_split(
     inputs = [catalog_key, rules, moved, tables["neighbours"].to_json()]
     key = derived_key("checks", VERSION, *inputs, suffix="/result.json")
     with tempfile.TemporaryDirectory(prefix="osteon-gx-") as folder:
-        result = Validation(key, "", find(tables, thresholds, Path(folder)), {}, 0, [])
-    lake.put_json(key, asdict(result))
+        result = Validation(key=key, findings=find(tables, thresholds, Path(folder)))
+    write_validation(lake, result)
     return result

@@ -10,7 +10,7 @@ import pandas as pd
 from osteon import catalog as catalogs
 from osteon.curation.groups import MOSAIC
 from osteon.errors import ExtensionError
-from osteon.ingest import dropped
+from osteon.ingest import removed_paths
 from osteon.labels import REQUIRED_PARTS, REQUIRED_STATES, LabelMap, RawLabel
 from osteon.lake import Lake
 from osteon.quality.check import Check
@@ -46,7 +46,7 @@ def source_table(lake: Lake, sources: dict[str, IngestRecord]) -> pd.DataFrame:
     """One row per source: `source, problem, dropped`; the last two are empty where all is well."""
     rows = []
     for name, record in sources.items():
-        gone = dropped(lake, record.manifest, record.before) if record.manifest else []
+        gone = removed_paths(lake, record.manifest, record.before) if record.manifest else []
         more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
         text = f"{len(gone)} images: {', '.join(gone[:MOST_NAMED])}{more}" if gone else None
         rows.append({"source": name, "problem": record.problem, "dropped": text})
@@ -66,10 +66,8 @@ def shift_table(learnt: dict[str, int], classes: pd.DataFrame) -> pd.DataFrame:
         shares = pd.DataFrame({"before": pd.Series(known), "now": pd.Series(now)}).fillna(0)
         shares = (shares / shares.sum()).clip(lower=FLOOR)
         parts = (shares["now"] - shares["before"]) * np.log(shares["now"] / shares["before"])
-        told = [
-            f"{name} {shares.at[name, 'before']:.1%} to {shares.at[name, 'now']:.1%}"
-            for name in parts.nlargest(3).index
-        ]
+        most = shares.loc[parts.nlargest(3).index]
+        told = [f"{name!s} {row['before']:.1%} to {row['now']:.1%}" for name, row in most.iterrows()]
         rows.append({"class": "all classes", "psi": float(parts.sum()), "moved": "most: " + ", ".join(told)})
     table = pd.DataFrame(rows, columns=["class", "psi", "moved"])
     return table.astype({"class": "string", "psi": "Float64", "moved": "string"})
@@ -187,7 +185,9 @@ def _with_values(rows: pd.DataFrame, checks: Iterable[Check], images: Images) ->
             continue
         columns = values.to_frame(check.column) if isinstance(values, pd.Series) else values
         if check.column not in columns:
-            raise ExtensionError(f"check {check.name} computes {', '.join(columns)}, not its column {check.column}")
+            raise ExtensionError(
+                f"check {check.name} computes {', '.join(map(str, columns))}, not its column {check.column}"
+            )
         if unknown := sorted(set(map(str, columns.index)) - set(map(str, rows.index))):
             raise ExtensionError(f"check {check.name} gives a value for {unknown[0]}, which its table does not have")
         for name in columns:

@@ -56,7 +56,7 @@ def load_thresholds(path: Path) -> dict[str, Threshold]:
 def _threshold(check: Check, value: Any) -> Threshold:
     if not isinstance(value, dict):
         return Threshold.model_validate(value)
-    defaults: dict[str, Any] = {"severity": check.default.severity}
+    defaults: dict[str, object] = {"severity": check.default.severity}
     if bound := BOUND.get(check.rule):
         defaults[bound] = getattr(check.default, bound)
     given = {key: setting for key, setting in value.items() if key not in defaults or setting is not None}

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from osteon.lake import Lake
-from osteon.quality.alert import environment
 from osteon.quality.pictures import figure_png
 from osteon.reports.model_card import interval, number
+from osteon.results import TrainingResult
+from osteon.templates import environment
 from osteon.training.evaluate import MEASURES
 
 KINDS = {
@@ -17,73 +18,75 @@ KINDS = {
 CONFUSIONS = {"part": "body part", "fracture": "fracture, called from a probability of 0.5 on", "joint": "joint class"}
 
 
-def write_evaluation(lake: Lake, run: str, result: dict[str, Any], folder: str) -> None:
+def write_evaluation(lake: Lake, run: str, result: TrainingResult, folder: str) -> None:
     """Write `evaluation.html` below `folder`: curves by body part, calibration and confusion."""
     charts = [_curves(result, kind) for kind in KINDS] + [_reliability(result)]
-    charts += [_confusion(result, name) for name in CONFUSIONS]
-    page = environment().get_template("evaluation.html").render(run=run, model=result["model"], charts=_html(charts))
+    charts += [_confusion(result, name) for name in CONFUSIONS if name in result.evaluation.confusion]
+    page = environment().get_template("evaluation.html").render(run=run, model=result.model, charts=_html(charts))
     lake.put_bytes(f"{folder}evaluation.html", page.encode(), "text/html; charset=utf-8")
 
 
-def evaluation_picture(result: dict[str, Any]) -> bytes:
+def evaluation_picture(result: TrainingResult) -> bytes:
     """ROC curves by body part, and calibration, as a PNG."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.5, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot([0, 1], [0, 1], color="#b9c0c8", linewidth=1)
-    for name, curve in result["curves"].items():
+    for name, curve in result.evaluation.curves.items():
         area = _area(result, name)
-        left.plot(*curve["roc"], label=f"{name} {area:.2f}", linewidth=2 if name == "all" else 1)
+        left.plot(*curve.roc, label=f"{name} {area}", linewidth=2 if name == "all" else 1)
     left.set(xlabel=KINDS["roc"][0], ylabel=KINDS["roc"][1], title="Fracture ROC (AUROC)")
     left.legend(frameon=False, fontsize=8)
     right.plot([0, 1], [0, 1], color="#b9c0c8", linewidth=1)
-    bins = result["calibration"]
-    right.plot([row["mean"] for row in bins], [row["share"] for row in bins], marker="o")
+    bins = result.evaluation.calibration
+    right.plot([row.mean_probability for row in bins], [row.fraction_positive for row in bins], marker="o")
     right.set(xlabel="Fracture probability", ylabel="Share that is fractured", title="Calibration")
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     return figure_png(figure)
 
 
-def figure_lines(result: dict[str, Any], reason: str) -> list[str]:
-    """What the mail about a new version says: the gate's reason, the measures, the floor."""
+def figure_lines(result: TrainingResult, reason: str) -> list[str]:
+    """What the mail about a new version says: the reason of the promotion's decision, the measures, the floor."""
     told = [f"{reason[0].upper()}{reason[1:]}.", ""]
     for name, words in MEASURES.items():
-        bounds = interval(result["intervals"][name])
-        told.append(f"{words}: {number(result['metrics'][name])} ({bounds or 'no interval'})")
-    told += [f"floor, fracture AUROC from {name}: {number(value)}" for name, value in result["shortcut_floor"].items()]
+        bounds = interval(result.evaluation.intervals.get(name))
+        told.append(f"{words}: {number(result.evaluation.metrics.get(name))} ({bounds or 'no interval'})")
+    floors = result.evaluation.metadata_baseline.items()
+    told += [f"floor, fracture AUROC from {name}: {number(value)}" for name, value in floors]
     return [*told, "", "A research tool, not a medical device."]
 
 
-def _area(result: dict[str, Any], name: str) -> float:
-    metrics = result["metrics"]
-    return float(metrics["fracture_auroc"] if name == "all" else metrics["fracture_auroc_by_part"][name])
+def _area(result: TrainingResult, name: str) -> str:
+    found = result.evaluation
+    return number(found.metrics.get("fracture_auroc") if name == "all" else found.fracture_auroc_by_part.get(name))
 
 
-def _curves(result: dict[str, Any], kind: str) -> Any:
+def _curves(result: TrainingResult, kind: str) -> Any:
     from plotly.graph_objects import Figure, Scatter
 
     x, y, title = KINDS[kind]
     figure = Figure(
         [
-            Scatter(x=curve[kind][0], y=curve[kind][1], name=f"{name} ({_area(result, name):.3f})")
-            for name, curve in result["curves"].items()
+            Scatter(x=x_values, y=y_values, name=f"{name} ({_area(result, name)})")
+            for name, curve in result.evaluation.curves.items()
+            for x_values, y_values in [curve.roc if kind == "roc" else curve.precision_recall]
         ]
     )
     figure.update_layout(title=title, xaxis_title=x, yaxis_title=y, legend_title="images (AUROC)")
     return figure
 
 
-def _reliability(result: dict[str, Any]) -> Any:
+def _reliability(result: TrainingResult) -> Any:
     from plotly.graph_objects import Figure, Scatter
 
-    bins = result["calibration"]
+    bins = result.evaluation.calibration
     ideal = Scatter(x=[0, 1], y=[0, 1], mode="lines", name="ideal", line={"color": "#b9c0c8"})
     said = Scatter(
-        x=[row["mean"] for row in bins],
-        y=[row["share"] for row in bins],
-        text=[f"{row['count']} images" for row in bins],
+        x=[row.mean_probability for row in bins],
+        y=[row.fraction_positive for row in bins],
+        text=[f"{row.count} images" for row in bins],
         mode="lines+markers",
         name="said",
     )
@@ -96,10 +99,10 @@ def _reliability(result: dict[str, Any]) -> Any:
     return figure
 
 
-def _confusion(result: dict[str, Any], name: str) -> Any:
+def _confusion(result: TrainingResult, name: str) -> Any:
     from plotly.graph_objects import Figure, Heatmap
 
-    labels, counts = result["confusion"][name]["labels"], result["confusion"][name]["counts"]
+    labels, counts = result.evaluation.confusion[name].labels, result.evaluation.confusion[name].counts
     figure = Figure(Heatmap(x=labels, y=labels, z=counts, text=counts, texttemplate="%{text}", colorscale="Blues"))
     height = 340 + 24 * len(labels)
     figure.update_layout(

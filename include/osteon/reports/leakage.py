@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,9 @@ from osteon.curation.leakage import nearest, not_compared, stored_pairs
 from osteon.images.decode import UndecodableError
 from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.lake import Lake
+from osteon.quality.findings import Finding, Offender
 from osteon.quality.pictures import figure_png, png, side_by_side
-from osteon.quality.validate import Finding
+from osteon.records import LeakageNumbers
 
 CLOSEST = 20
 """Pairs that the page shows of either kind."""
@@ -46,11 +46,49 @@ class Leakage:
         return int((self.closest["verdict"] == history.COPY).sum())
 
     @property
-    def numbers(self) -> dict[str, Any]:
+    def numbers(self) -> LeakageNumbers:
+        """The same in a few numbers."""
         scores = self.closest["score"].dropna()
         best = round(float(scores.max()), 2) if len(scores) else None
-        told = {"tests": len(self.closest), "closest": best, "bar": COPIED}
-        return {**told, "not_compared": self.not_compared, "waiting": self.waiting}
+        return LeakageNumbers(
+            tests=len(self.closest),
+            closest=best,
+            bar=COPIED,
+            not_compared=self.not_compared,
+            waiting=self.waiting,
+        )
+
+
+@dataclass(frozen=True)
+class ClosestPair:
+    """A test image, and what is nearest to it in train and val."""
+
+    picture: bytes | None
+    """Both images side by side, a PNG; None where one cannot be decoded."""
+    test: str
+    neighbour: str
+    """Names of the two."""
+    score: float | None
+    """Log-odds; None where it is not known."""
+    kind: str
+    """One of KINDS."""
+    view: str
+    """What has to be done to one of the two before it fits the other; empty for nothing."""
+    split: str
+    """Of the neighbour."""
+
+
+@dataclass(frozen=True)
+class UndecidedPair:
+    """Two images that a curator decides about."""
+
+    picture: bytes | None
+    """Both side by side, a PNG; None where one cannot be decoded."""
+    name: str
+    other: str
+    detail: str
+    commands: tuple[str, str]
+    """What to run where they are copies, and where they are not."""
 
 
 def read_leakage(lake: Lake, catalog: pd.DataFrame) -> Leakage | None:
@@ -72,10 +110,10 @@ def leakage_line(leakage: Leakage | None) -> str:
     if leakage is None:
         return NOT_CHECKED
     found = leakage.numbers
-    told = [f"Of {found['tests']} test images none lies upon anything in train or val."]
-    if found["closest"] is not None:
+    told = [f"Of {found.tests} test images none lies upon anything in train or val."]
+    if found.closest is not None:
         told = [
-            f"The closest of {found['tests']} test images to anything in train or val scores {found['closest']:.1f}; "
+            f"The closest of {found.tests} test images to anything in train or val scores {found.closest:.1f}; "
             f"the bar for a copy is {COPIED:g}."
         ]
     if leakage.copies:
@@ -86,41 +124,39 @@ def leakage_line(leakage: Leakage | None) -> str:
     return " ".join(told)
 
 
-def closest_pairs(lake: Lake, leakage: Leakage, catalog: pd.DataFrame, max_pixels: int) -> list[dict[str, Any]]:
-    """The CLOSEST pairs: `picture` (PNG; None where one cannot be decoded), `test`, `neighbour`, `score`, `kind`,
-    `view`, `split`."""
+def closest_pairs(lake: Lake, leakage: Leakage, catalog: pd.DataFrame, max_pixels: int) -> list[ClosestPair]:
+    """The CLOSEST pairs, the best score first."""
     names = history.read(lake, history.NAMES)
     some = leakage.closest.head(CLOSEST)
     ends = (image_names(some[column], catalog, names) for column in ("test", "neighbour"))
     return [
-        {
-            "picture": _picture(lake, [row.test, row.neighbour], max_pixels, SMALL),
-            "test": test,
-            "neighbour": neighbour,
-            "score": None if pd.isna(row.score) else float(row.score),
-            "kind": KINDS[row.verdict],
-            "view": "" if pd.isna(row.view) else row.view,
-            "split": row.neighbour_split,
-        }
-        for row, test, neighbour in zip(some.itertuples(), *ends, strict=True)
+        ClosestPair(
+            picture=_picture(lake, [row["test"], row["neighbour"]], max_pixels, SMALL),
+            test=test,
+            neighbour=neighbour,
+            score=None if pd.isna(row["score"]) else float(row["score"]),
+            kind=KINDS[row["verdict"]],
+            view="" if pd.isna(row["view"]) else row["view"],
+            split=row["neighbour_split"],
+        )
+        for (_, row), test, neighbour in zip(some.iterrows(), *ends, strict=True)
     ]
 
 
-def undecided_pairs(lake: Lake, findings: list[Finding], max_pixels: int) -> list[dict[str, Any]]:
-    """Up to CLOSEST pairs of UNDECIDED findings: `picture`, `name`, `other`, `detail`, and two `commands`."""
-    pairs: dict[tuple[str, str], dict[str, str]] = {}
+def undecided_pairs(lake: Lake, findings: list[Finding], max_pixels: int) -> list[UndecidedPair]:
+    """Up to CLOSEST pairs of UNDECIDED findings; those across splits come first."""
+    pairs: dict[tuple[str, ...], Offender] = {}
     for check in UNDECIDED:
         for item in (item for finding in findings if finding.check == check for item in finding.offenders):
-            first, second = sorted([item["sha256"], item["other_sha256"]])
-            pairs.setdefault((first, second), item)
+            pairs.setdefault(tuple(sorted(item.digests)), item)
     return [
-        {
-            "picture": _picture(lake, [item["sha256"], item["other_sha256"]], max_pixels, LARGE),
-            "name": item["name"],
-            "other": item["other"],
-            "detail": item["detail"],
-            "commands": [_command(item, option) for option in ("--copies", "--no-copies")],
-        }
+        UndecidedPair(
+            picture=_picture(lake, item.digests, max_pixels, LARGE),
+            name=item.name,
+            other=str(item.other),
+            detail=item.detail,
+            commands=(_command(item, "--copies"), _command(item, "--no-copies")),
+        )
         for item in list(pairs.values())[:CLOSEST]
     ]
 
@@ -150,8 +186,8 @@ def score_chart(scores: pd.Series) -> bytes:
     return figure_png(figure)
 
 
-def _command(pair: dict[str, str], option: str) -> str:
-    one, other = shlex.quote(pair["name"]), shlex.quote(pair["other"])
+def _command(pair: Offender, option: str) -> str:
+    one, other = shlex.quote(pair.name), shlex.quote(str(pair.other))
     return f"osteon review {one} {option} {other} --who NAME --why REASON"
 
 

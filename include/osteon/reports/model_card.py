@@ -2,42 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from osteon.catalog import SPLITS
-from osteon.quality.alert import environment
+from osteon.features import ImageTransform
 from osteon.reports.leakage import Leakage, leakage_line
 from osteon.reports.patients import count_patients, patient_line
+from osteon.results import Comparison, Interval, TrainingResult
+from osteon.templates import environment
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import MEASURES
 
 
 def model_card(
     name: str,
-    result: dict[str, Any],
-    recipe: dict[str, Any],
+    result: TrainingResult,
+    transform: ImageTransform,
     images: pd.DataFrame,
-    rows: list[dict[str, Any]],
+    comparison: Comparison,
     leakage: Leakage | None,
 ) -> str:
-    """Markdown. `recipe` are the input recipe's fields, `images` is the snapshot (`source, patient, licence,
-    attribution, split`), `rows` a comparison (`training.compare`), `leakage` what the check of the snapshot found."""
+    """Markdown. `images` is the snapshot (`source, patient, licence, attribution, split`), `leakage` what the check of
+    the snapshot found."""
     used = images[images["split"].notna()]
     sources = []
     terms = [used["licence"].fillna("not stated"), used["attribution"].fillna("")]
     for (source, licence, attribution), part in used.groupby([used["source"], *terms]):
         counts = {split: int((part["split"] == split).sum()) for split in SPLITS}
-        licence, attribution = (" ".join(text.split()).replace("|", "\\|") for text in (licence, attribution))
+        licence, attribution = (" ".join(str(text).split()).replace("|", "\\|") for text in (licence, attribution))
         sources.append({"source": source, "licence": licence, "attribution": attribution, **counts})
     patients = patient_line(count_patients(used, sorted(used["source"].unique())))
-    silent = ClassList(tuple(result["classes"])).silent
-    return environment(autoescape=False).get_template("model_card.md").render(
-        name=name, r=result, recipe=recipe, sources=sources, silent=silent, rows=rows, measures=MEASURES,
-        patients=patients, leakage=leakage_line(leakage),
-        number=number, interval=interval,
-    )  # fmt: skip
+    silent = ClassList(tuple(result.classes)).silent
+    return (
+        environment(autoescape=False)
+        .get_template("model_card.md")
+        .render(
+            name=name,
+            r=result,
+            e=result.evaluation,
+            transform=transform,
+            sources=sources,
+            silent=silent,
+            rows=comparison.rows,
+            measures=MEASURES,
+            patients=patients,
+            leakage=leakage_line(leakage),
+            number=number,
+            interval=interval,
+        )
+    )
 
 
 def number(value: float | None) -> str:
@@ -45,6 +58,6 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def interval(bounds: list[float] | None) -> str:
+def interval(bounds: Interval | None) -> str:
     """`0.812 to 0.861`, or nothing."""
     return "" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"

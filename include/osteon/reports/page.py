@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from markupsafe import Markup
 
 from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.lake import Lake
-from osteon.quality.alert import by_source, environment, lines
 from osteon.quality.copies import view_text
-from osteon.quality.pictures import Picture, before_and_after, both_names, class_chart, data_url, thumbnails
-from osteon.quality.validate import Finding, read_validation
+from osteon.quality.findings import Finding, read_validation
+from osteon.quality.pictures import Picture, before_and_after, class_chart, data_url, thumbnails
 from osteon.records import CheckRecord, RelabelRecord, ValidateRecord
 from osteon.reports.evaluation import write_evaluation
 from osteon.reports.inventory import head_count, published_files, sankey
@@ -21,10 +20,15 @@ from osteon.reports.leakage import UNDECIDED, closest_pairs, leakage_line, read_
 from osteon.reports.model_card import interval, number
 from osteon.reports.patients import patient_line
 from osteon.reports.relabel import write_relabel_report
-from osteon.reports.summary import all_findings, summarise, tables
+from osteon.reports.summary import Summary, all_findings, summarise, summary_key, tables
+from osteon.results import Comparison, TrainingResult
 from osteon.runs import Records, Run
 from osteon.settings import Settings
+from osteon.templates import environment
 from osteon.training.evaluate import MEASURES
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 THUMBNAILS_EACH = 6
 """Of a finding's offenders."""
@@ -35,7 +39,7 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
     """Write the summary, the page and the inventory. Returns the page's key."""
     found = tables(lake, records)
     summary = summarise(lake, run, records, found)
-    key = summary["report"]
+    key = summary.report
     folder = key.removesuffix("index.html")
     validated, relabelled = records.of(ValidateRecord), records.of(RelabelRecord)
     validation = read_validation(lake, validated.validation) if validated else None
@@ -46,28 +50,26 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
         .get_template("report.html")
         .render(
             s=summary,
-            patients=patient_line(summary) if summary["split"] else "",
+            patients=patient_line(summary) if summary.split else "",
             leakage=leakage_line(leakage),
             view_text=view_text,
             closest=closest_pairs(lake, leakage, found.catalog, settings.max_pixels) if leakage and found else [],
             scores=data_url(score_chart(leakage.closest["score"].dropna()))
-            if leakage and leakage.numbers["closest"] is not None
+            if leakage and leakage.numbers.closest is not None
             else None,
             copied=COPIED,
             doubtful=DOUBTFUL,
             waiting=sum(finding.count for finding in findings if finding.check in UNDECIDED),
             undecided=undecided_pairs(lake, findings, settings.max_pixels),
             findings=findings,
-            lines=lines,
             rows=rows,
-            by_source=by_source,
             thumbnails=thumbnails(lake, findings, settings.max_pixels, most=THUMBNAILS_EACH * len(findings)),
             repairs=before_and_after(lake, validation, settings.max_pixels, THUMBNAILS_EACH) if validation else [],
             data_url=data_url,
             measures=MEASURES,
             number=number,
             interval=interval,
-            chart=data_url(class_chart(summary["classes"])) if summary["classes"] else None,
+            chart=data_url(class_chart(summary.classes)) if summary.classes else None,
             registry=f"{settings.mlflow_link or settings.mlflow_url}/#/models",
         )
     )
@@ -76,15 +78,15 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
         _write_inventory(lake, run, published_files(found.manifests, found.catalog), folder)
         if relabelled:
             write_relabel_report(settings, lake, relabelled, found.catalog, folder)
-    for result in summary["models"].values():
+    for result in summary.models.values():
         write_evaluation(lake, run.run_id, result, folder)
-    lake.put_json(f"{run.prefix}/summary.json", summary)
+    lake.put_json(summary_key(run), summary.model_dump(mode="json"))
     return key
 
 
 def rows(finding: Finding, pictures: list[Picture]) -> list[list[Picture]]:
     """Pictures of a finding's offenders in rows: one of each group where it lists groups, else one of all."""
-    group = {both_names(item): item.get("group") for item in finding.offenders}
+    group = {item.both_names: item.group for item in finding.offenders}
     return [list(members) for _, members in groupby(pictures, lambda picture: group[picture.caption])]
 
 
@@ -105,68 +107,74 @@ def _write_inventory(lake: Lake, run: Run, files: pd.DataFrame, folder: str) -> 
     lake.put_bytes(f"{folder}inventory.csv", table.to_csv(index=False).encode(), "text/csv; charset=utf-8")
 
 
-def table_lines(summary: dict[str, Any]) -> list[Any]:
+def table_lines(summary: Summary) -> list[Table]:
     """The summary as rich tables, for the terminal."""
     from rich.table import Table
 
     sources = Table("source", "files", "images", "duplicates", "quarantined", title="Files by source")
-    for name, row in summary["sources"].items():
-        sources.add_row(name, *(str(row[column]) for column in ("files", "images", "duplicates", "quarantined")))
-    classes = Table("class", *summary["sources"], title="Images by class and source")
-    for name, counts in summary["classes"].items():
-        classes.add_row(name, *(str(counts.get(source, 0)) for source in summary["sources"]))
+    for name, row in summary.sources.items():
+        sources.add_row(name, str(row.files), str(row.images), str(row.duplicates), str(row.quarantined))
+    classes = Table("class", *summary.sources, title="Images by class and source")
+    for name, counts in summary.classes.items():
+        classes.add_row(name, *(str(counts.get(source, 0)) for source in summary.sources))
     facts = Table(title="Found and done", show_header=False)
     for name in ("truncated", "repaired", "quarantined", "duplicates", "groups"):
-        facts.add_row(name, str(summary[name]))
-    for name, count in {**summary["left_out"], **summary["split"]}.items():
-        facts.add_row(name if name in summary["split"] else f"left out: {name}", str(count))
+        facts.add_row(name, str(getattr(summary, name)))
+    for name, count in {**summary.left_out, **summary.split}.items():
+        facts.add_row(name if name in summary.split else f"left out: {name}", str(count))
     alerts = Table("severity", "finding", title="Data quality")
-    for alert in summary["alerts"] or []:
-        alerts.add_row(alert["severity"], alert["message"])
-    if summary["alerts"] is None:
+    for alert in summary.alerts or []:
+        alerts.add_row(alert.severity, alert.message)
+    if summary.alerts is None:
         alerts.add_row("", "not checked: the run did not come to validation")
     tables = [sources, classes, facts, alerts]
-    for name, result in summary["models"].items():
-        metrics = Table("measure", "test", "95 % interval", title=f"{name} on the test split")
-        for metric, words in MEASURES.items():
-            metrics.add_row(words, number(result["metrics"][metric]), interval(result["intervals"][metric]))
-        for floor, value in result["shortcut_floor"].items():
-            metrics.add_row(f"floor: AUROC from {floor}", number(value), "")
-        parts = Table(
-            "images",
-            "of",
-            "judge fractures",
-            "fractured",
-            "fracture AUROC",
-            "95 % interval",
-            title="By body part and source",
-        )
-        for row in result["slices"]:
-            told = ("too few", "")
-            if row["metrics"]:
-                told = number(row["metrics"]["fracture_auroc"]), interval(row["intervals"]["fracture_auroc"])
-            parts.add_row(row["slice"], *(str(row[name]) for name in ("images", "judged", "fractured")), *told)
-        tables += [metrics, parts]
-    if summary["comparison"]:
-        tables.append(_comparison(summary["comparison"]))
+    for result in summary.models.values():
+        tables += _model_tables(result)
+    if summary.comparison and summary.comparison.rows:
+        tables.append(_comparison_table(summary.comparison))
     return tables
 
 
-def _comparison(rows: list[dict[str, Any]]) -> Any:
+def _model_tables(result: TrainingResult) -> list[Table]:
     from rich.table import Table
 
-    main = rows[0]["model"]
+    found = result.evaluation
+    metrics = Table("measure", "test", "95 % interval", title=f"{result.model} on the test split")
+    for metric, words in MEASURES.items():
+        metrics.add_row(words, number(found.metrics.get(metric)), interval(found.intervals.get(metric)))
+    for floor, value in found.metadata_baseline.items():
+        metrics.add_row(f"floor: AUROC from {floor}", number(value), "")
+    parts = Table(
+        "images",
+        "of",
+        "judge fractures",
+        "fractured",
+        "fracture AUROC",
+        "95 % interval",
+        title="By body part and source",
+    )
+    for row in found.slices:
+        told = ("too few", "")
+        if row.metrics is not None and row.intervals is not None:
+            told = number(row.metrics.get("fracture_auroc")), interval(row.intervals.get("fracture_auroc"))
+        parts.add_row(row.name, str(row.n_images), str(row.n_evaluable), str(row.n_fractured), *told)
+    return [metrics, parts]
+
+
+def _comparison_table(comparison: Comparison) -> Table:
+    from rich.table import Table
+
     table = Table(
         "model",
         "learnt from",
         *(MEASURES[metric] for metric in COMPARED),
-        f"{main} is",
+        f"{comparison.rows[0].model} is",
         title="On the same test images",
     )
-    for row in rows:
-        figures = [number(row["metrics"][metric]) for metric in COMPARED]
-        verdict = row.get("verdict", "")
-        if "same_data" in row:
-            verdict += f"; from as many images {row['same_data']['verdict']}"
-        table.add_row(row["model"], f"{row['learnt_from']} of {row['of']}", *figures, verdict)
+    for row in comparison.rows:
+        verdict: str = row.against.verdict if row.against else ""
+        if row.matched_sample:
+            verdict += f"; from as many images {row.matched_sample.verdict}"
+        figures = [number(row.metrics.get(metric)) for metric in COMPARED]
+        table.add_row(row.model, f"{row.n_train} of {row.n_train_main}", *figures, verdict)
     return table

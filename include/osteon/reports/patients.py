@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
+from pydantic import BaseModel
 
 
-def count_patients(images: pd.DataFrame, sources: list[str]) -> dict[str, Any]:
-    """Of images (`source, patient, split`), which may have no split yet.
+class PatientCounts(BaseModel):
+    """How many patients are known, and of how many images none is."""
 
-    `patients` counts them by source, 0 where none is named; `without_patient` counts images whose patient is not named,
-    by source, where there are any; `patients_across_splits` counts patients with images in more than one split.
+    patients: dict[str, int] = {}
+    """By source, 0 where none is named."""
+    without_patient: dict[str, int] = {}
+    """Images whose patient is not named, by source, where there are any."""
+    patients_across_splits: int | None = None
+    """Patients with images in more than one split; None where nothing was counted."""
+
+
+def count_patients(images: pd.DataFrame, sources: list[str]) -> PatientCounts:
+    """Count the patients of images.
+
+    Args:
+        images: `source, patient, split`; they may have no split yet.
+        sources: Those to name.
     """
     named = images.groupby("source")["patient"].nunique()
     unnamed = images.loc[images["patient"].isna(), "source"].value_counts()
     splits = images.dropna(subset=["patient", "split"]).groupby("patient")["split"].nunique()
-    return {
-        "patients": {name: int(named.get(name, 0)) for name in sources},
-        "without_patient": {name: int(unnamed[name]) for name in sources if name in unnamed},
-        "patients_across_splits": int((splits > 1).sum()),
-    }
+    return PatientCounts(
+        patients={name: int(named.get(name, 0)) for name in sources},
+        without_patient={name: int(unnamed[name]) for name in sources if name in unnamed},
+        patients_across_splits=int((splits > 1).sum()),
+    )
 
 
-def patient_line(counts: dict[str, Any]) -> str:
+def patient_line(counts: PatientCounts) -> str:
     """What `count_patients` found, in a sentence or two."""
-    patients, across = sum(counts["patients"].values()), counts["patients_across_splits"]
+    patients, across = sum(counts.patients.values()), counts.patients_across_splits
     told = []
-    if counts["without_patient"]:
+    if counts.without_patient:
         names = (
-            f"{name} ({number} of its images)" if counts["patients"][name] else name
-            for name, number in counts["without_patient"].items()
+            f"{name} ({number} of its images)" if counts.patients[name] else name
+            for name, number in counts.without_patient.items()
         )
         told.append(f"Split by film: patients are unknown for {', '.join(names)}.")
     if patients and across:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw
 
-from osteon.curation.relabel import ACCEPTED, LEFT_OUT, MERGED, REVIEW, verdicts_key
+from osteon.curation.relabel import ACCEPTED, LEFT_OUT, MERGED, REVIEW, read_verdicts
 from osteon.lake import Lake
-from osteon.quality.alert import environment
 from osteon.quality.pictures import SIDE, data_url, png, scaled
 from osteon.records import RelabelRecord
+from osteon.reports.model_card import interval, number
+from osteon.results import BaseModelResult, read_or_skip, result_key
 from osteon.settings import Settings
+from osteon.templates import environment
 
 SAMPLE, COLUMNS = 48, 8
 """Images on the contact sheet, and in one of its rows."""
@@ -47,11 +49,13 @@ def write_relabel_report(
     sample = decided.sample(min(SAMPLE, len(decided)), random_state=0)
     page = environment().get_template("relabel.html").render(
         run=folder.split("/")[1],
-        models=[lake.get_json(f"{training}/result.json") for training in record.trainings],
-        verdicts=lake.get_json(verdicts_key(record.table)),
+        models=base_results(lake, record),
+        number=number,
+        interval=interval,
+        verdicts=read_verdicts(lake, record.table),
         changes=record.changes,
         counts=counts(table),
-        columns=("images", *DECISIONS),
+        decisions=DECISIONS,
         examples=_examples(settings, lake, table),
         sheet=data_url(contact_sheet(settings, lake, sample["sha256"].tolist())) if len(sample) else None,
         key=[(number, row.source, row.path, row.body_part) for number, row in enumerate(sample.itertuples(), start=1)],
@@ -59,14 +63,44 @@ def write_relabel_report(
     lake.put_bytes(f"{folder}relabel.html", page.encode(), "text/html; charset=utf-8")
 
 
-def counts(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Per source, split of the publisher and answer: `images`, and of them those of each decision."""
+def base_results(lake: Lake, record: RelabelRecord) -> list[BaseModelResult]:
+    """What the base models are worth. One that cannot be read is left out, with a line in the log."""
+    found = (read_or_skip(lake, BaseModelResult, result_key(training)) for training in record.trainings)
+    return [result for result in found if result is not None]
+
+
+@dataclass(frozen=True)
+class AnswerCounts:
+    """Ambiguous images of one source and publisher's split that look like one answer."""
+
+    source: str
+    split: str
+    answer: str
+    images: int
+    decisions: dict[str, int]
+    """Images by decision, in the order of DECISIONS."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """An ambiguous image, and why it was decided so."""
+
+    picture: str
+    """An address that holds the PNG."""
+    file: str
+    """`source:path`."""
+    why: str
+
+
+def counts(table: pd.DataFrame) -> list[AnswerCounts]:
+    """What was decided, per source, split of the publisher and answer."""
     frame = table.assign(raw_split=table["raw_split"].fillna("-"), answer=likeliest(table))
     rows = []
-    for (source, raw_split, answer), part in frame.groupby(["source", "raw_split", "answer"]):
+    for names, part in frame.groupby(["source", "raw_split", "answer"]):
+        source, raw_split, answer = map(str, names)
         decided = part["decision"].value_counts()
         by_decision = {name: int(decided.get(name, 0)) for name in DECISIONS}
-        rows.append({"source": source, "split": raw_split, "answer": answer, "images": len(part), **by_decision})
+        rows.append(AnswerCounts(source, raw_split, answer, len(part), by_decision))
     return rows
 
 
@@ -75,7 +109,7 @@ def likeliest(table: pd.DataFrame) -> pd.Series:
     chances = table[[name for name in table.columns if name.startswith("p_")]].astype(float)
     if chances.empty:
         return pd.Series("not asked", index=table.index)
-    best = chances.idxmax(axis=1).str.removeprefix("p_")
+    best = chances.idxmax(axis=1).astype("string").str.removeprefix("p_")
     return best.where(chances.max(axis=1) > 0.5, "other")
 
 
@@ -92,13 +126,14 @@ def contact_sheet(settings: Settings, lake: Lake, digests: list[str]) -> bytes:
     return png(np.asarray(sheet))
 
 
-def _examples(settings: Settings, lake: Lake, table: pd.DataFrame) -> list[tuple[str, list[tuple[str, str, str]]]]:
-    """By answer and decision, some pictures with their file and the reason."""
+def _examples(settings: Settings, lake: Lake, table: pd.DataFrame) -> list[tuple[str, list[Example]]]:
+    """By answer and decision, some images."""
     told = []
-    for (answer, decision), part in table.groupby([likeliest(table), "decision"]):
+    for names, part in table.groupby([likeliest(table), table["decision"]]):
+        answer, decision = map(str, names)
         pictures = []
-        for row in part.sample(min(EXAMPLES, len(part)), random_state=0).itertuples():
-            picture = data_url(png(scaled(lake, row.sha256, settings.max_pixels)))
-            pictures.append((picture, f"{row.source}:{row.path}", str(row.why)))
+        for _, row in part.sample(min(EXAMPLES, len(part)), random_state=0).iterrows():
+            picture = data_url(png(scaled(lake, row["sha256"], settings.max_pixels)))
+            pictures.append(Example(picture, f"{row['source']}:{row['path']}", str(row["why"])))
         told.append((f"{answer}, {decision}: {len(part)}", pictures))
     return told

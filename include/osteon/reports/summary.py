@@ -1,31 +1,157 @@
-"""What a run found and did, added up from its stages: the values of `summary.json`, the page and the table."""
+"""What a run found and did, added up from its stages: `summary.json`, which the pages and the terminal show."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import logging
+from typing import NamedTuple
 
 import pandas as pd
+from pydantic import BaseModel, ValidationError
 
 from osteon import catalog as catalogs
 from osteon.curation.catalogue import accounts, read_manifests
 from osteon.curation.split import split_accounts
+from osteon.errors import LakeError
 from osteon.lake import Lake
+from osteon.quality.check import Severity
+from osteon.quality.findings import ORDER, Finding, read_validation
 from osteon.quality.tables import classes_by_source
-from osteon.quality.validate import ORDER, Finding, read_validation
 from osteon.records import (
     BaseModelsRecord,
     CatalogRecord,
     CatalogueRecord,
     CheckRecord,
     InspectRecord,
+    LeakageNumbers,
     RegisterRecord,
     RelabelRecord,
     SplitRecord,
     ValidateRecord,
 )
-from osteon.reports.patients import count_patients
+from osteon.reports.patients import PatientCounts, count_patients
+from osteon.reports.relabel import base_results
+from osteon.results import Comparison, InputAblation, Intervals, Metrics, TrainingResult, read_or_skip, result_key
 from osteon.runs import Records, Run
 from osteon.schemas import Repaired
+
+SCHEMA_VERSION = 1
+log = logging.getLogger(__name__)
+
+
+class SourceAccount(BaseModel):
+    """Where the files of a source went: files = images + duplicates + quarantined."""
+
+    files: int
+    images: int
+    duplicates: int
+    quarantined: int
+
+
+class FindingSummary(BaseModel):
+    """A finding without its offenders."""
+
+    check: str
+    severity: Severity
+    message: str
+    count: int
+    remedy: str
+
+
+class BaseModelSummary(BaseModel):
+    """What a base model is worth."""
+
+    input: str
+    metrics: Metrics
+    intervals: Intervals
+    ablation: dict[str, InputAblation]
+    """By input."""
+
+
+class RelabelSummary(BaseModel):
+    """What was decided about ambiguous images, and by which base models."""
+
+    decisions: dict[str, int]
+    """Images by decision."""
+    changes: list[str]
+    untaught: dict[str, str]
+    """Why base models were not trained, by name."""
+    models: dict[str, BaseModelSummary]
+
+
+class Registered(BaseModel):
+    """What the run put into the registry."""
+
+    model: str
+    version: str
+    alias: str
+    promoted: bool
+    reason: str
+
+
+class Work(BaseModel):
+    """What the run did that no run before it had done."""
+
+    uploaded: int = 0
+    """Files."""
+    decoded: int | None = None
+    """Images."""
+
+
+class Summary(PatientCounts):
+    """What a run found and did. What a run that stopped early did not reach is None or empty."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    report: str
+    """Key of the report's page."""
+    snapshot: str | None = None
+    images: int | None = None
+    truncated: int | None = None
+    repaired: int | None = None
+    """This and `truncated` count published files."""
+    quarantined: int | None = None
+    duplicates: int | None = None
+    """Exact copies beyond an image's first publication."""
+    groups: int | None = None
+    sources: dict[str, SourceAccount] = {}
+    classes: dict[str, dict[str, int]] = {}
+    """Images by class and source."""
+    left_out: dict[str, int] = {}
+    """Images by reason."""
+    split: dict[str, int] = {}
+    leakage: LeakageNumbers | None = None
+    relabel: RelabelSummary | None = None
+    models: dict[str, TrainingResult] = {}
+    """What trainings left, by model."""
+    comparison: Comparison | None = None
+    champion: str | None = None
+    registered: Registered | None = None
+    alerts: list[FindingSummary] | None = None
+    """The worst first; None where nothing was checked."""
+    data_docs: str | None = None
+    """Prefix of the Data Docs in the lake."""
+    seconds: dict[str, float] = {}
+    """By record."""
+    work: Work = Work()
+
+
+def summary_key(run: Run) -> str:
+    """Where the lake keeps the summary of a run."""
+    return f"{run.prefix}/summary.json"
+
+
+def read_summary(lake: Lake, key: str) -> Summary | None:
+    """A summary; None, with a line in the log, for one that cannot be read.
+
+    Args:
+        lake: Holds the summary.
+        key: What `summary_key` gives, of a run of any version of Osteon.
+    """
+    try:
+        return Summary.model_validate_json(lake.get_bytes(key), extra="ignore")
+    except (ValidationError, LakeError) as error:
+        log.warning("%s is left out, it cannot be read: %s", key, error)
+        return None
 
 
 class Tables(NamedTuple):
@@ -52,68 +178,56 @@ def tables(lake: Lake, records: Records) -> Tables | None:
     return Tables(read_manifests(lake, manifests), catalog, catalogs.read_publications(lake, catalog))
 
 
-def summarise(lake: Lake, run: Run, records: Records, found: Tables | None) -> dict[str, Any]:
-    """The summary of a run, with its `tables`. What a run that stopped early did not reach is None or empty.
+def summarise(lake: Lake, run: Run, records: Records, found: Tables | None) -> Summary:
+    """The summary of a run.
 
-    `truncated` and `repaired` count published files, `duplicates` exact copies beyond an image's first publication.
-    Patients are counted as `reports.patients.count_patients` does, of images that have a split.
-    Raises `CatalogError` when the counts do not add up from ingest to split.
+    Args:
+        lake: Holds what the records name.
+        run: The run.
+        records: What its stages left.
+        found: Its `tables`.
+
+    Raises:
+        CatalogError: The counts do not add up from ingest to split.
     """
     split, inspected, validated = records.of(SplitRecord), records.of(InspectRecord), records.of(ValidateRecord)
-    summary: dict[str, Any] = {
-        "run": run.run_id,
-        "snapshot": split.snapshot if split else None,
-        **dict.fromkeys(("images", "truncated", "repaired", "quarantined", "duplicates", "groups")),
-        "sources": {},
-        "patients": {},
-        "without_patient": {},
-        "patients_across_splits": None,
-        "classes": {},
-        "left_out": {},
-        "split": {},
-        "leakage": None,
-        "relabel": None,
-        "models": {},
-        "comparison": [],
-        "champion": None,
-        "registered": None,
-        "alerts": None,
-        "data_docs": validated.docs if validated else None,
-        "seconds": {name: record.seconds for name, record in records.items()},
-        "work": {
-            "uploaded": sum(record.uploaded for record in records.sources().values()),
-            "decoded": inspected.decoded if inspected else None,
-        },
-        "report": f"{run.prefix}/report/index.html",
-    }
+    summary = Summary(
+        run=run.run_id,
+        report=f"{run.prefix}/report/index.html",
+        snapshot=split.snapshot if split else None,
+        data_docs=validated.docs if validated else None,
+        seconds={name: record.seconds for name, record in records.items()},
+        work=Work(
+            uploaded=sum(record.uploaded for record in records.sources().values()),
+            decoded=inspected.decoded if inspected else None,
+        ),
+    )
     if found is not None:
-        summary |= _counts(found, split=split is not None)
+        summary = summary.model_copy(update=_counts(found, split=split is not None))
     if validated:
-        summary["alerts"] = [
-            {name: getattr(finding, name) for name in ("check", "severity", "message", "count", "remedy")}
-            for finding in all_findings(lake, records)
-        ]
+        findings = all_findings(lake, records)
+        summary.alerts = [FindingSummary.model_validate(finding, from_attributes=True) for finding in findings]
     if check := records.of(CheckRecord):
-        summary["leakage"] = check.model_dump(include={"tests", "closest", "bar", "not_compared", "waiting"})
+        summary.leakage = LeakageNumbers(**check.model_dump(include=set(LeakageNumbers.model_fields)))
     if relabelled := records.of(RelabelRecord):
-        models = [lake.get_json(f"{training}/result.json") for training in relabelled.trainings]
-        base = records.of(BaseModelsRecord)
-        summary["relabel"] = {
-            "decisions": relabelled.decisions,
-            "changes": relabelled.changes,
-            "untaught": base.untaught if base else {},
-            "models": {
-                result["model"]: {name: result[name] for name in ("input", "metrics", "intervals", "ablation")}
-                for result in models
-            },
-        }
+        summary.relabel = _relabelled(lake, relabelled, records.of(BaseModelsRecord))
     if registered := records.of(RegisterRecord):
-        result = lake.get_json(f"{registered.training}/result.json")
-        summary["models"] = {result["model"]: result}
-        summary["comparison"] = lake.get_json(registered.comparison)
-        summary["registered"] = registered.model_dump(include={"model", "version", "alias", "promoted", "reason"})
-        summary["champion"] = registered.champion
+        if result := read_or_skip(lake, TrainingResult, result_key(registered.training)):
+            summary.models = {result.model: result}
+        summary.comparison = read_or_skip(lake, Comparison, registered.comparison)
+        summary.registered = Registered.model_validate(registered, from_attributes=True)
+        summary.champion = registered.champion
     return summary
+
+
+def _relabelled(lake: Lake, record: RelabelRecord, base: BaseModelsRecord | None) -> RelabelSummary:
+    results = base_results(lake, record)
+    return RelabelSummary(
+        decisions=record.decisions,
+        changes=record.changes,
+        untaught=base.untaught if base else {},
+        models={one.model: BaseModelSummary.model_validate(one, from_attributes=True) for one in results},
+    )
 
 
 def all_findings(lake: Lake, records: Records) -> list[Finding]:
@@ -125,21 +239,24 @@ def all_findings(lake: Lake, records: Records) -> list[Finding]:
     return sorted(findings, key=lambda finding: ORDER.index(finding.severity))
 
 
-def _counts(found: Tables, split: bool) -> dict[str, Any]:
+def _counts(found: Tables, split: bool) -> dict[str, object]:
+    """Fields of the summary."""
     table, catalog = accounts(*found), found.catalog
     files = catalog["sha256"].map(found.publications["sha256"].value_counts())
     usable = catalog[catalogs.usable(catalog)]
-    counts: dict[str, Any] = {
-        "images": int(table["images"].sum()),
+    images = int(table["images"].sum())
+    patients = count_patients(usable[usable["split"].notna()] if split else usable, list(table.index))
+    left_out, placed = split_accounts(catalog, images) if split else ({}, {})
+    return {
+        "images": images,
         "truncated": int(files[catalog["truncated"].fillna(False)].sum()),
         "repaired": int(files[catalog["repaired_sha256"].notna()].sum()),
         "quarantined": int(table["quarantined"].sum()),
         "duplicates": int(table["duplicates"].sum()),
         "groups": int(catalog["group"].nunique()),
-        "sources": table.to_dict("index"),
+        "sources": {str(name): SourceAccount.model_validate(row) for name, row in table.to_dict("index").items()},
         "classes": classes_by_source(catalog),
-        **count_patients(usable[usable["split"].notna()] if split else usable, list(table.index)),
+        "left_out": left_out,
+        "split": placed,
+        **dict(patients),
     }
-    if split:
-        counts["left_out"], counts["split"] = split_accounts(catalog, counts["images"])
-    return counts

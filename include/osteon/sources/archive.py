@@ -27,11 +27,12 @@ class ArchiveConfig(LabelledConfig):
 
     def open(self, settings: Settings, folder: Path) -> ArchiveSource:
         """Find the archive. Raises `SourceError` that names every place looked at."""
-        places = [self.location] if isinstance(self.location, str) else self.location
-        for place in places:
-            if is_url(place) or (folder / place).exists():
-                return ArchiveSource(self, settings, place if is_url(place) else str((folder / place).resolve()))
-        tried = ", ".join(str((folder / place).resolve()) for place in places)
+        locations = [self.location] if isinstance(self.location, str) else self.location
+        for location in locations:
+            if is_url(location) or (folder / location).exists():
+                found = location if is_url(location) else str((folder / location).resolve())
+                return ArchiveSource(self, settings, found)
+        tried = ", ".join(str((folder / location).resolve()) for location in locations)
         raise SourceError(f"source {self.name}: nothing at {tried}: correct `location`, or put the archive there")
 
 
@@ -41,23 +42,23 @@ class ArchiveSource:
 
     config: ArchiveConfig
     settings: Settings
-    place: str
+    location: str
 
     def latest_version(self) -> str:
         """16 hex digits over what the archive lists (names, sizes, checksums) and the rules that label it."""
         reader = Reader(self.config, self.settings)
         listing: object
-        if is_url(self.place):
-            listing = remote_version(self.place, self.settings)
-        elif Path(self.place).is_dir():
-            listing = reader.folder_listing(Path(self.place))
+        if is_url(self.location):
+            listing = remote_version(self.location, self.settings)
+        elif Path(self.location).is_dir():
+            listing = reader.folder_listing(Path(self.location))
         else:
-            listing = reader.zip_listing(Path(self.place))
+            listing = reader.zip_listing(Path(self.location))
         return hashlib.sha256(json.dumps([listing, reader.digest()]).encode()).hexdigest()[:16]
 
     def fetch(self, version: str) -> Iterable[PublishedFile]:
         """Every file of the archive, in the order of paths. A hostile or empty archive raises before any is given."""
-        reader, path = Reader(self.config, self.settings), Path(self.place)
-        if is_url(self.place):
-            path = download(self.config.name, version, lambda: self.place, self.settings)
+        reader, path = Reader(self.config, self.settings), Path(self.location)
+        if is_url(self.location):
+            path = download(self.config.name, version, lambda: self.location, self.settings)
         return reader.folder_files(path) if path.is_dir() else reader.zip_files(path)

@@ -66,5 +66,5 @@ def open_source(path: Path, settings: Settings, name: str) -> Source:
 
 def _model() -> type[SourcesFile]:
     """The model of a sources file whose entries may be of any publisher, by their `kind`."""
-    entry: Any = Annotated[reduce(or_, registered().values()), Field(discriminator="kind")]  # type: ignore[arg-type]
+    entry: Any = Annotated[reduce(or_, registered().values()), Field(discriminator="kind")]
     return create_model("SourcesFile", __base__=SourcesFile, sources=(list[entry], Field(min_length=1)))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from osteon import extensions
-from osteon.errors import ExtensionError
 from osteon.sources.base import PublishedFile
 
 Change = tuple[PublishedFile, PublishedFile | None]
@@ -38,7 +37,7 @@ def defect(inject: Callable[[PublishedFile, int, np.random.Generator], Change]) 
     return Defect(inject.__name__, inject)
 
 
-_REGISTRY: dict[str, Defect] = {}
+_DEFECTS = extensions.Registry[Defect]("defects", extensions.CHECKS, lambda found: found.inject)
 
 
 def register(found: Defect) -> None:
@@ -47,10 +46,7 @@ def register(found: Defect) -> None:
     Raises:
         ExtensionError: Another defect has the name.
     """
-    other = _REGISTRY.setdefault(found.name, found)
-    if other is not found:
-        modules = f"{other.inject.__module__} and {found.inject.__module__}"
-        raise ExtensionError(f"two defects are named `{found.name}`, in {modules}: rename one of them")
+    _DEFECTS.add(found.name, found)
 
 
 def registered() -> dict[str, Defect]:
@@ -59,8 +55,7 @@ def registered() -> dict[str, Defect]:
     Raises:
         ExtensionError: A check of another package cannot be loaded.
     """
-    extensions.load(extensions.CHECKS)
-    return {name: _REGISTRY[name] for name in sorted(_REGISTRY)}
+    return _DEFECTS.all()
 
 
 # What defects are made with

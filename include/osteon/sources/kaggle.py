@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urljoin
 
 import requests
 from pydantic import Field
-from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
 
 from osteon.errors import SourceError
 from osteon.settings import Settings
 from osteon.sources.base import Credentials, PublishedFile
 from osteon.sources.reader import LabelledConfig, Reader
 from osteon.sources.registry import publisher
-from osteon.sources.transfer import download, enquire, judge
+from osteon.sources.transfer import call_api, download, raise_for_status
+
+if TYPE_CHECKING:
+    from kagglesdk.datasets.services.dataset_api_service import DatasetApiClient
 
 REMEDY = (
     "check the data set's name, and set OSTEON_KAGGLE_TOKEN (or OSTEON_KAGGLE_USERNAME and OSTEON_KAGGLE_KEY), or "
     "Airflow's connection `kaggle_default`, to an account that has accepted the data set's terms"
 )
-Result = TypeVar("Result")
 
 
 @publisher
@@ -52,9 +54,7 @@ class KaggleSource:
         """`VERSION-RULES`: Kaggle's number, and a digest of the rules that label it. Costs one request, or none."""
         number = self.config.version
         if number is None:
-            from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
-
-            number = self._ask(ApiGetDatasetRequest(), lambda api, ask: api.get_dataset(ask).current_version_number)
+            number = call_api(self._who, self._ask_version)
             if not isinstance(number, int) or number < 1:
                 raise SourceError(
                     f"source {self.config.name}: Kaggle gives no version of {self.config.dataset}: {REMEDY}"
@@ -64,68 +64,76 @@ class KaggleSource:
     def fetch(self, version: str) -> Iterable[PublishedFile]:
         """Every file of the version, in the order of paths. Raises `SourceError`."""
         number = int(version.split("-")[0])
-        path = download(self.config.name, version, lambda: self._link(number), self.settings, signed=True)
+
+        def link() -> str:
+            return call_api(self._who, lambda: self._ask_link(number))
+
+        path = download(self.config.name, version, link, self.settings, signed=True)
         return Reader(self.config, self.settings).zip_files(path)
 
-    def _link(self, number: int) -> str:
-        """A fresh signed link to the version's archive."""
+    @property
+    def _who(self) -> str:
+        return f"Kaggle ({self.config.dataset})"
+
+    def _ask_version(self) -> Any:
+        """The number of the newest version."""
+        from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
+
+        request = ApiGetDatasetRequest()
+        request.owner_slug, request.dataset_slug = self.config.dataset.split("/")
+        return self._client().get_dataset(request).current_version_number
+
+    def _ask_link(self, number: int) -> str:
+        """A fresh signed link to a version's archive."""
         from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
 
         request = ApiDownloadDatasetRequest()
-        request.dataset_version_number = number
-
-        def redirected(api: Any, ask: Any) -> str:
-            try:
-                api.download_dataset(ask)
-            except requests.TooManyRedirects as error:  # not followed: only where it leads is wanted
-                assert error.response is not None
-                return urljoin(error.response.url, error.response.headers["Location"])
-            raise ValueError("Kaggle gave no link")
-
-        return self._ask(request, redirected)
-
-    def _ask(self, request: Any, call: Callable[[Any, Any], Result]) -> Result:
-        """One call of Kaggle's client about this data set, tried again where that helps."""
-        from kagglehub.clients import get_user_agent
-        from kagglesdk.kaggle_client import KaggleClient
-        from kagglesdk.kaggle_env import KaggleEnv
-
-        settings, who = self.settings, f"Kaggle ({self.config.dataset})"
         request.owner_slug, request.dataset_slug = self.config.dataset.split("/")
+        request.dataset_version_number = number
+        answer = self._client().download_dataset(request)
+        return str(urljoin(answer.url, answer.headers["Location"]))
 
-        def ask() -> Result:
-            client = KaggleClient(
-                KaggleEnv.PROD,
-                user_agent=get_user_agent(),
-            )
-            with client:
-                # kagglesdk 0.1.38 knows no time limits and no other address, and would download what it is led to
-                http = client.http_client()
-                http._endpoint, session = settings.kaggle_url, http._session
-                session.auth = self._login(http)  # not what kagglesdk finds in the home folder
-                session.max_redirects = 0
-                for scheme in ("https://", "http://"):
-                    session.mount(scheme, _Judging(who, settings.http_timeout))
-                return call(client.datasets.dataset_api_client, request)
+    def _client(self) -> DatasetApiClient:
+        from kagglesdk.datasets.services.dataset_api_service import DatasetApiClient
 
-        return enquire(who, ask)
-
-    def _login(self, http: Any) -> Any:
-        settings = self.settings
-        if token := settings.kaggle_token.get_secret_value():
-            return http.BearerAuth(token)
-        key = settings.kaggle_key.get_secret_value()
-        return (settings.kaggle_username, key) if key else None
+        return DatasetApiClient(_Connection(self.settings, self._who))
 
 
-class _Judging(HTTPAdapter):
-    """Gives up a request after `seconds` without an answer, and judges the answer before the client does."""
+@dataclass(frozen=True)
+class _Connection:
+    """Carries the requests of Kaggle's generated clients.
 
-    def __init__(self, who: str, seconds: float) -> None:
-        super().__init__()
-        self.who, self.seconds = who, seconds
+    It stands in for `kagglesdk.KaggleHttpClient`. That one, in 0.1.38, has no time limit and no other address, looks
+    for accounts in the home folder, and would download what a link leads to.
+    """
 
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        answer = super().send(request, *args, **{**kwargs, "timeout": self.seconds})
-        judge(answer, self.who, REMEDY)
-        return answer
+    settings: Settings
+    who: str
+
+    def call(self, service_name: str, request_name: str, request: Any, response_type: Any) -> Any:
+        """Send a request. Returns what `response_type` makes of the answer, of a redirect the answer itself."""
+        from kagglehub.clients import get_user_agent
+
+        with requests.post(
+            f"{self.settings.kaggle_url}/v1/{service_name}/{request_name}",
+            json=request.to_dict(),
+            headers={"User-Agent": get_user_agent()},
+            auth=_login(self.settings),
+            timeout=self.settings.http_timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            raise_for_status(answer, self.who, REMEDY)
+            return response_type.prepare_from(answer)
+
+
+def _login(settings: Settings) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """Puts the account into a request. Without one the request stays as it is: requests would ask `~/.netrc`."""
+    from kagglesdk.kaggle_http_client import KaggleHttpClient
+
+    if token := settings.kaggle_token.get_secret_value():
+        bearer: Callable[[requests.PreparedRequest], requests.PreparedRequest] = KaggleHttpClient.BearerAuth(token)
+        return bearer
+    if key := settings.kaggle_key.get_secret_value():
+        return HTTPBasicAuth(settings.kaggle_username, key)
+    return lambda request: request

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from osteon.errors import SourceError
-from osteon.progress import Counted
+from osteon.progress import SizedIterator
 from osteon.settings import Settings
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, SourceConfig, is_image_name
 from osteon.sources.rules import LabelRules, OpenMember
@@ -81,7 +81,7 @@ class Reader:
         with self._open_zip(path) as archive:
             return [(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
 
-    def zip_files(self, path: Path) -> Counted[PublishedFile]:
+    def zip_files(self, path: Path) -> SizedIterator[PublishedFile]:
         """The files of a zip. Raises `SourceError`."""
         archive = self._open_zip(path)
         try:
@@ -103,7 +103,7 @@ class Reader:
                     data, reason = self._unpack(archive, info)
                     yield self._published(info.filename, said, data, reason)
 
-        return Counted(files(), len(members))
+        return SizedIterator(files(), len(members))
 
     def _open_zip(self, path: Path) -> zipfile.ZipFile:
         try:
@@ -163,7 +163,7 @@ class Reader:
         stats = [(path, file.stat()) for path, file in self._folder_paths(root)]
         return [(path, stat.st_size, stat.st_mtime_ns, stat.st_mode) for path, stat in stats]
 
-    def folder_files(self, root: Path) -> Counted[PublishedFile]:
+    def folder_files(self, root: Path) -> SizedIterator[PublishedFile]:
         """The files of a folder. Raises `SourceError`."""
         paths = dict(self._folder_paths(root))
         self._check_listing(list(paths))
@@ -185,7 +185,7 @@ class Reader:
                         reason = f"cannot be read: {error.strerror}"
                 yield self._published(path, said, data, reason)
 
-        return Counted(files(), len(paths))
+        return SizedIterator(files(), len(paths))
 
     def _folder_paths(self, root: Path) -> list[tuple[str, Path]]:
         def unread(error: OSError) -> None:

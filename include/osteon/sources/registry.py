@@ -13,7 +13,7 @@ from osteon import extensions
 from osteon.errors import ExtensionError
 from osteon.sources.base import Credentials, SourceConfig
 
-_REGISTRY: dict[str, type[SourceConfig]] = {}
+_PUBLISHERS = extensions.Registry[type[SourceConfig]]("publishers", extensions.SOURCES, lambda config: config)
 Kind = TypeVar("Kind", bound=type[SourceConfig])
 
 
@@ -24,13 +24,13 @@ def publisher(config: Kind) -> Kind:
         ExtensionError: It has no `kind`, or another publisher has the same.
     """
     fields: dict[str, FieldInfo] = dict(config.__pydantic_fields__)
-    who, field = f"publisher {config.__module__}.{config.__name__}", fields.get("kind")
+    field = fields.get("kind")
     kinds = get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
     if len(kinds) != 1:
-        raise ExtensionError(f'{who} needs one field `kind: Literal["its-name"]`, without a default')
-    other = _REGISTRY.setdefault(str(kinds[0]), config)
-    if other is not config:
-        raise ExtensionError(f"{who} has the kind `{kinds[0]}` of {other.__module__}.{other.__name__}: rename it")
+        raise ExtensionError(
+            f'publisher {extensions.full_name(config)} needs one field `kind: Literal["its-name"]`, without a default'
+        )
+    _PUBLISHERS.add(str(kinds[0]), config)
     return config
 
 
@@ -40,8 +40,7 @@ def registered() -> dict[str, type[SourceConfig]]:
     Raises:
         ExtensionError: A publisher of another package cannot be loaded.
     """
-    extensions.load(extensions.SOURCES)
-    return {kind: _REGISTRY[kind] for kind in sorted(_REGISTRY)}
+    return _PUBLISHERS.all()
 
 
 def accounts() -> list[Credentials]:

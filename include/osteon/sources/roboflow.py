@@ -1,4 +1,7 @@
-"""A source on Roboflow Universe: versions and exports by Roboflow's own SDK, the archive by our resumable download."""
+"""A source on Roboflow Universe: versions and exports by Roboflow's REST API, the archive by our resumable download.
+
+Roboflow's own SDK, in 1.7.3, sets no time limit and drops the status of a refusal.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
-from unittest.mock import patch
 
+import requests
 from pydantic import Field
 
 from osteon.errors import SourceError
@@ -16,7 +19,7 @@ from osteon.settings import Settings
 from osteon.sources.base import Credentials, PublishedFile
 from osteon.sources.reader import LabelledConfig, Reader
 from osteon.sources.registry import publisher
-from osteon.sources.transfer import download, enquire, judge
+from osteon.sources.transfer import call_api, download, raise_for_status
 
 REMEDY = (
     "check the project's name and version, and set OSTEON_ROBOFLOW_API_KEY, or Airflow's connection `roboflow_default`"
@@ -56,7 +59,7 @@ class RoboflowSource:
         """`VERSION-FORMAT-RULES`. Costs one request, or none where the version is fixed."""
         number = self.config.version
         if number is None:
-            numbers = self._ask(lambda api, *project: [_number(item) for item in api.get_project(*project)["versions"]])
+            numbers = self._ask(lambda found: [_number(item) for item in found["versions"]])
             if not numbers:
                 raise SourceError(f"source {self.config.name}: {self.config.project} has no version yet: {REMEDY}")
             number = max(numbers)
@@ -72,8 +75,9 @@ class RoboflowSource:
         """A fresh link to the version's export, which is made when nobody asked for it before."""
         deadline = time.monotonic() + self.settings.export_timeout
         while time.monotonic() < deadline:
-            link = self._ask(lambda api, *project: _export(api, (*project, number), self.config.format))
-            if link is not None:
+            is_made = self._ask(lambda found: not found["version"].get("generating"), number)
+            link = is_made and self._ask(lambda found: str(found["export"]["link"]), number, self.config.format)
+            if link:
                 return link
             time.sleep(POLL)
         raise SourceError(
@@ -81,40 +85,27 @@ class RoboflowSource:
             f"ready after {self.settings.export_timeout:.0f} s: run again later, or raise OSTEON_EXPORT_TIMEOUT"
         )
 
-    def _ask(self, call: Callable[..., Result]) -> Result:
-        """One call of Roboflow's SDK about this project, tried again where that helps."""
-        from roboflow.adapters import rfapi
-        from roboflow.util import http
+    def _ask(self, read: Callable[[Any], Result], *path: str) -> Result | None:
+        """One request about this project, tried again where that helps.
 
+        Args:
+            read: Finds what is wanted in the JSON of the answer.
+            path: Version and format, below the project's address.
+
+        Returns:
+            What `read` gives; None while Roboflow still makes it.
+        """
         settings, who = self.settings, f"Roboflow ({self.config.project})"
-        project = (settings.roboflow_api_key.get_secret_value(), *self.config.project.split("/"))
-        options = {
-            "timeout": settings.http_timeout,
-            "hooks": {"response": lambda answer, **_: judge(answer, who, REMEDY)},
-        }
-        complete: Any = http._with_user_agent
+        query = {"api_key": settings.roboflow_api_key.get_secret_value(), **({"nocache": "true"} if path else {})}
 
-        def ask() -> Result:
-            # roboflow 1.7.3 sets no time limit and drops the status of a refusal: both go in where it sets its headers
-            with (
-                patch.object(http, "_with_user_agent", lambda keywords: complete({**options, **keywords})),
-                patch.object(rfapi, "API_URL", settings.roboflow_url),
-            ):
-                try:
-                    return call(rfapi, *project)
-                except rfapi.RoboflowError as error:
-                    raise ValueError(error) from None
+        def ask() -> Result | None:
+            url = "/".join((settings.roboflow_url, self.config.project, *path))
+            answer = requests.get(url, params=query, timeout=settings.http_timeout)
+            raise_for_status(answer, who, REMEDY)
+            return None if answer.status_code == requests.codes.accepted else read(answer.json())
 
-        return enquire(who, ask)
+        return call_api(who, ask)
 
 
 def _number(version: dict[str, Any]) -> int:
     return int(PurePosixPath(version["id"]).name)
-
-
-def _export(api: Any, version: tuple[str, ...], kind: str) -> str | None:
-    """Link to an export; None while the version or the export is being made."""
-    if api.get_version(*version, nocache=True)["version"].get("generating"):
-        return None
-    export = api.get_version_export(*version, kind)
-    return None if export.get("ready") is False else str(export["export"]["link"])

@@ -1,15 +1,17 @@
-"""Requests to publishers: what is tried again and what is not, and downloads that go on where they stopped."""
+"""Requests to publishers: what is tried again and what is not, and downloads that go on where they stopped.
+
+`urllib3.Retry` serves where one request is one answer, as in the lake. Here the body of a download may break off: a try
+that brought more bytes counts as progress, and a signed link is asked for anew.
+"""
 
 from __future__ import annotations
 
 import base64
-import email.utils
 import hashlib
 import json
 import time
 import zipfile
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -18,14 +20,14 @@ import requests
 import urllib3
 
 from osteon.errors import SourceError, SourceUnreachableError
-from osteon.progress import Meter
+from osteon.progress import ProgressLogger
 from osteon.settings import Settings
 
 CHUNK = 256 << 10
 """Bytes written at once, at most."""
-ATTEMPTS = 6
-"""In a row without progress."""
-LONGEST_WAIT = 600.0
+MAX_ATTEMPTS = 6
+"""Failures in a row without progress, after which no other try is made."""
+MAX_WAIT = 600.0
 """Seconds; a server that asks for more is asked again after these."""
 LOCATION = "check `location` in the sources file"
 Result = TypeVar("Result")
@@ -39,10 +41,19 @@ class TransientError(Exception):
         self.wait = wait
 
 
-def patiently(what: str, work: Callable[[], Result], progress: Callable[[], int] = lambda: 0) -> Result:
+def retry(what: str, work: Callable[[], Result], progress: Callable[[], int] = lambda: 0) -> Result:
     """Call `work` until it raises no `TransientError`, with growing pauses or as long as the server asks.
 
-    Raises `SourceError` after ATTEMPTS failures in a row without progress.
+    Args:
+        what: What is tried, for the error.
+        work: The call.
+        progress: How much was reached so far, such as bytes that came. A try that reaches more starts the count anew.
+
+    Returns:
+        What `work` returns.
+
+    Raises:
+        SourceUnreachableError: MAX_ATTEMPTS failures in a row without progress.
     """
     failures, reached = 0, progress()
     while True:
@@ -53,24 +64,32 @@ def patiently(what: str, work: Callable[[], Result], progress: Callable[[], int]
             failures = 1 if now > reached else failures + 1
             reached = max(reached, now)
             reason, wait = str(error), error.wait
-        if failures == ATTEMPTS:
+        if failures == MAX_ATTEMPTS:
             raise SourceUnreachableError(
-                f"{what} failed {ATTEMPTS} times in a row ({reason}): run again later, it goes on then"
+                f"{what} failed {MAX_ATTEMPTS} times in a row ({reason}): run again later, it goes on then"
             )
-        time.sleep(min(0.2 * 2**failures if wait is None else wait, LONGEST_WAIT))
+        time.sleep(min(0.2 * 2**failures if wait is None else wait, MAX_WAIT))
 
 
-def judge(answer: requests.Response, who: str, remedy: str, good: tuple[int, ...] = ()) -> None:
-    """Raise `TransientError` for 429 and 5xx, `SourceError` with the remedy for any other refusal, at once.
+def raise_for_status(answer: requests.Response, who: str, remedy: str, good: tuple[int, ...] = ()) -> None:
+    """Do nothing for an answer that will do.
 
-    `good` are the only statuses that will do; by default all below 400.
+    Args:
+        answer: The answer. It is closed where it is refused.
+        who: The publisher, for the error.
+        remedy: What a person can do about a refusal.
+        good: The only statuses that will do; by default all below 400.
+
+    Raises:
+        TransientError: Status 429 or 5xx: another try may succeed.
+        SourceError: Any other refusal.
     """
     status = answer.status_code
     if status in good or (not good and status < 400):
         return
     answer.close()
     if status == 429 or status >= 500:
-        raise TransientError(f"{who} answered {status}", _asked_wait(answer))
+        raise TransientError(f"{who} answered {status}", _requested_wait(answer))
     meaning = {
         202: "it wants a browser",
         401: "it wants a log-in",
@@ -81,8 +100,8 @@ def judge(answer: requests.Response, who: str, remedy: str, good: tuple[int, ...
     raise SourceError(f"{who} answered {status}, {meaning.get(status, 'it refuses the request')}: {remedy}")
 
 
-def send(call: Callable[[], Result], who: str) -> Result:
-    """Make a request; what fails on the way is a `TransientError` that shows no URL, for URLs may hold keys."""
+def translate_errors(call: Callable[[], Result], who: str) -> Result:
+    """Make a request. What fails on the way is a `TransientError` that shows no URL, for URLs may hold keys."""
     try:
         return call()
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
@@ -90,19 +109,30 @@ def send(call: Callable[[], Result], who: str) -> Result:
     raise TransientError(f"{kind} at {who}")
 
 
-def enquire(who: str, call: Callable[[], Result]) -> Result:
-    """A publisher's client called as `patiently` does. Raises `SourceError`, for an odd answer as well."""
+def call_api(who: str, call: Callable[[], Result]) -> Result:
+    """Ask a publisher, and try again as `retry` does.
+
+    Args:
+        who: The publisher, for errors.
+        call: Makes one request, and reads the answer.
+
+    Returns:
+        What `call` returns.
+
+    Raises:
+        SourceError: The publisher refuses, cannot be reached, or gives an answer that `call` cannot read.
+    """
     try:
-        return patiently(who, lambda: send(call, who))
+        return retry(who, lambda: translate_errors(call, who))
     except (LookupError, TypeError, ValueError) as error:
         raise SourceError(f"{who} gave an answer that is not understood ({type(error).__name__}): try later") from None
 
 
-def is_url(place: str) -> bool:
-    return place.startswith(("http://", "https://"))
+def is_url(location: str) -> bool:
+    return location.startswith(("http://", "https://"))
 
 
-def shown(url: str) -> str:
+def redact_url(url: str) -> str:
     """The URL without what may be secret: user, password and query."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
@@ -117,24 +147,35 @@ def remote_version(url: str, settings: Settings) -> dict[str, str | None]:
             answer.close()
             answer = _request("GET", url, settings, {})
         with answer:
-            judge(answer, shown(url), LOCATION, (200,))
+            raise_for_status(answer, redact_url(url), LOCATION, (200,))
             return {name: answer.headers.get(name) for name in ("ETag", "Last-Modified", "Content-Length")}
 
-    found = patiently(shown(url), ask)
+    found = retry(redact_url(url), ask)
     if not any(found.values()):
         raise SourceError(
-            f"{shown(url)} tells neither ETag nor date nor length, so nobody could see that it changed: "
+            f"{redact_url(url)} tells neither ETag nor date nor length, so nobody could see that it changed: "
             "download it, and give the file as `location`"
         )
     return found
 
 
 def download(source: str, version: str, link: Callable[[], str], settings: Settings, *, signed: bool = False) -> Path:
-    """Fetch a version of a source into `state_dir/downloads`, going on where an earlier try stopped. Returns its path.
+    """Fetch a version of a source into `state_dir/downloads`, going on where an earlier try stopped.
 
-    `link` gives the URL, anew for every try; a `signed` one expires, so a refusal asks for another instead of ending
-    it. What other versions of the source left behind is deleted. A checksum in the answer is checked. Raises
-    `SourceError`: refused (with the remedy), or broken several times without progress.
+    What other versions of the source left behind is deleted. A checksum in the answer is checked.
+
+    Args:
+        source: Name of the source.
+        version: What is fetched: names the file.
+        link: Gives the URL, anew for every try.
+        settings: The folder and the time limit.
+        signed: Whether links expire, so that a refusal asks for another one instead of ending the download.
+
+    Returns:
+        The path of a zip.
+
+    Raises:
+        SourceError: Refused, with the remedy, or broken several times without progress.
     """
     folder = settings.state_dir / "downloads" / source
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +183,7 @@ def download(source: str, version: str, link: Callable[[], str], settings: Setti
     for stale in set(folder.iterdir()) - {target, part, note}:
         stale.unlink()
     if not target.exists():
-        patiently(
+        retry(
             f"the download of {source}",
             lambda: _fetch(link(), part, note, settings, signed, source),
             lambda: part.stat().st_size if part.exists() else 0,
@@ -166,12 +207,12 @@ def _fetch(url: str, part: Path, note: Path, settings: Settings, signed: bool, s
     headers = {"Range": f"bytes={have}-", "If-Range": etag} if etag else {}
     with _request("GET", url, settings, headers) as answer:
         if signed and answer.status_code in (400, 401, 403, 404, 410):
-            raise TransientError(f"the signed link to {shown(url)} is no longer good ({answer.status_code})")
+            raise TransientError(f"the signed link to {redact_url(url)} is no longer good ({answer.status_code})")
         goes_on = answer.status_code == 206
         if answer.status_code == 416 or (goes_on and not _continues(answer, have, etag)):
             part.unlink(missing_ok=True)
-            raise TransientError(f"what {shown(url)} has is not what came before")
-        judge(answer, shown(url), LOCATION, (200, 206))
+            raise TransientError(f"what {redact_url(url)} has is not what came before")
+        raise_for_status(answer, redact_url(url), LOCATION, (200, 206))
         note.write_text(json.dumps({"etag": answer.headers.get("ETag")}))
         length, checksum = answer.headers.get("Content-Length"), _published_md5(answer)
         start = have if goes_on else 0
@@ -180,13 +221,13 @@ def _fetch(url: str, part: Path, note: Path, settings: Settings, signed: bool, s
         def write() -> None:
             with (
                 part.open("ab" if goes_on else "wb") as file,
-                Meter(f"download {source}", expected, "B", start) as meter,
+                ProgressLogger(f"download {source}", expected, "B", start) as progress,
             ):
                 while chunk := answer.raw.read1(CHUNK):  # what has come, so that a break loses nothing
                     file.write(chunk)
-                    meter.add(len(chunk))
+                    progress.add(len(chunk))
 
-        send(write, shown(url))
+        translate_errors(write, redact_url(url))
     if expected is not None and part.stat().st_size != expected:
         raise TransientError(f"{part.stat().st_size} of {expected} bytes came")
     if checksum is not None:
@@ -209,9 +250,9 @@ def _continues(answer: requests.Response, have: int, etag: str | None) -> bool:
 def _request(method: str, url: str, settings: Settings, headers: dict[str, str]) -> requests.Response:
     plain = {"Accept-Encoding": "identity", **headers}
     timeout = settings.http_timeout
-    return send(
+    return translate_errors(
         lambda: requests.request(method, url, headers=plain, timeout=timeout, stream=True, allow_redirects=True),
-        shown(url),
+        redact_url(url),
     )
 
 
@@ -225,14 +266,9 @@ def _published_md5(answer: requests.Response) -> bytes | None:
     return base64.b64decode(text) if text else None
 
 
-def _asked_wait(answer: requests.Response) -> float | None:
-    """Seconds of `Retry-After`, which holds seconds or a date (RFC 9110, 10.2.3)."""
-    text = answer.headers.get("Retry-After", "").strip()
-    if text.isdigit():
-        return float(text)
+def _requested_wait(answer: requests.Response) -> float | None:
+    """Seconds of `Retry-After`, which holds seconds or a date (RFC 9110, 10.2.3); None without a good one."""
     try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
+        return urllib3.Retry().get_retry_after(answer.raw)
+    except urllib3.exceptions.InvalidHeader:
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

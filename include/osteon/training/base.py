@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,22 +13,25 @@ from numpy.typing import NDArray
 from osteon import catalog as catalogs
 from osteon.curation.grouping import recall
 from osteon.curation.relabel import BaseModelRule, load_rules
-from osteon.curation.split import place_images, placements, recorded_placements
+from osteon.curation.split import assign_splits, placements, recorded_placements
 from osteon.errors import TrainingError
-from osteon.features import Recipe, load_squares, transformed
-from osteon.images.fourier import FourierRecipe, Planes
+from osteon.features import compute_features, load_resized_images
+from osteon.images.fourier import FourierTransform, Planes
 from osteon.labels import load_labels
 from osteon.lake import Lake, derived_key
 from osteon.models import network
+from osteon.models.design import NetworkDesign
 from osteon.models.space import BASE_BUDGETS, BASE_START, base_space
+from osteon.results import BaseModelResult, InputAblation, Metrics, SourceCounts, Trial, result_key
 from osteon.schemas import Reviewed
 from osteon.settings import Settings
-from osteon.training.augment import BASE_MOVES, Augment, augmented
+from osteon.training.augment import BASE_AUGMENTATION, Augment, make_augmenter
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_error
-from osteon.training.fit import Lesson, fit
+from osteon.training.fit import TrainValData, fit
+from osteon.training.plan import TrainingPlan
 from osteon.training.predictor import Predictor
-from osteon.training.sampling import prepare_keras, sample_clusters
+from osteon.training.sampling import Rows, prepare_keras, sample_clusters
 from osteon.version import code_version
 
 VERSION = 5
@@ -37,10 +39,12 @@ OTHER = "other"
 INPUTS: tuple[Planes, ...] = ("fourier", "pixels", "both")
 LEAST = 8
 """Originals of either side that each split must hold."""
+Splits = dict[str, Rows]
+"""Rows of each split."""
 log = logging.getLogger(__name__)
 
 
-def teaching_images(
+def select_training_images(
     catalog: pd.DataFrame, rule: BaseModelRule, lake: Lake, settings: Settings, seed: int
 ) -> pd.DataFrame:
     """Images of one body part, said by a publisher or a curator. Adds `split`, and `target`: is it the answer."""
@@ -54,12 +58,12 @@ def teaching_images(
     )
     images = catalog[fit_to_teach].copy()
     before = placements(recorded_placements(lake), recall(lake).cluster)
-    images["split"] = place_images(images, before, settings, seed)
+    images["split"] = assign_splits(images, before, settings, seed)
     images["target"] = images["body_part"].isin(rule.parts)
     return images.reset_index(drop=True)
 
 
-def lacking(images: pd.DataFrame) -> str | None:
+def insufficient_data_reason(images: pd.DataFrame) -> str | None:
     """Why the images cannot teach a base model; None where they can."""
     counts = images.groupby(["split", "target"])["group"].nunique()
     for split in catalogs.SPLITS:
@@ -80,109 +84,135 @@ def training_key(
     return derived_key(f"models/{model}", VERSION, digest, rule.model_dump(), repr(plan), seed, rounds, salt, suffix="")
 
 
-def train_base(
-    settings: Settings, lake: Lake, catalog_key: str, model: str, budget: str, seed: int, out: str
-) -> dict[str, Any]:
-    """Compare the inputs, search, fit, calibrate and measure a base model; `result.json` under `out` is written last.
+class BaseData:
+    """What a base model learns from and is measured on."""
+
+    def __init__(self, settings: Settings, lake: Lake, plan: TrainingPlan) -> None:
+        labels = load_labels(settings.labels_file)
+        self.rule = load_rules(settings.relabel_file, labels).base_models[plan.model]
+        self.images = select_training_images(
+            catalogs.read(lake, plan.snapshot, Reviewed), self.rule, lake, settings, plan.seed
+        )
+        if (problem := insufficient_data_reason(self.images)) is not None:
+            raise TrainingError(f"{plan.model} cannot be trained: {problem}")
+        self.seed, self.budget = plan.seed, BASE_BUDGETS[plan.budget]
+        self.every = FourierTransform(self.budget.side, "both")
+        self.resized = load_resized_images(settings, lake, self.images, self.budget.side)
+        self.features = compute_features(settings, self.resized, np.arange(len(self.images)), self.every)
+        self.truth = self.images["target"].to_numpy(bool)
+        self.allowed = np.stack([self.truth, ~self.truth], axis=1).astype(np.float32)
+        self.classes = ClassList((self.rule.answer, OTHER))
+        self.rows: Splits = {name: np.flatnonzero(self.images["split"] == name) for name in catalogs.SPLITS}
+        few = sample_clusters(self.images["cluster"].iloc[self.rows["train"]], self.budget.search_images, self.seed)
+        self.sample: Splits = self.rows | {"train": self.rows["train"][few]}
+        """As many images as a search learns from."""
+
+    def augment(self, transform: FourierTransform, seed: int) -> Augment:
+        return make_augmenter(self.resized, transform, BASE_AUGMENTATION, seed)
+
+    def train_val(self, planes: Planes, rows: Splits) -> TrainValData:
+        transform, x = self.every.only(planes, self.features)
+        return TrainValData(lambda some: x[some], transform.shape, self.allowed, rows["train"], rows["val"])
+
+    def learn(self, planes: Planes, design: NetworkDesign, rows: Splits) -> Predictor:
+        """Fit a design on the train rows, and calibrate it on the val rows."""
+        import keras
+
+        keras.utils.set_random_seed(self.seed)
+        transform, x = self.every.only(planes, self.features)
+        model = network.build(design, transform.shape, 2)
+        augment = self.augment(transform, self.seed)
+        fit(model, self.train_val(planes, rows), budget=self.budget, seed=self.seed, augment=augment)
+        val = rows["val"]
+        return Predictor.calibrated(network.to_float32(model), transform, self.classes, x[val], self.allowed[val])
+
+    def probability(self, predictor: Predictor, planes: Planes, rows: Rows) -> NDArray[np.float64]:
+        """(rows,): of the positive class."""
+        return predictor.chance(self.rule.answer, self.every.only(planes, self.features)[1][rows])
+
+
+def train_base(settings: Settings, lake: Lake, plan: TrainingPlan) -> BaseModelResult:
+    """Compare the inputs, search, fit, calibrate and measure a base model; its result is written last.
 
     The input that ranks validation images best, after learning from as many images as the search does, is kept. The
     test split decides nothing. Raises `TrainingError` when the images cannot teach it.
     """
-    start = time.monotonic()
-    import keras
-
-    from osteon.training.search import Search
-
+    start, out = time.monotonic(), plan.out
     prepare_keras()
-    labels = load_labels(settings.labels_file)
-    rule = load_rules(settings.relabel_file, labels).base_models[model]
-    catalog = catalogs.read(lake, catalog_key, Reviewed)
-    images = teaching_images(catalog, rule, lake, settings, seed)
-    if (problem := lacking(images)) is not None:
-        raise TrainingError(f"{model} cannot be trained: {problem}")
-    plan = BASE_BUDGETS[budget]
-    every = FourierRecipe(plan.side, "both")
-    squares = load_squares(settings, lake, images, plan.side)
-    features = transformed(settings, squares, np.arange(len(images)), every)
-    allowed = np.stack([images["target"], ~images["target"]], axis=1).astype(np.float32)
-    rows = {name: np.flatnonzero(images["split"] == name) for name in catalogs.SPLITS}
-    truth, answers = images["target"].to_numpy(bool), ClassList((rule.answer, OTHER))
-
-    def moved(recipe: Recipe, seed: int) -> Augment:
-        return augmented(squares, recipe, BASE_MOVES, seed)
-
-    def learn(recipe: Recipe, x: NDArray[np.float16], design: dict[str, Any], rows: dict[str, Any]) -> Predictor:
-        keras.utils.set_random_seed(seed)
-        model = network.build(design, recipe.shape, 2)
-        lesson = Lesson(lambda some: x[some], recipe.shape, allowed, rows["train"], rows["val"])
-        fit(model, lesson, budget=plan, seed=seed, augment=moved(recipe, seed))
-        return Predictor.calibrated(network.precise(model), recipe, answers, x[rows["val"]], allowed[rows["val"]])
-
-    few = sample_clusters(images["cluster"].iloc[rows["train"]], plan.search_images, seed)
-    sample = {**rows, "train": rows["train"][few]}
-    ablation: dict[str, dict[str, float | None]] = {}
-    for planes in INPUTS:
-        recipe, x = every.only(planes, features)
-        predictor = learn(recipe, x, BASE_START, sample)
-        ablation[planes] = {
-            f"{name}_auroc": auroc(truth[rows[name]], predictor.chance(rule.answer, x[rows[name]]))
-            for name in ("val", "test")
-        }
-        log.info("%s from %s: AUROC %.3f on validation", model, planes, ablation[planes]["val_auroc"])
-    planes = max(INPUTS, key=lambda name: ablation[name]["val_auroc"] or 0.0)
-    recipe, x = every.only(planes, features)
-    lesson = Lesson(lambda some: x[some], recipe.shape, allowed, sample["train"], rows["val"])
-    search = Search(
-        lake=lake,
-        lesson=lambda design: lesson,
-        choose=base_space(plan.widest),
-        augment=lambda design, seed: moved(recipe, seed),
-        budget=plan,
-        seed=seed,
-        data=out,
+    data = BaseData(settings, lake, plan)
+    ablation = _compare_inputs(data, plan.model)
+    planes = max(INPUTS, key=lambda name: ablation[name].val_auroc or 0.0)
+    design, trials = _search(data, lake, planes, settings.min_completed_trials, out)
+    predictor = data.learn(planes, design, data.rows)
+    test = data.images.iloc[data.rows["test"]]
+    truth, chance = data.truth[data.rows["test"]], data.probability(predictor, planes, data.rows["test"])
+    kept = ["sha256", "source", "licence", "attribution", "body_part", "split", "target"]
+    lake.put_table(f"{out}/images.parquet", data.images[kept])
+    rounds = settings.bootstrap_rounds
+    result = BaseModelResult(
+        key=out,
+        snapshot=out.rsplit("/", 1)[-1],
+        snapshot_key=f"{out}/images.parquet",
+        model=plan.model,
+        positive_class=data.rule.answer,
+        parts=list(data.rule.parts),
+        classes=list(data.classes.names),
+        input=planes,
+        ablation=ablation,
+        budget=plan.budget,
+        seed=plan.seed,
+        code=code_version(),
+        design=design.hyperparameters,
+        parameters=int(predictor.model.count_params()),
+        trials=trials,
+        images={name: len(part) for name, part in data.rows.items()},
+        metrics=measure(truth, chance),
+        intervals=bootstrap(test["cluster"], lambda some: measure(truth[some], chance[some]), rounds),
+        calibration=calibration(truth, chance),
+        by_source=by_source(test, chance),
+        leave_one_source_out=_leave_one_source_out(data, planes, design) if data.budget.unseen else None,
+        seconds=round(time.monotonic() - start, 1),
     )
-    design, trials = search.run(min_completed=settings.min_completed_trials)
-    predictor = learn(recipe, x, design, rows)
-    test, chance = images.iloc[rows["test"]], predictor.chance(rule.answer, x[rows["test"]])
-    lake.put_table(
-        f"{out}/images.parquet", images[["sha256", "source", "licence", "attribution", "body_part", "split", "target"]]
-    )
-    result = {
-        "key": out,
-        "snapshot": out.rsplit("/", 1)[-1],
-        "snapshot_key": f"{out}/images.parquet",
-        "model": model,
-        "answer": rule.answer,
-        "parts": list(rule.parts),
-        "classes": [rule.answer, OTHER],
-        "input": planes,
-        "ablation": ablation,
-        "budget": budget,
-        "seed": seed,
-        "code": code_version(),
-        "design": design,
-        "parameters": int(predictor.model.count_params()),
-        "trials": trials,
-        "images": {name: len(part) for name, part in rows.items()},
-        "metrics": measure(truth[rows["test"]], chance),
-        "intervals": bootstrap(
-            test["cluster"], lambda some: measure(truth[rows["test"]][some], chance[some]), settings.bootstrap_rounds
-        ),
-        "calibration": calibration(truth[rows["test"]], chance),
-        "by_source": by_source(test, chance),
-        "unseen_sources": _unseen_sources(
-            images, rows, lambda some, test: learn(recipe, x, design, some).chance(rule.answer, x[test])
-        )
-        if plan.unseen
-        else None,
-        "seconds": round(time.monotonic() - start, 1),
-    }
     predictor.to_lake(lake, out)
-    lake.put_json(f"{out}/result.json", result)
+    lake.put_model(result_key(out), result)
     return result
 
 
-def measure(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> dict[str, float | None]:
+def _compare_inputs(data: BaseData, model: str) -> dict[str, InputAblation]:
+    """What each input is worth to one design."""
+    found: dict[str, InputAblation] = {}
+    for planes in INPUTS:
+        predictor = data.learn(planes, BASE_START, data.sample)
+        val, test = (
+            auroc(data.truth[data.rows[name]], data.probability(predictor, planes, data.rows[name]))
+            for name in ("val", "test")
+        )
+        found[planes] = InputAblation(val_auroc=val, test_auroc=test)
+        log.info("%s from %s: AUROC %.3f on validation", model, planes, val)
+    return found
+
+
+def _search(
+    data: BaseData, lake: Lake, planes: Planes, min_completed: int, out: str
+) -> tuple[NetworkDesign, list[Trial]]:
+    from osteon.training.search import Search
+
+    transform, _ = data.every.only(planes, data.features)
+    train_val = data.train_val(planes, data.sample)
+    search = Search(
+        lake=lake,
+        train_val=lambda design: train_val,
+        space=base_space(data.budget.widest),
+        augment=lambda design, seed: data.augment(transform, seed),
+        budget=data.budget,
+        seed=data.seed,
+        data=out,
+    )
+    found = search.run(min_completed=min_completed)
+    return found.design, found.rows
+
+
+def measure(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> Metrics:
     """`accuracy` at 0.5, `auroc`, and `ece`, the calibration error over 10 equal bins, of the answer's probability."""
     confidence = np.maximum(chance, 1 - chance)
     right = (chance >= 0.5) == truth
@@ -193,26 +223,34 @@ def measure(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> dict[str,
     }
 
 
-def by_source(images: pd.DataFrame, chance: NDArray[np.floating]) -> list[dict[str, Any]]:
-    """What was said of each source's images: `source, answer, answer_right, other, other_right` (counts)."""
+def by_source(images: pd.DataFrame, chance: NDArray[np.floating]) -> list[SourceCounts]:
+    """Count the answers about each source's images."""
     said = pd.DataFrame({"source": images["source"].to_numpy(), "truth": images["target"].to_numpy(bool)})
     said["right"] = (chance >= 0.5) == said["truth"]
     rows = []
     for name, part in said.groupby("source"):
         yes, no = part[part["truth"]], part[~part["truth"]]
-        counts = {"answer": len(yes), "answer_right": int(yes["right"].sum())}
-        rows.append({"source": str(name), **counts, "other": len(no), "other_right": int(no["right"].sum())})
+        rows.append(
+            SourceCounts(
+                source=str(name),
+                n_positive=len(yes),
+                n_positive_correct=int(yes["right"].sum()),
+                n_negative=len(no),
+                n_negative_correct=int(no["right"].sum()),
+            )
+        )
     return rows
 
 
-def _unseen_sources(images: pd.DataFrame, rows: dict[str, NDArray[np.intp]], chances: Any) -> list[dict[str, Any]]:
-    """`by_source` of each source's test images, by `chances(rows, test)` of a model trained without that source."""
-    told: list[dict[str, Any]] = []
-    for name in sorted(images["source"].unique()):
-        mine = (images["source"] == name).to_numpy(bool)
-        rest = {split: part[~mine[part]] for split, part in rows.items()}
-        test = rows["test"][mine[rows["test"]]]
-        if len(test) == 0 or lacking(images[~mine]) is not None:
+def _leave_one_source_out(data: BaseData, planes: Planes, design: NetworkDesign) -> list[SourceCounts]:
+    """`by_source` of each source's test images, by a model that was trained without that source."""
+    found: list[SourceCounts] = []
+    for name in sorted(data.images["source"].unique()):
+        mine = (data.images["source"] == name).to_numpy(bool)
+        rest = {split: part[~mine[part]] for split, part in data.rows.items()}
+        test = data.rows["test"][mine[data.rows["test"]]]
+        if len(test) == 0 or insufficient_data_reason(data.images[~mine]) is not None:
             continue
-        told += by_source(images.iloc[test], chances(rest, test))
-    return told
+        predictor = data.learn(planes, design, rest)
+        found += by_source(data.images.iloc[test], data.probability(predictor, planes, test))
+    return found

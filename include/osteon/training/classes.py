@@ -66,7 +66,8 @@ class ClassList:
     def part_probability(self, probabilities: NDArray[np.floating]) -> NDArray[np.floating]:
         """(n, classes) to (n, parts): sums over a part's classes."""
         member = np.array([[name.split("/")[0] == part for part in self.parts] for name in self.names], dtype=float)
-        return probabilities @ member
+        summed: NDArray[np.floating] = probabilities @ member
+        return summed
 
     def fracture_probability(self, probabilities: NDArray[np.floating], parts: list[str]) -> NDArray[np.floating]:
         """(n,): P(fractured | the given part); nan where the part's fracture state was never learnt."""

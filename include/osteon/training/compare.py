@@ -1,8 +1,6 @@
-"""The main model beside its rivals and ablations, on the same test images."""
+"""The main model beside its baselines and ablations, on the same test images."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pandas as pd
 
@@ -10,62 +8,92 @@ from osteon import catalog as catalogs
 from osteon.errors import ConfigurationError
 from osteon.lake import Lake, derived_key
 from osteon.models.space import MAIN
+from osteon.results import (
+    Comparison,
+    ComparisonRow,
+    PairedComparison,
+    TrainingResult,
+    Verdict,
+    read_or_skip,
+    result_key,
+)
 from osteon.schemas import Split
 from osteon.training.classes import ClassList
-from osteon.training.evaluate import Scored, paired_differences
-from osteon.training.gate import METRIC
+from osteon.training.evaluate import Predictions, paired_bootstrap
+from osteon.training.promotion import METRIC
 
 VERSION = 3
-BETTER, WORSE, OPEN = "better", "worse", "no difference with confidence"
+SAME_DATA = "same_data"
+"""The ablation that has the main model's design, and the baselines' sample."""
 
 
 def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
-    """Compare what was trained on one snapshot; returns the key of a list of rows, the main model's first.
+    """Compare what was trained on one snapshot. Returns the key of a `Comparison`.
 
-    A row is `model, training, learnt_from, of, metrics, intervals`, and, but for the main model, `difference`: the 95 %
-    intervals of main - other by measure, over the same bootstrap samples of clusters; `verdict`: how the main
-    model stands to it by macro-F1; and for rivals `same_data`, the same two where the main model's design learnt from
-    their sample.
+    Args:
+        lake: Holds the trainings.
+        trainings: Their keys: of the main model and of others, one each.
+        rounds: Bootstrap samples.
+
+    Raises:
+        ConfigurationError: The main model is missing, or there are two trainings of one model.
     """
     key = derived_key("comparisons", VERSION, sorted(trainings), rounds, suffix=".json")
-    if lake.exists(key):
+    if lake.exists(key) and read_or_skip(lake, Comparison, key):
         return key
-    results = {result["model"]: result for result in (lake.get_json(f"{place}/result.json") for place in trainings)}
+    results = {result.model: result for result in (_result(lake, training) for training in trainings)}
     if MAIN not in results or len(results) < len(set(trainings)):
         raise ConfigurationError(f"a comparison is of {MAIN} and others, one training each: these are {trainings}")
-    images = catalogs.read(lake, results[MAIN]["snapshot_key"], Split).set_index("sha256", drop=False)
+    images = catalogs.read(lake, results[MAIN].snapshot_key, Split).set_index("sha256", drop=False)
     scored = {name: _scored(lake, result, images) for name, result in results.items()}
-    rows = []
-    for name in sorted(results, key=lambda name: (name != MAIN, name)):
-        result = results[name]
-        row = {"model": name, "training": result["key"]}
-        row |= {"learnt_from": result["learnt_from"], "of": results[MAIN]["learnt_from"]}
-        row |= {"metrics": result["metrics"], "intervals": result["intervals"]}
-        if name != MAIN:
-            row |= _against(scored[MAIN], scored[name], rounds)
-        same = "same_data" in results and row["learnt_from"] == results["same_data"]["learnt_from"] < row["of"]
-        if same and name not in (MAIN, "same_data"):
-            row["same_data"] = _against(scored["same_data"], scored[name], rounds)
-        rows.append(row)
-    lake.put_json(key, rows)
+    names = sorted(results, key=lambda name: (name != MAIN, name))
+    lake.put_model(key, Comparison(rows=[_row(name, results, scored, rounds) for name in names]))
     return key
 
 
-def beaten_by(rows: list[dict[str, Any]]) -> list[str]:
-    """Models of a comparison that are better than the main model with confidence."""
-    return [row["model"] for row in rows if row.get("verdict") == WORSE]
+def read_comparison(lake: Lake, key: str) -> Comparison:
+    """A comparison that names the main model's training.
+
+    Raises:
+        ConfigurationError: It names none.
+    """
+    comparison = lake.get_model(Comparison, key)
+    if not comparison.rows or comparison.rows[0].model != MAIN or not comparison.rows[0].training:
+        raise ConfigurationError(f"{key} names no training of {MAIN}: make a new one with `osteon compare`")
+    return comparison
 
 
-def _scored(lake: Lake, result: dict[str, Any], images: pd.DataFrame) -> Scored:
-    predictions = lake.get_table(f"{result['key']}/predictions.parquet").set_index("sha256")
+def _result(lake: Lake, training: str) -> TrainingResult:
+    return lake.get_model(TrainingResult, result_key(training))
+
+
+def _scored(lake: Lake, result: TrainingResult, images: pd.DataFrame) -> Predictions:
+    predictions = lake.get_table(f"{result.key}/predictions.parquet").set_index("sha256")
     test = images.loc[predictions.index].reset_index(drop=True)
-    return Scored(test, predictions[result["classes"]].to_numpy(), ClassList(tuple(result["classes"])))
+    return Predictions(test, predictions[result.classes].to_numpy(), ClassList(tuple(result.classes)))
 
 
-def _against(ours: Scored, theirs: Scored, rounds: int) -> dict[str, Any]:
-    difference = paired_differences(ours, theirs, rounds)
-    interval = difference[METRIC]
-    verdict = OPEN
-    if interval is not None:
-        verdict = BETTER if interval[0] > 0 else WORSE if interval[1] < 0 else OPEN
-    return {"difference": difference, "verdict": verdict}
+def _row(name: str, results: dict[str, TrainingResult], scored: dict[str, Predictions], rounds: int) -> ComparisonRow:
+    result, main = results[name], results[MAIN]
+    same = SAME_DATA in results and result.n_train == results[SAME_DATA].n_train < main.n_train
+    matched = same and name not in (MAIN, SAME_DATA)
+    return ComparisonRow(
+        model=name,
+        training=result.key,
+        n_train=result.n_train,
+        n_train_main=main.n_train,
+        metrics=result.evaluation.metrics,
+        fracture_auroc_by_part=result.evaluation.fracture_auroc_by_part,
+        seconds=result.seconds,
+        intervals=result.evaluation.intervals,
+        against=_against(scored[MAIN], scored[name], rounds) if name != MAIN else None,
+        matched_sample=_against(scored[SAME_DATA], scored[name], rounds) if matched else None,
+    )
+
+
+def _against(ours: Predictions, theirs: Predictions, rounds: int) -> PairedComparison:
+    difference = paired_bootstrap(ours, theirs, rounds)
+    verdict: Verdict = "no difference with confidence"
+    if (interval := difference[METRIC]) is not None:
+        verdict = "better" if interval[0] > 0 else "worse" if interval[1] < 0 else verdict
+    return PairedComparison(difference=difference, verdict=verdict)

@@ -20,12 +20,13 @@ from sklearn.metrics import (
 from sklearn.preprocessing import OrdinalEncoder
 
 from osteon.labels import STATES
+from osteon.results import CalibrationBin, ConfusionMatrix, Curves, Evaluation, Interval, Intervals, Metrics, Slice
 from osteon.training.classes import ClassList
 from osteon.training.sampling import Rows
 
 BINS = 10
 CURVE_POINTS = 200
-SLICE, STATES_LEAST = 20, 5
+SLICE, MIN_PER_STATE = 20, 5
 """Fewer images of a slice are counted, but not measured; its fractures only if there are that many of either state."""
 FRACTURE = ("fracture_auroc", "fracture_auroc_within_part", "average_precision", "sensitivity_at_90_specificity")
 """The measures that need both states."""
@@ -41,10 +42,9 @@ MEASURES = {
     "fracture_ece": "calibration error, fracture",
 }
 """All of them in words, in the order in which they are told."""
-Metrics = dict[str, float | None]
 
 
-class Scored:
+class Predictions:
     """A model's calibrated probabilities on images, ready to be measured on any of them.
 
     `images` has `body_part, fractured, group, cluster, source`; `probabilities` is (n, classes).
@@ -73,9 +73,10 @@ class Scored:
 
         Images of unknown state, and of parts whose state the model cannot tell, count for `part_accuracy` only. The
         fracture measures use P(fractured | the true part). Pooled over parts they also tell how often each part is
-        fractured: read them beside `shortcut_floor`. `fracture_auroc_within_part` compares fractured and whole images
-        of the same part only: the parts' AUROCs, weighted by their pairs. `ece` is the expected calibration error of
-        the joint class over 10 equal bins (Guo et al., ICML 2017), `fracture_ece` that of P(fractured | the true part).
+        fractured: read them beside `metadata_baseline`. `fracture_auroc_within_part` compares fractured and whole
+        images of the same part only: the parts' AUROCs, weighted by their pairs. `ece` is the expected calibration
+        error of the joint class over 10 equal bins (Guo et al., ICML 2017), `fracture_ece` that of P(fractured | the
+        true part).
         """
         rows = self.every if rows is None else rows
         known, judged = rows[self.known[rows]], rows[self.judged[rows]]
@@ -111,37 +112,36 @@ class Scored:
                 concordant += area * yes * (len(rows) - yes)
         return concordant / pairs if pairs else None
 
-    def intervals(self, rounds: int, rows: Rows | None = None) -> dict[str, list[float] | None]:
+    def intervals(self, rounds: int, rows: Rows | None = None) -> Intervals:
         """95 % intervals of `measure`'s figures."""
         rows = self.every if rows is None else rows
         return bootstrap(self.images["cluster"].iloc[rows], lambda some: self.measure(rows[some]), rounds)
 
 
-def evaluate(scored: Scored, rounds: int) -> dict[str, Any]:
-    """`metrics, intervals, slices, curves, confusion, calibration` of a model on the test split, fit for JSON; and how
-    many images `judged` its fracture measures: of known state, and of parts whose state the model tells."""
+def evaluate(scored: Predictions, rounds: int) -> Evaluation:
+    """A model's figures on the test split, but for `metadata_baseline` and `robustness`."""
     parts = {part: np.flatnonzero(scored.judged & (scored.parts == part)) for part in scored.classes.parts}
     curves = {name: _curves(scored, rows) for name, rows in {"all": np.flatnonzero(scored.judged), **parts}.items()}
-    by_part = {
-        name: auroc(scored.fractured[rows], scored.fracture[rows]) if tells(scored, rows) else None
-        for name, rows in parts.items()
-    }
     known = scored.known
     calls = np.where(scored.fracture >= 0.5, STATES[True], STATES[False])
     truth = np.where(scored.fractured, STATES[True], STATES[False])
-    return {
-        "judged": int(scored.judged.sum()),
-        "metrics": {**scored.measure(), "fracture_auroc_by_part": by_part},
-        "intervals": scored.intervals(rounds),
-        "slices": [_slice(scored, name, rows, rounds) for name, rows in slices(scored.images).items()],
-        "curves": {name: curve for name, curve in curves.items() if curve is not None},
-        "confusion": {
+    return Evaluation(
+        n_evaluable=int(scored.judged.sum()),
+        metrics=scored.measure(),
+        fracture_auroc_by_part={
+            name: auroc(scored.fractured[rows], scored.fracture[rows]) if tells(scored, rows) else None
+            for name, rows in parts.items()
+        },
+        intervals=scored.intervals(rounds),
+        slices=[_slice(scored, name, rows, rounds) for name, rows in slices(scored.images).items()],
+        curves={name: curve for name, curve in curves.items() if curve is not None},
+        confusion={
             "part": confusion(scored.parts, scored.part_guess),
             "fracture": confusion(truth[scored.judged], calls[scored.judged]),
             "joint": confusion(scored.truth[known], scored.guess[known]),
         },
-        "calibration": calibration(scored.fractured[scored.judged], scored.fracture[scored.judged]),
-    }
+        calibration=calibration(scored.fractured[scored.judged], scored.fracture[scored.judged]),
+    )
 
 
 def slices(images: pd.DataFrame) -> dict[str, Rows]:
@@ -154,41 +154,48 @@ def slices(images: pd.DataFrame) -> dict[str, Rows]:
     return {name: np.flatnonzero(rows) for name, rows in found.items()}
 
 
-def _slice(scored: Scored, name: str, rows: Rows, rounds: int) -> dict[str, Any]:
+def _slice(scored: Predictions, name: str, rows: Rows, rounds: int) -> Slice:
     judged = rows[scored.judged[rows]]
-    counts = {"images": len(rows), "judged": len(judged), "fractured": int(scored.fractured[judged].sum())}
-    if len(rows) < SLICE:
-        return {"slice": name, **counts, "metrics": None, "intervals": None}
-    untold = {} if tells(scored, judged) else dict.fromkeys(FRACTURE)
-    metrics, intervals = scored.measure(rows) | untold, scored.intervals(rounds, rows) | untold
-    return {"slice": name, **counts, "metrics": metrics, "intervals": intervals}
+    metrics, intervals = None, None
+    if len(rows) >= SLICE:
+        untold = {} if tells(scored, judged) else dict.fromkeys(FRACTURE)
+        metrics, intervals = scored.measure(rows) | untold, scored.intervals(rounds, rows) | untold
+    return Slice(
+        name=name,
+        n_images=len(rows),
+        n_evaluable=len(judged),
+        n_fractured=int(scored.fractured[judged].sum()),
+        metrics=metrics,
+        intervals=intervals,
+    )
 
 
-def tells(scored: Scored, judged: Rows) -> bool:
+def tells(scored: Predictions, judged: Rows) -> bool:
     """Whether there are enough images of either state to say anything about fractures."""
     yes = int(scored.fractured[judged].sum())
-    return len(judged) >= SLICE and min(yes, len(judged) - yes) >= STATES_LEAST
+    return len(judged) >= SLICE and min(yes, len(judged) - yes) >= MIN_PER_STATE
 
 
-def _curves(scored: Scored, rows: Rows) -> dict[str, list[list[float]]] | None:
-    """ROC (false and true positive rate) and precision-recall curve (recall, precision); None of too few images."""
+def _curves(scored: Predictions, rows: Rows) -> Curves | None:
+    """Of fracture detection; None of too few images."""
     truth, score = scored.fractured[rows], scored.fracture[rows]
     if not tells(scored, rows):
         return None
     false_positive, true_positive, _ = roc_curve(truth, score)
     precision, recall, _ = precision_recall_curve(truth, score)
-    return {"roc": _thinned(false_positive, true_positive), "precision_recall": _thinned(recall, precision)}
+    return Curves(roc=_thinned(false_positive, true_positive), precision_recall=_thinned(recall, precision))
 
 
-def _thinned(x: NDArray[np.floating], y: NDArray[np.floating]) -> list[list[float]]:
+def _thinned(x: NDArray[np.floating], y: NDArray[np.floating]) -> tuple[list[float], list[float]]:
     some = np.unique(np.linspace(0, len(x) - 1, CURVE_POINTS).round().astype(int))
-    return [x[some].round(4).tolist(), y[some].round(4).tolist()]
+    return x[some].round(4).tolist(), y[some].round(4).tolist()
 
 
-def confusion(truth: NDArray[Any], guess: NDArray[Any]) -> dict[str, Any]:
-    """`labels` and `counts`, a list of rows: true label by predicted label."""
+def confusion(truth: NDArray[Any], guess: NDArray[Any]) -> ConfusionMatrix:
+    """Counts of true labels by predicted labels."""
     labels = sorted(set(truth) | set(guess))
-    return {"labels": labels, "counts": confusion_matrix(truth, guess, labels=labels).tolist() if labels else []}
+    counts = confusion_matrix(truth, guess, labels=labels).tolist() if labels else []
+    return ConfusionMatrix(labels=labels, counts=counts)
 
 
 def auroc(truth: NDArray[np.bool_], score: NDArray[np.floating]) -> float | None:
@@ -208,7 +215,7 @@ def sensitivity(truth: NDArray[np.bool_], score: NDArray[np.floating], specifici
     return float(true_positive[false_positive <= 1 - specificity + 1e-9].max())
 
 
-def resamples(clusters: pd.Series, rounds: int, seed: int = 0) -> list[Rows]:
+def group_bootstrap_indices(clusters: pd.Series, rounds: int, seed: int = 0) -> list[Rows]:
     """Row numbers of bootstrap samples that draw whole clusters with replacement (the cluster bootstrap)."""
     rng = np.random.default_rng(seed)
     of_cluster = clusters.reset_index(drop=True).groupby(clusters.to_numpy()).indices
@@ -218,19 +225,23 @@ def resamples(clusters: pd.Series, rounds: int, seed: int = 0) -> list[Rows]:
 
 def bootstrap(
     clusters: pd.Series, figures: Callable[[Rows], Metrics], rounds: int, confidence: float = 0.95
-) -> dict[str, list[float] | None]:
+) -> Intervals:
     """Percentile intervals of `figures(rows)` over clusters; None where most samples leave one undefined."""
-    samples = [figures(rows) for rows in resamples(clusters, rounds)]
-    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
-    result: dict[str, list[float] | None] = {}
+    samples = [figures(rows) for rows in group_bootstrap_indices(clusters, rounds)]
+    ends = ((1 - confidence) / 2, (1 + confidence) / 2)
+    result: Intervals = {}
     for name in samples[0]:
         values = [value for sample in samples if (value := sample[name]) is not None]
-        enough = len(values) > rounds / 2
-        result[name] = [float(bound) for bound in np.quantile(values, ends)] if enough else None
+        result[name] = _quantiles(values, ends) if len(values) > rounds / 2 else None
     return result
 
 
-def shortcut_floor(train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
+def _quantiles(values: list[float], ends: tuple[float, float]) -> Interval:
+    low, high = np.quantile(values, ends)
+    return float(low), float(high)
+
+
+def metadata_baseline(train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
     """Fracture AUROC on the test split without looking at any pixel: from the body part, and from file and size."""
     known = [frame[frame["fractured"].notna()] for frame in (train, test)]
     result: Metrics = {"body part": None, "file size, dimensions, mode": None}
@@ -249,14 +260,14 @@ def shortcut_floor(train: pd.DataFrame, test: pd.DataFrame) -> Metrics:
     return result
 
 
-def paired_differences(
-    ours: Scored,
-    theirs: Scored,
+def paired_bootstrap(
+    ours: Predictions,
+    theirs: Predictions,
     rounds: int,
     confidence: float = 0.95,
-    measure: Callable[[Scored, Rows], Metrics] = Scored.measure,
+    measure: Callable[[Predictions, Rows], Metrics] = Predictions.measure,
     rows: Rows | None = None,
-) -> dict[str, list[float] | None]:
+) -> Intervals:
     """Intervals of ours - theirs, for each figure that `measure` gives, over the same bootstrap samples of the same
     images, or of some `rows` of them."""
     chosen = ours.every if rows is None else rows
@@ -268,14 +279,19 @@ def paired_differences(
     return bootstrap(ours.images["cluster"].iloc[chosen], difference, rounds, confidence)
 
 
-def calibration(truth: NDArray[np.bool_], chance: NDArray[np.floating]) -> list[dict[str, float]]:
-    """Reliability of probabilities in equal bins that hold any: `from, count, mean, share` (share that is true)."""
-    place = np.minimum((chance * BINS).astype(int), BINS - 1)
+def calibration(truth: NDArray[np.bool_], probability: NDArray[np.floating]) -> list[CalibrationBin]:
+    """Reliability of probabilities, in those of equal bins that hold any."""
+    place = np.minimum((probability * BINS).astype(int), BINS - 1)
     return [
-        {"from": i / BINS, "count": int((place == i).sum()), "mean": float(chance[place == i].mean()),
-         "share": float(truth[place == i].mean())}
-        for i in range(BINS) if (place == i).any()
-    ]  # fmt: skip
+        CalibrationBin(
+            lower=i / BINS,
+            count=int((place == i).sum()),
+            mean_probability=float(probability[place == i].mean()),
+            fraction_positive=float(truth[place == i].mean()),
+        )
+        for i in range(BINS)
+        if (place == i).any()
+    ]
 
 
 def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:

@@ -18,7 +18,7 @@ from osteon.training.sampling import Rows
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainValData:
     """What a network learns from. Its images are read in batches: nothing holds the features of all."""
 
     read: Callable[[Rows], NDArray[np.floating]]
@@ -32,36 +32,38 @@ class Lesson:
 
     @property
     def classes(self) -> int:
-        return self.allowed.shape[1]
+        return int(self.allowed.shape[1])
 
 
 def sample_weights(allowed: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,): inverse square root of the class's frequency, mean 1. A marginal target weighs as its rarest class."""
     frequency = allowed.sum(axis=0).clip(1)
     weight = (allowed / np.sqrt(frequency)).max(axis=1)
-    return (weight / weight.mean()).astype(np.float32)
+    return np.asarray(weight / weight.mean(), np.float32)
 
 
-def dataset(lesson: Lesson, rows: Rows, batch: int, seed: int | None = None, augment: Augment | None = None) -> Any:
+def dataset(
+    train_val: TrainValData, rows: Rows, batch: int, seed: int | None = None, augment: Augment | None = None
+) -> Any:
     """`tf.data` of (features, allowed, weight) in batches; with a seed shuffled, with `augment` of moved images."""
     import tensorflow as tf
 
-    allowed = lesson.allowed[rows]
+    allowed = train_val.allowed[rows]
     data = tf.data.Dataset.from_tensor_slices((rows, allowed, sample_weights(allowed)))
     if seed is not None:
         data = data.shuffle(len(rows), seed=seed)
 
     def as_they_are(rows: Rows) -> NDArray[np.float32]:
-        return lesson.read(rows).astype(np.float32)
+        return train_val.read(rows).astype(np.float32)
 
     def read(rows: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
         x = tf.numpy_function(augment or as_they_are, [rows], tf.float32, stateful=augment is not None)
-        return tf.ensure_shape(x, (None, *lesson.shape)), y, weight
+        return tf.ensure_shape(x, (None, *train_val.shape)), y, weight
 
     return data.batch(batch).map(read).prefetch(2)
 
 
-def fit(model: Any, lesson: Lesson, *, budget: Budget, seed: int, augment: Augment | None) -> None:
+def fit(model: Any, train_val: TrainValData, *, budget: Budget, seed: int, augment: Augment | None) -> None:
     """Train while the learning rate falls along a cosine (Loshchilov and Hutter, ICLR 2017), to its end.
 
     The last weights stay, whichever had the least validation loss: that rises where a network is too sure of itself,
@@ -72,8 +74,8 @@ def fit(model: Any, lesson: Lesson, *, budget: Budget, seed: int, augment: Augme
     first, epochs = float(model.optimizer.learning_rate), budget.fit_epochs
     slower = keras.callbacks.LearningRateScheduler(lambda epoch: first * (1 + math.cos(math.pi * epoch / epochs)) / 2)
     model.fit(
-        dataset(lesson, lesson.train, budget.batch, seed, augment),
-        validation_data=dataset(lesson, lesson.val, 128),
+        dataset(train_val, train_val.train, budget.batch, seed, augment),
+        validation_data=dataset(train_val, train_val.val, 128),
         validation_freq=5,  # it only tells, in the log, whether the network still learns what holds elsewhere
         epochs=epochs,
         callbacks=[slower],

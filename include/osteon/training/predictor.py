@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,20 +9,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, TypeAdapter
 from scipy.special import softmax
 
-from osteon.errors import OtherTransformError
-from osteon.features import Recipe
-from osteon.images.fourier import FourierRecipe
+from osteon.errors import IncompatibleTransformError
+from osteon.features import ImageTransform
+from osteon.images.fourier import FourierTransform
 from osteon.images.sanity import no_radiograph
-from osteon.images.wavelet import WaveletRecipe
+from osteon.images.wavelet import WaveletTransform
 from osteon.lake import Lake
 from osteon.training.classes import ClassList
 from osteon.training.fit import calibrate
 
 MODEL, RECIPE = "model.keras", "recipe.json"
 BLOCK = 256
-RECIPES: dict[str, Any] = {kind.__name__: kind for kind in (WaveletRecipe, FourierRecipe)}
+TRANSFORMS: dict[str, type[ImageTransform]] = {kind.stored_name: kind for kind in (WaveletTransform, FourierTransform)}
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,28 @@ class Answer:
     radiograph."""
 
 
+class PredictorFile(BaseModel):
+    """What is kept beside a model's weights."""
+
+    kind: str
+    """`stored_name` of the transform."""
+    recipe: dict[str, int | str]
+    """The transform's fields."""
+    version: int = 1
+    """Version of the transform."""
+    classes: tuple[str, ...]
+    temperature: float
+    fracture_bias: float = 0.0
+    """Early models had none."""
+
+
 @dataclass(frozen=True)
 class Predictor:
-    """Model, input recipe, class list and calibration belong together."""
+    """Model, input transform, class list and calibration belong together."""
 
     model: Any
     """A `keras.Model`, or what is called like one: from features (n, rows, columns, planes) to logits (n, classes)."""
-    recipe: Recipe
+    transform: ImageTransform
     classes: ClassList
     temperature: float
     fracture_bias: float = 0.0
@@ -56,7 +71,7 @@ class Predictor:
     def calibrated(
         cls,
         model: Any,
-        recipe: Recipe,
+        transform: ImageTransform,
         classes: ClassList,
         features: NDArray[np.float16],
         allowed: NDArray[np.float32],
@@ -64,7 +79,7 @@ class Predictor:
         """With the temperature and the bias that suit validation images best: their `features` (n, rows, columns,
         planes) and `allowed` classes (n, classes). No weight was fitted to them; the design was chosen by them.
         """
-        plain = cls(model, recipe, classes, 1.0)
+        plain = cls(model, transform, classes, 1.0)
         heat, bias = calibrate(plain.logits(features), allowed, classes.fractured)
         return replace(plain, temperature=heat, fracture_bias=bias)
 
@@ -79,12 +94,13 @@ class Predictor:
             return np.asarray(self.model(block.astype(np.float32), training=False)).astype(np.float64)
 
         blocks = [features[start : start + BLOCK] for start in range(0, max(len(features), 1), BLOCK)]
-        return np.concatenate([(look(block) + look(self.recipe.mirrored(block))) / 2 for block in blocks])
+        return np.concatenate([(look(block) + look(self.transform.mirrored(block))) / 2 for block in blocks])
 
     def from_features(self, features: NDArray[np.float16]) -> NDArray[np.float64]:
         """(n, rows, columns, planes) to calibrated probabilities (n, classes)."""
         biased = self.logits(features) + self.fracture_bias * self.classes.fractured
-        return softmax(biased / self.temperature, axis=1)
+        probabilities: NDArray[np.float64] = softmax(biased / self.temperature, axis=1)
+        return probabilities
 
     def chance(self, name: str, features: NDArray[np.float16]) -> NDArray[np.float64]:
         """(n,): calibrated probability of a class by its name, wherever the model has it."""
@@ -97,7 +113,7 @@ class Predictor:
         answers = [Answer("", float("nan"), silent, problem) for problem in problems]
         asked = {number: pixels for number, pixels in enumerate(images) if pixels is not None and not problems[number]}
         if asked:
-            probabilities = self.from_features(np.stack([self.recipe.transform(pixels) for pixels in asked.values()]))
+            probabilities = self.from_features(np.stack([self.transform.apply(pixels) for pixels in asked.values()]))
             parts = [self.classes.parts[i] for i in self.classes.part_probability(probabilities).argmax(axis=1)]
             fractures = self.classes.fracture_probability(probabilities, parts)
             for number, part, fracture, row in zip(asked, parts, fractures, probabilities, strict=True):
@@ -106,29 +122,32 @@ class Predictor:
 
     def save(self, folder: Path) -> None:
         self.model.save(folder / MODEL)
-        stored: dict[str, Any] = {"kind": type(self.recipe).__name__, "recipe": asdict(self.recipe)}
-        stored["version"] = self.recipe.version
-        stored |= {"classes": list(self.classes.names)}
-        stored |= {"temperature": self.temperature, "fracture_bias": self.fracture_bias}
-        (folder / RECIPE).write_text(json.dumps(stored, indent=1))
+        stored = PredictorFile(
+            kind=self.transform.stored_name,
+            recipe=asdict(self.transform),
+            version=self.transform.version,
+            classes=self.classes.names,
+            temperature=self.temperature,
+            fracture_bias=self.fracture_bias,
+        )
+        (folder / RECIPE).write_text(stored.model_dump_json(indent=1))
 
     @classmethod
     def load(cls, folder: Path) -> Predictor:
-        """Raises `OtherTransformError` where the model learnt from inputs that this code makes otherwise."""
+        """Raises `IncompatibleTransformError` where the model learnt from inputs that this code makes otherwise."""
         import keras
 
-        stored = json.loads((folder / RECIPE).read_text())
-        kind, version = RECIPES.get(stored["kind"]), stored.get("version", 1)
-        if kind is None or version != kind.version:
-            raise OtherTransformError(
-                f"it learnt from version {version} of {stored['kind']}, this code makes "
+        stored = PredictorFile.model_validate_json((folder / RECIPE).read_text())
+        kind = TRANSFORMS.get(stored.kind)
+        if kind is None or stored.version != kind.version:
+            raise IncompatibleTransformError(
+                f"it learnt from version {stored.version} of {stored.kind}, this code makes "
                 f"{f'version {kind.version}' if kind else 'no such'}: only the registered artifact, which holds its "
                 "own code, can answer for it"
             )
-        recipe = kind(**stored["recipe"])
         model = keras.models.load_model(folder / MODEL, compile=False)
-        bias = stored.get("fracture_bias", 0.0)  # early ones had none
-        return cls(model, recipe, ClassList(tuple(stored["classes"])), stored["temperature"], bias)
+        transform = TypeAdapter(kind).validate_python(stored.recipe)
+        return cls(model, transform, ClassList(stored.classes), stored.temperature, stored.fracture_bias)
 
     def to_lake(self, lake: Lake, out: str) -> None:
         """Leave the predictor under `out`, where `from_lake` finds it."""

@@ -2,303 +2,234 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from osteon import catalog as catalogs
 from osteon.curation.relabel import load_rules
-from osteon.errors import ConfigurationError, TrainingError
-from osteon.features import Recipe, load_squares, transformed
-from osteon.images.wavelet import LAZY, WaveletRecipe
+from osteon.errors import ConfigurationError
+from osteon.images.wavelet import LAZY, WaveletTransform
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.models import forest, network, space
-from osteon.models.space import ABLATIONS, BUDGETS, MAIN, PLAIN, RIVALS
-from osteon.schemas import Split
+from osteon.models.design import NetworkDesign
+from osteon.models.space import ABLATIONS, BASELINES, BUDGETS, MAIN, PLAIN
+from osteon.results import BaseModelResult, Design, TrainingResult, Trial, read_or_skip, result_key
 from osteon.settings import Settings
-from osteon.training.augment import MAIN_MOVES, Augment, augmented
+from osteon.training.augment import MAIN_AUGMENTATION
 from osteon.training.base import train_base
-from osteon.training.classes import ClassList
-from osteon.training.evaluate import Scored, evaluate, shortcut_floor
-from osteon.training.fit import Lesson, fit
+from osteon.training.data import TrainingData
+from osteon.training.evaluate import Predictions, evaluate, metadata_baseline
+from osteon.training.fit import fit
+from osteon.training.plan import TrainingPlan
 from osteon.training.predictor import Predictor
+from osteon.training.robustness import robustness
 from osteon.training.sampling import Rows, prepare_keras, sample_clusters
-from osteon.training.steadiness import steadiness
 from osteon.version import code_version
 
 if TYPE_CHECKING:
     from osteon.training.search import Search
 
 VERSION = 14
-log = logging.getLogger(__name__)
+CHANGES: dict[str, Design] = {"no_wavelets": {"wavelet": LAZY}, "no_recurrence": {"lstm_layers": 0}, "same_data": {}}
+"""What each ablation changes of the main model's design."""
 
 
 def train(
-    settings: Settings,
-    lake: Lake,
-    snapshot_key: str,
-    model: str,
-    budget: str,
-    seed: int,
-    out: str,
-    winner: str = "",
-    helped: bool = False,
-) -> dict[str, Any]:
-    """Train `model` and leave it under `out` in the lake; `result.json` is written last.
+    settings: Settings, lake: Lake, plan: TrainingPlan, distributed: bool = False
+) -> TrainingResult | BaseModelResult:
+    """Train a model and leave it in the lake, its result last. What the lake has already is not trained again.
 
-    A base model learns from a catalog that needs no splits, every other from a snapshot. An ablation changes the design
-    of the main model that was trained under `winner`; for the main model itself, `winner` is the champion, whose design
-    the search starts with, and which other processes may help with if it is `helped` (`help_search`). Where
-    `result.json` exists it is returned and nothing is done. The test split is used once, at the end. Raises
-    `ConfigurationError` for an unknown model or budget, `TrainingError` when the data cannot carry a model.
+    The test split is used once, at the end.
+
+    Args:
+        settings: Of the installation.
+        lake: Holds the snapshot, and gets the model.
+        plan: Which model, on which snapshot. Its `winner` is the training whose design an ablation changes, or the
+            search of the main model starts with.
+        helped: Whether other processes may help with the main model's search (`help_search`).
+
+    Raises:
+        ConfigurationError: There is no such model or budget, or an ablation has no design to change.
+        TrainingError: The data cannot carry a model.
     """
     base_models = tuple(load_rules(settings.relabel_file, load_labels(settings.labels_file)).base_models)
-    known = (MAIN, *RIVALS, *ABLATIONS, *base_models)
-    if model not in known or budget not in BUDGETS:
+    known = (MAIN, *BASELINES, *ABLATIONS, *base_models)
+    if plan.model not in known or plan.budget not in BUDGETS:
         raise ConfigurationError(
-            f"no model {model!r} with budget {budget!r}: models are {known}, budgets {tuple(BUDGETS)}"
+            f"no model {plan.model!r} with budget {plan.budget!r}: models are {known}, budgets {tuple(BUDGETS)}"
         )
-    if lake.exists(f"{out}/result.json"):
-        stored: dict[str, Any] = lake.get_json(f"{out}/result.json")
+    key = result_key(plan.out)
+    kind: type[TrainingResult | BaseModelResult] = BaseModelResult if plan.model in base_models else TrainingResult
+    if lake.exists(key) and (stored := read_or_skip(lake, kind, key)):
         return stored
-    if model in base_models:
-        return train_base(settings, lake, snapshot_key, model, budget, seed, out)
+    if plan.model in base_models:
+        return train_base(settings, lake, plan)
     start = time.monotonic()
-    course = Course(settings, lake, snapshot_key, budget, seed)
-    before = lake.get_json(f"{winner}/result.json").get("design") if winner else None  # early champions have none
-    rows = course.sample if model in (*RIVALS, "same_data") else course.learn
-    if model == "forest":
-        rows = course.certain(rows)
-        taught = learn_forest(course, rows)
-    elif model == MAIN:
-        taught = learn_by_search(course, rows, out, space.cnn_bilstm(course.plan.side), before, helped)
-    elif model == "cnn_searched":
-        taught = learn_by_search(course, rows, out, space.cnn_searched(course.plan.side))
-    elif model == "cnn_plain":
-        taught = learn_design(course, rows, PLAIN)
-    elif before is None:
-        raise ConfigurationError(f"{model} changes another training's design: name that with --winner")
-    else:
-        changes: dict[str, dict[str, Any]] = {"no_wavelets": {"wavelet": LAZY}, "no_recurrence": {"lstm_layers": 0}}
-        taught = learn_design(course, rows, before | changes.get(model, {}))
-    return _finish(course, model, taught, rows, out, start)
+    data = TrainingData(settings, lake, plan.snapshot, plan.budget, plan.seed)
+    rows = data.sample if plan.model in (*BASELINES, "same_data") else data.learn
+    if plan.model == "forest":
+        rows = data.with_single_candidate(rows)
+    trained = _learn(data, plan, rows, distributed)
+    return _finish(data, plan, trained, rows, start)
 
 
-def help_search(
-    settings: Settings, lake: Lake, snapshot_key: str, budget: str, seed: int, out: str, worker: str
-) -> int:
-    """Run trials of the main model's search, which another process leads: `train` with the same arguments. Returns how
+def _learn(data: TrainingData, plan: TrainingPlan, rows: Rows, distributed: bool) -> TrainedModel:
+    """Fit the model that a plan names on some rows."""
+    known = read_or_skip(data.lake, TrainingResult, result_key(plan.winner)) if plan.winner else None
+    before = known.design if known and known.design else None  # early champions have none
+    if plan.model == "forest":
+        return fit_forest(data, rows)
+    if plan.model == MAIN:
+        return search_and_fit(data, rows, plan.out, space.cnn_bilstm(data.plan.side), before, distributed)
+    if plan.model == "cnn_searched":
+        return search_and_fit(data, rows, plan.out, space.cnn_searched(data.plan.side))
+    if plan.model == "cnn_plain":
+        return fit_design(data, rows, PLAIN)
+    if before is None:
+        raise ConfigurationError(f"{plan.model} changes another training's design: name that with --winner")
+    return fit_design(data, rows, NetworkDesign.from_hyperparameters(before | CHANGES[plan.model]))
+
+
+def help_search(settings: Settings, lake: Lake, plan: TrainingPlan, worker: str) -> int:
+    """Run trials of the main model's search, which another process leads: `train` with the same plan. Returns how
     many it ran when the search is finished, or when nobody has led it for `search_patience` minutes."""
-    if lake.exists(f"{out}/result.json"):
+    if lake.exists(result_key(plan.out)):
         return 0
-    course = Course(settings, lake, snapshot_key, budget, seed)
+    data = TrainingData(settings, lake, plan.snapshot, plan.budget, plan.seed)
     prepare_keras()
-    search = search_of(course, course.learn, out, space.cnn_bilstm(course.plan.side))
+    search = search_of(data, data.learn, plan.out, space.cnn_bilstm(data.plan.side))
     return search.help(worker, 60 * settings.search_patience)
 
 
-class Course:
-    """What the models of a snapshot learn from and are measured on: its images, their splits and their classes."""
-
-    def __init__(self, settings: Settings, lake: Lake, snapshot_key: str, budget: str, seed: int) -> None:
-        self.settings, self.lake, self.snapshot_key, self.seed = settings, lake, snapshot_key, seed
-        self.budget, self.plan = budget, BUDGETS[budget]
-        catalog = catalogs.read(lake, snapshot_key, Split)
-        self.snapshot = catalogs.snapshot_id(catalog, load_labels(settings.labels_file))
-        self.images = catalog[catalog["split"].notna()].reset_index(drop=True)
-        judges = catalogs.labelled_by_people(self.images)
-        self.rows = {
-            name: np.flatnonzero((self.images["split"] == name) & (judges | (name == "train")))
-            for name in catalogs.SPLITS
-        }
-        sizes = {name: len(part) for name, part in self.rows.items()}
-        if 0 in sizes.values():
-            raise TrainingError(f"a split is empty ({sizes}): add images")
-        self.classes = ClassList.of(self.images.iloc[self.rows["train"]])
-        self.allowed = self.classes.allowed(self.images)
-        # an image of a class that training does not hold can be measured, but teaches nothing
-        self.learn, self.check = (
-            self.rows[name][self.allowed[self.rows[name]].any(axis=1)] for name in ("train", "val")
-        )
-        self._squares: dict[int, NDArray[np.uint8]] = {}
-        log.info("images by split: %s; classes: %s", sizes, ", ".join(self.classes.names))
-
-    def squares(self, side: int) -> NDArray[np.uint8]:
-        """Letterboxed squares of all images, read once."""
-        if side not in self._squares:
-            self._squares[side] = load_squares(self.settings, self.lake, self.images, side)
-        return self._squares[side]
-
-    def features(self, recipe: Recipe, rows: Rows) -> NDArray[np.float16]:
-        """Features (n, rows, columns, planes) of the images in some rows (n,)."""
-        return transformed(self.settings, self.squares(recipe.side), rows, recipe)
-
-    def forget_search(self) -> None:
-        """Let go of what was read at the side for searching, where that is not the side for fitting."""
-        side = self.plan.side
-        self._squares = {other: squares for other, squares in self._squares.items() if other == side}
-
-    def augment(self, recipe: Recipe, seed: int) -> Augment:
-        return augmented(self.squares(recipe.side), recipe, MAIN_MOVES, seed)
-
-    @cached_property
-    def sample(self) -> Rows:
-        """The training images that rivals learn from: whole clusters."""
-        most = max(self.settings.rival_least, round(self.settings.rival_share * len(self.learn)))
-        return self.learn[sample_clusters(self.images["cluster"].iloc[self.learn], most, self.seed)]
-
-    def certain(self, rows: Rows) -> Rows:
-        """Those whose label admits one class: what a model learns from that knows no marginal loss."""
-        return rows[self.allowed[rows].sum(axis=1) == 1]
-
-    def images_of(self, split: str) -> pd.DataFrame:
-        """The images of a split: of val and test those that people labelled."""
-        return self.images.iloc[self.rows[split]].reset_index(drop=True)
-
-    def recipe(self, design: dict[str, Any], side: int | None = None) -> WaveletRecipe:
-        """What a design looks at, at the budget's side or another."""
-        return WaveletRecipe(side or self.plan.side, design["wavelet"], design["level"])
-
-    def lesson(self, recipe: WaveletRecipe, rows: Rows) -> Lesson:
-        """Of no more images after an epoch than in it: who learns from a few would be checked longer than taught."""
-        check = self.check[sample_clusters(self.images["cluster"].iloc[self.check], len(rows), self.seed)]
-        squares = self.squares(recipe.side)
-        return Lesson(lambda some: recipe.of_squares(squares[some]), recipe.shape, self.allowed, rows, check)
-
-    def calibrated(self, model: Any, recipe: Recipe) -> Predictor:
-        """A model that has learnt, calibrated on the validation split."""
-        features = self.features(recipe, self.check)
-        return Predictor.calibrated(model, recipe, self.classes, features, self.allowed[self.check])
-
-
 @dataclass(frozen=True)
-class Taught:
+class TrainedModel:
     """A model that has learnt."""
 
     predictor: Predictor
-    design: dict[str, Any]
+    design: Design
     parameters: int | None = None
     members: int = 1
     """Networks whose mean it is."""
-    trials: list[dict[str, Any]] | None = None
-    start: dict[str, Any] | None = None
+    trials: list[Trial] | None = None
+    start: Design | None = None
     """The design that its search started with."""
 
 
-def learn_by_search(
-    course: Course,
+def search_and_fit(
+    data: TrainingData,
     rows: Rows,
     out: str,
-    choose: space.Choose,
-    start: dict[str, Any] | None = None,
-    helped: bool = False,
-) -> Taught:
+    choose: space.SearchSpace,
+    start: Design | None = None,
+    distributed: bool = False,
+) -> TrainedModel:
     """Search the space on a part of the rows, then fit the winner on all of them."""
     prepare_keras()
-    settings = course.settings
-    design, trials = search_of(course, rows, out, choose).run(
+    settings = data.settings
+    found = search_of(data, rows, out, choose).run(
         min_completed=settings.min_completed_trials,
         start=start,
-        host=settings.search_host if helped else "",
+        host=settings.search_host if distributed else "",
         port=settings.search_port,
     )
-    course.forget_search()
-    return learn_design(course, rows, design, trials=trials, start=start)
+    data.forget_search()
+    return fit_design(data, rows, found.design, trials=found.rows, start=start)
 
 
-def search_of(course: Course, rows: Rows, out: str, choose: space.Choose) -> Search:
+def search_of(data: TrainingData, rows: Rows, out: str, choose: space.SearchSpace) -> Search:
     """The search of a space on a part of the rows, at the side for searching."""
     from osteon.training.search import Search
 
-    plan = course.plan
-    few = rows[sample_clusters(course.images["cluster"].iloc[rows], plan.search_images, course.seed)]
+    plan = data.plan
+    few = rows[sample_clusters(data.images["cluster"].iloc[rows], plan.search_images, data.seed)]
 
-    def recipe(design: dict[str, Any]) -> WaveletRecipe:
-        return course.recipe(design, plan.search_side)
+    def transform(design: NetworkDesign) -> WaveletTransform:
+        return data.transform_for(design, plan.search_side)
 
     return Search(
-        lake=course.lake,
-        lesson=lambda design: course.lesson(recipe(design), few),
-        choose=choose,
-        augment=lambda design, seed: course.augment(recipe(design), seed),
+        lake=data.lake,
+        train_val=lambda design: data.train_val(transform(design), few),
+        space=choose,
+        augment=lambda design, seed: data.augment(transform(design), seed),
         budget=plan,
-        seed=course.seed,
-        data=f"{out}, {MAIN_MOVES}",
+        seed=data.seed,
+        data=f"{out}, {MAIN_AUGMENTATION}",
     )
 
 
-def learn_design(course: Course, rows: Rows, design: dict[str, Any], **search: Any) -> Taught:
+def fit_design(data: TrainingData, rows: Rows, design: NetworkDesign, **search: Any) -> TrainedModel:
     """Fit one design, as often as the budget says, and calibrate the mean on the validation split.
 
-    `search` are what a search filled of `Taught`.
+    `search` are what a search filled of `TrainedModel`.
     """
     import keras
 
     prepare_keras()
-    recipe = course.recipe(design)
-    lesson = course.lesson(recipe, rows)
+    transform = data.transform_for(design)
+    train_val = data.train_val(transform, rows)
     members = []
-    for number in range(course.plan.members):
-        seed = course.seed + 1000 * number
+    for number in range(data.plan.members):
+        seed = data.seed + 1000 * number
         keras.utils.set_random_seed(seed)
-        member = network.build(design, recipe.shape, lesson.classes)
-        fit(member, lesson, budget=course.plan, seed=seed, augment=course.augment(recipe, seed))
+        member = network.build(design, transform.shape, train_val.classes)
+        fit(member, train_val, budget=data.plan, seed=seed, augment=data.augment(transform, seed))
         members.append(member)
-    model = network.precise(network.mean_of(members))
-    return Taught(course.calibrated(model, recipe), design, int(model.count_params()), len(members), **search)
+    model = network.to_float32(network.build_ensemble(members))
+    return TrainedModel(
+        data.calibrated(model, transform), design.hyperparameters, int(model.count_params()), len(members), **search
+    )
 
 
-def learn_forest(course: Course, rows: Rows) -> Taught:
-    """Search and fit the forest on `certain` rows, and calibrate it on the validation split."""
-    recipe = WaveletRecipe(forest.SIDE, LAZY, 0)
-    clusters = course.images["cluster"].to_numpy()
-    model, design = forest.fit(course.features(recipe, rows), course.allowed[rows], clusters[rows], course.seed)
-    return Taught(course.calibrated(model, recipe), design)
+def fit_forest(data: TrainingData, rows: Rows) -> TrainedModel:
+    """Search and fit the forest on `with_single_candidate` rows, and calibrate it on the validation split."""
+    transform = WaveletTransform(forest.SIDE, LAZY, 0)
+    clusters = data.images["cluster"].to_numpy()
+    model, design = forest.fit(data.features(transform, rows), data.allowed[rows], clusters[rows], data.seed)
+    return TrainedModel(data.calibrated(model, transform), design)
 
 
-def _finish(course: Course, model: str, taught: Taught, rows: Rows, out: str, start: float) -> dict[str, Any]:
-    test = course.images_of("test")
-    features = course.features(taught.predictor.recipe, course.rows["test"])
-    probabilities = taught.predictor.from_features(features)
-    scored = Scored(test, probabilities, course.classes)
-    learnt = course.images.iloc[rows]
-    result = {
-        "key": out,
-        "model": model,
-        "snapshot": course.snapshot,
-        "snapshot_key": course.snapshot_key,
-        "budget": course.budget,
-        "seed": course.seed,
-        "code": code_version(),
-        "classes": list(course.classes.names),
-        "design": taught.design,
-        "parameters": taught.parameters,
-        "members": taught.members,
-        "trials": taught.trials,
-        "search_started_with": taught.start,
-        "images": {name: len(part) for name, part in course.rows.items()},
-        "not_judging": len(course.images) - sum(map(len, course.rows.values())),
-        "learnt_from": len(rows),
-        "images_by_class": class_counts(learnt),
-        "published_by_class": class_counts(learnt[catalogs.labelled_by_people(learnt)]),
-        **evaluate(scored, course.settings.bootstrap_rounds),
-        "shortcut_floor": shortcut_floor(course.images.iloc[course.rows["train"]], test[scored.judged]),
-    }
-    if model == MAIN:
-        result["steadiness"] = steadiness(course.settings, course.lake, taught.predictor, test, scored)
-        taught.predictor.to_lake(course.lake, out)
-    result["metrics"]["seconds"] = round(time.monotonic() - start, 1)
-    table = pd.DataFrame(probabilities, columns=list(course.classes.names))
+def _finish(data: TrainingData, plan: TrainingPlan, trained: TrainedModel, rows: Rows, start: float) -> TrainingResult:
+    """Measure a model on the test split, and leave what it is and says in the lake."""
+    test, out = data.images_of("test"), plan.out
+    probabilities = trained.predictor.from_features(data.features(trained.predictor.transform, data.rows["test"]))
+    scored = Predictions(test, probabilities, data.classes)
+    found = {"metadata_baseline": metadata_baseline(data.images.iloc[data.rows["train"]], test[scored.judged])}
+    evaluation = evaluate(scored, data.settings.bootstrap_rounds).model_copy(update=found)
+    if plan.model == MAIN:
+        steady = robustness(data.settings, data.lake, trained.predictor, test, scored)
+        evaluation = evaluation.model_copy(update={"robustness": steady})
+        trained.predictor.to_lake(data.lake, out)
+    learnt = data.images.iloc[rows]
+    result = TrainingResult(
+        key=out,
+        model=plan.model,
+        snapshot=data.snapshot,
+        snapshot_key=data.snapshot_key,
+        budget=data.budget,
+        seed=data.seed,
+        code=code_version(),
+        classes=list(data.classes.names),
+        design=trained.design,
+        parameters=trained.parameters,
+        members=trained.members,
+        trials=trained.trials,
+        warm_start=trained.start,
+        images={name: len(part) for name, part in data.rows.items()},
+        n_excluded_from_evaluation=len(data.images) - sum(map(len, data.rows.values())),
+        n_train=len(rows),
+        images_by_class=class_counts(learnt),
+        published_by_class=class_counts(learnt[catalogs.labelled_by_people(learnt)]),
+        evaluation=evaluation,
+        seconds=round(time.monotonic() - start, 1),
+    )
+    table = pd.DataFrame(probabilities, columns=list(data.classes.names))
     table.insert(0, "sha256", test["sha256"])
-    course.lake.put_table(f"{out}/predictions.parquet", table)
-    course.lake.put_json(f"{out}/result.json", result)
+    data.lake.put_table(f"{out}/predictions.parquet", table)
+    data.lake.put_model(result_key(out), result)
     return result
 
 

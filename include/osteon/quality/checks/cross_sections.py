@@ -33,8 +33,9 @@ def ct_slice(file: PublishedFile, number: int, rng: np.random.Generator) -> Chan
     y, x = (np.indices((side, side)) - side / 2) / side
     film = rng.normal(6, 2, (side, side))
 
-    def oval(centre: tuple[float, float], axes: tuple[float, float]) -> np.ndarray:
-        return ((x - centre[0]) / axes[0]) ** 2 + ((y - centre[1]) / axes[1]) ** 2 <= 1
+    def oval(centre: tuple[float, float], axes: tuple[float, float]) -> NDArray[np.bool_]:
+        inside: NDArray[np.bool_] = ((x - centre[0]) / axes[0]) ** 2 + ((y - centre[1]) / axes[1]) ** 2 <= 1
+        return inside
 
     film[oval((0, 0), (rng.uniform(0.33, 0.45), rng.uniform(0.25, 0.4)))] = rng.uniform(60, 110)
     for side in (-1, 1):

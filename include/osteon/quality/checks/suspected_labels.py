@@ -16,7 +16,7 @@ from osteon.quality.check import Check, Threshold, register
 from osteon.quality.images import Images
 from osteon.sources.base import PublishedFile
 from osteon.sources.defects import Change, defect
-from osteon.sources.radiograph import PARTS
+from osteon.sources.phantom import PARTS
 
 FOLDS = 5
 

@@ -1,0 +1,1 @@
+"""The commands of `osteon`. `osteon.cli` puts them together."""

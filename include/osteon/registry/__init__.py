@@ -1,0 +1,1 @@
+"""The MLflow registry: what is logged there, which versions there are, and which one is champion."""
