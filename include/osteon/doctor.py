@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from osteon.errors import OsteonError
 from osteon.lake import Lake
-from osteon.settings import Settings
+from osteon.settings import LakeSettings, MailSettings, RegistrySettings, Settings, TrainingSettings
 from osteon.version import code_version, mismatch
 
 MAIL_VARIABLE = "AIRFLOW_CONN_SMTP_DEFAULT"
@@ -100,7 +100,7 @@ def examine(settings: Settings, sources_file: Path, only: list[str] | None = Non
     return lines
 
 
-def _lake(settings: Settings, sources_file: Path) -> list[Line]:
+def _lake(settings: LakeSettings, sources_file: Path) -> list[Line]:
     """Write, read and remove an object: what a stage does."""
     lake, folder, data = Lake.from_settings(settings), f"doctor/{uuid.uuid4().hex}", b"osteon"
     place = f"{settings.s3_endpoint}/{settings.s3_bucket}"
@@ -123,7 +123,7 @@ def _history(settings: Settings, sources_file: Path) -> list[Line]:
     ]
 
 
-def _mlflow(settings: Settings, sources_file: Path) -> list[Line]:
+def _mlflow(settings: RegistrySettings, sources_file: Path) -> list[Line]:
     """Search the registry: a server that is up may still refuse to log in."""
     from osteon.registry.client import connect
 
@@ -131,7 +131,7 @@ def _mlflow(settings: Settings, sources_file: Path) -> list[Line]:
     return [Line("mlflow", True, f"{settings.mlflow_url} holds {len(found)} registered models")]
 
 
-def _mail(settings: Settings, sources_file: Path) -> list[Line]:
+def _mail(settings: MailSettings, sources_file: Path) -> list[Line]:
     """Log in to the mail server, and send nothing."""
     told = os.environ.get(MAIL_VARIABLE)
     if told is None:
@@ -148,7 +148,7 @@ def _mail(settings: Settings, sources_file: Path) -> list[Line]:
     return [Line("mail", status == 250, f"{where} answers; recipients are {', '.join(settings.mail_to)}")]
 
 
-def _gpu(settings: Settings, sources_file: Path) -> list[Line]:
+def _gpu(settings: TrainingSettings, sources_file: Path) -> list[Line]:
     """What TensorFlow trains on. No GPU is wrong only where one was asked for."""
     import tensorflow as tf
 

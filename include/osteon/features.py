@@ -19,7 +19,7 @@ from osteon.images.wavelet import WaveletTransform
 from osteon.lake import Lake, derived_key
 from osteon.partitions import select_partition
 from osteon.progress import parallel
-from osteon.settings import Settings
+from osteon.settings import Settings, TrainingSettings
 
 VERSION = 2
 ImageTransform = WaveletTransform | FourierTransform
@@ -36,7 +36,7 @@ def load_features(
 
 
 def compute_features(
-    settings: Settings, resized: NDArray[np.uint8], rows: NDArray[np.intp], transform: ImageTransform
+    settings: TrainingSettings, resized: NDArray[np.uint8], rows: NDArray[np.intp], transform: ImageTransform
 ) -> NDArray[np.float16]:
     """Some `rows` (m,) of resized images (n, side, side) to features (m, rows, columns, planes)."""
     features = _allocate(settings, (len(rows), *transform.shape), np.float16)
@@ -97,7 +97,7 @@ def _resized_images(
             yield from zip(part, resized, strict=True)
 
 
-def _allocate(settings: Settings, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
+def _allocate(settings: TrainingSettings, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
     """An array in memory, or, where it would be too large, in a file that is gone with it."""
     if np.prod(shape) * np.dtype(dtype).itemsize <= settings.feature_memory:
         return np.empty(shape, dtype)

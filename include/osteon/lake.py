@@ -24,7 +24,7 @@ from minio.error import S3Error
 from pydantic import BaseModel, ValidationError
 
 from osteon.errors import LakeError, LakeUnreachableError, ObjectError
-from osteon.settings import Settings
+from osteon.settings import LakeSettings
 
 M = TypeVar("M", bound=BaseModel)
 MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchBucket", "NotFound"}
@@ -47,7 +47,7 @@ class Lake:
         self.workers = workers
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Lake:
+    def from_settings(cls, settings: LakeSettings) -> Lake:
         """Connect, and make the bucket when it is absent. Raises `LakeError` that names the endpoint and the remedy."""
         url = urlsplit(settings.s3_endpoint)
         if url.scheme not in {"http", "https"} or not url.netloc:

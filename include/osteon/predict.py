@@ -14,7 +14,7 @@ from osteon.errors import ConfigurationError
 from osteon.images.letterbox import placement
 from osteon.models.network import FEATURE_MAP, ensemble_members
 from osteon.registry import versions
-from osteon.settings import Settings
+from osteon.settings import RegistrySettings
 from osteon.training.predictor import Answer, Predictor
 
 LARGEST = 1024
@@ -23,7 +23,7 @@ STRENGTH = 0.5
 """Weight of the heat where it is strongest."""
 
 
-def champion(settings: Settings, name: str) -> tuple[str, Predictor]:
+def champion(settings: RegistrySettings, name: str) -> tuple[str, Predictor]:
     """The champion's version and predictor. Raises `ConfigurationError` where there is none."""
     import mlflow
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from osteon.errors import ConfigurationError
 from osteon.lake import Lake
-from osteon.settings import Settings
+from osteon.settings import PatientSettings, StateSettings
 from osteon.sources.base import PublishedFile
 
 CHECK = "history/patient-key.json"
@@ -59,7 +59,7 @@ class Pseudonyms:
         return _mac(self.key, self.source, *words)[:PSEUDONYM_DIGITS]
 
 
-def patient_key(settings: Settings, lake: Lake) -> bytes:
+def patient_key(settings: PatientSettings, lake: Lake) -> bytes:
     """The lake's key. The first call makes it, where no setting gives it, and leaves its check value in the lake.
 
     Raises:
@@ -79,7 +79,7 @@ def patient_key(settings: Settings, lake: Lake) -> bytes:
     raise _wrong(settings, _read(settings))
 
 
-def find_key(settings: Settings, lake: Lake) -> bytes | None:
+def find_key(settings: PatientSettings, lake: Lake) -> bytes | None:
     """The lake's key, or None where none was made yet. Changes nothing. Raises as `patient_key` does."""
     used = lake.exists(CHECK)  # first, as whoever makes a key writes its file before the check value
     key = _read(settings)
@@ -100,15 +100,15 @@ def _mac(key: bytes, *words: str) -> str:
     return hmac.new(key, json.dumps(words).encode(), hashlib.sha256).hexdigest()
 
 
-def _key_file(settings: Settings) -> Path:
+def _key_file(settings: StateSettings) -> Path:
     return settings.state_dir / FILE
 
 
-def _where(settings: Settings) -> str:
+def _where(settings: PatientSettings) -> str:
     return "OSTEON_PATIENT_KEY" if settings.patient_key.get_secret_value() else str(_key_file(settings))
 
 
-def _read(settings: Settings) -> bytes | None:
+def _read(settings: PatientSettings) -> bytes | None:
     """The key of the setting, or else of the file."""
     text = settings.patient_key.get_secret_value()
     try:
@@ -150,7 +150,7 @@ def _make(path: Path) -> bool:
     return True
 
 
-def _wrong(settings: Settings, key: bytes | None) -> ConfigurationError:
+def _wrong(settings: PatientSettings, key: bytes | None) -> ConfigurationError:
     if key is None:
         what = f"is lost: OSTEON_PATIENT_KEY is empty, and there is no {_key_file(settings)}"
     else:

@@ -33,7 +33,13 @@ class StateSettings(BaseModel):
     )
 
 
-class LakeSettings(BaseModel):
+class HttpSettings(BaseModel):
+    """Requests over HTTP."""
+
+    http_timeout: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
+
+
+class LakeSettings(HttpSettings):
     """The lake: any S3-compatible object store."""
 
     s3_endpoint: Annotated[str, ForPods] = Field(
@@ -114,7 +120,7 @@ class ImageSettings(BaseModel):
     min_side: int = Field(32, ge=1, description="pixels; a smaller image is quarantined")
 
 
-class SourceSettings(ImageSettings, StateSettings):
+class SourceSettings(ImageSettings, HttpSettings, StateSettings):
     """What a source may bring, and publishers' accounts.
 
     Input above these limits is refused. Where an account is empty, Airflow's connections serve, such as
@@ -125,7 +131,6 @@ class SourceSettings(ImageSettings, StateSettings):
     max_file_bytes: int = Field(64 << 20, ge=1, description="bytes of one unpacked file")
     max_archive_bytes: int = Field(64 << 30, ge=1, description="bytes of one archive, unpacked")
     max_compression_ratio: float = Field(200.0, gt=1, description="unpacked : packed of one file, from 1 MiB up")
-    http_timeout: float = Field(60.0, gt=0, description="seconds without an answer before a request is given up")
     credentials: Annotated[dict[str, SecretStr], NoDecode] = Field(
         {}, description='JSON: accounts at publishers that have no setting here, such as {"zenodo_token": "..."}'
     )
@@ -278,8 +283,8 @@ class EmbeddedSettings(StateSettings):
 
 
 PARTS: tuple[type[BaseModel], ...] = (
-    LakeSettings, RegistrySettings, MailSettings, FileSettings, CuratorSettings, DataDocsSettings, ImageSettings,
-    SourceSettings, PatientSettings, SplitSettings, PartitionSettings, SearchSettings, TrainingSettings,
+    HttpSettings, LakeSettings, RegistrySettings, MailSettings, FileSettings, CuratorSettings, DataDocsSettings,
+    ImageSettings, SourceSettings, PatientSettings, SplitSettings, PartitionSettings, SearchSettings, TrainingSettings,
     ScheduleSettings, PodSettings, EmbeddedSettings, StateSettings,
 )  # fmt: skip
 """The parts of the settings, in the order of the documentation."""

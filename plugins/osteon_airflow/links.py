@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from osteon.settings import Settings
+from osteon.settings import MailSettings
 
 PAGES = "/osteon"
 """Where the pages of `osteon_airflow.pages` are, below Airflow's own address."""
@@ -15,7 +15,7 @@ def thumbnail_path(sha256: str) -> str:
     return f"{PAGES}/thumbnail/{sha256}.png"
 
 
-def run_url(settings: Settings, dag_id: str, run_id: str) -> str:
+def run_url(settings: MailSettings, dag_id: str, run_id: str) -> str:
     """Address of a DAG run."""
     return f"{settings.airflow_url}/dags/{dag_id}/runs/{quote(run_id, safe='')}"
 
@@ -25,6 +25,6 @@ def answer_url(run: str) -> str:
     return f"{run}/required_actions?response_received=false"
 
 
-def page_url(settings: Settings, key: str) -> str:
+def page_url(settings: MailSettings, key: str) -> str:
     """Address of a file of a report or of Data Docs in the lake."""
     return f"{settings.airflow_url}{PAGES}/lake/{quote(key)}"

@@ -21,7 +21,7 @@ from osteon.notify.alert import Alert, told
 from osteon.notify.mails import Mail, Notice, message_of, notice_mail, quality_mail, task_failed
 from osteon.notify.outbox import MailNotSentError, Outbox, mail_id
 from osteon.pipeline.context import SENT
-from osteon.settings import Settings, load_settings
+from osteon.settings import MailSettings, Settings, load_settings
 from osteon_airflow.links import answer_url, page_url, run_url
 
 CONNECTION = "smtp_default"
@@ -88,7 +88,7 @@ class AirflowNotifier:
         return post(self.settings, notice_mail(notice, run_id, links), mail_id(run_id, list(asked)))
 
 
-def _current_run(settings: Settings) -> tuple[str, dict[str, str]]:
+def _current_run(settings: MailSettings) -> tuple[str, dict[str, str]]:
     context = get_current_context()
     return context["run_id"], {"DAG run": run_url(settings, context["dag"].dag_id, context["run_id"])}
 

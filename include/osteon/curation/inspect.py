@@ -20,7 +20,7 @@ from osteon.lake import Lake, derived_key, image_key
 from osteon.partitions import partitions, select_partition
 from osteon.progress import ProgressLogger
 from osteon.schemas import Inspected
-from osteon.settings import Settings
+from osteon.settings import ImageSettings, Settings
 from osteon.takeover import take_over
 
 VERSION = 6
@@ -91,12 +91,12 @@ def _keep(lake: Lake, measured: list[Measured], families: tuple[Family, ...]) ->
     keep(lake, measured, families)
 
 
-def _undone(settings: Settings, lake: Lake, catalog: pd.DataFrame) -> list[Request]:
+def _undone(settings: ImageSettings, lake: Lake, catalog: pd.DataFrame) -> list[Request]:
     """What the catalog's images lack: measurements under this limit, or a fingerprint of today's format."""
     return requests(lake, settings.max_pixels, catalog["sha256"], registered(), _fingerprinted(lake))
 
 
-def _of_earlier_weeks(settings: Settings, lake: Lake) -> list[Request]:
+def _of_earlier_weeks(settings: ImageSettings, lake: Lake) -> list[Request]:
     """Images ever seen that lack a fingerprint of today's format, and can have one."""
     fingerprinted = _fingerprinted(lake)
     lacking = set(history.digests_ever_seen(lake)) - fingerprinted

@@ -18,7 +18,7 @@ from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.results import BaseModelResult
 from osteon.schemas import Reviewed
-from osteon.settings import Settings
+from osteon.settings import TrainingSettings
 from osteon.strict_yaml import read_yaml
 
 VERSION = 2
@@ -174,7 +174,7 @@ def judge_source(
 
 
 def relabel(
-    settings: Settings,
+    settings: TrainingSettings,
     lake: Lake,
     labels: LabelMap,
     rules: RelabelRules,

@@ -16,7 +16,7 @@ from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.records import Answer
 from osteon.schemas import Grouped, Reviewed
-from osteon.settings import Settings
+from osteon.settings import TrainingSettings
 
 VERSION = 4
 LEAVE_OUT = "leave out"
@@ -117,7 +117,7 @@ def record(lake: Lake, labels: LabelMap, catalog: pd.DataFrame, answers: list[An
     return new
 
 
-def review(settings: Settings, lake: Lake, labels: LabelMap, catalog_key: str) -> tuple[str, dict[str, int]]:
+def review(settings: TrainingSettings, lake: Lake, labels: LabelMap, catalog_key: str) -> tuple[str, dict[str, int]]:
     """Apply every decision to a catalog, and work out which of its images take part in training.
 
     Returns:

@@ -15,7 +15,7 @@ from osteon.errors import CatalogError
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.schemas import Reviewed, Split
-from osteon.settings import Settings
+from osteon.settings import SplitSettings
 
 log = logging.getLogger(__name__)
 VERSION = 5
@@ -57,7 +57,7 @@ def assign_clusters(
 
 
 def split(
-    settings: Settings, lake: Lake, labels: LabelMap, catalog_key: str, seed: int
+    settings: SplitSettings, lake: Lake, labels: LabelMap, catalog_key: str, seed: int
 ) -> tuple[str, dict[str, object]]:
     """Set the `split` of every image that takes part. Returns the key and counts.
 
@@ -117,7 +117,7 @@ def split_accounts(catalog: pd.DataFrame, images: int) -> tuple[dict[str, int], 
     return left, placed
 
 
-def assign_splits(images: pd.DataFrame, before: dict[str, str], settings: Settings, seed: int) -> pd.Series:
+def assign_splits(images: pd.DataFrame, before: dict[str, str], settings: SplitSettings, seed: int) -> pd.Series:
     """Split of each image (`source, body_part, fractured, cluster, sha256, label_origin`).
 
     Clusters of images `before` keep theirs; new ones that base models alone have labelled go to `train`, and do not
@@ -167,7 +167,7 @@ def most_restrictive_split(members: Iterable[tuple[str, str]]) -> dict[str, str]
     return splits
 
 
-def _key(settings: Settings, catalog_key: str, seed: int, catalog: pd.DataFrame, placed: dict[str, str]) -> str:
+def _key(settings: SplitSettings, catalog_key: str, seed: int, catalog: pd.DataFrame, placed: dict[str, str]) -> str:
     before = [(digest, placed[digest]) for digest in catalog["sha256"] if digest in placed]
     shares = [settings.train_share, settings.val_share]
     return derived_key("split", VERSION, catalog_key, shares, seed, before)

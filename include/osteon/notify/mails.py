@@ -11,7 +11,7 @@ from email.utils import format_datetime
 from osteon.notify.alert import Alert
 from osteon.quality.pictures import Picture
 from osteon.records import PartQuestion, PromotionQuestion
-from osteon.settings import Settings
+from osteon.settings import MailSettings
 from osteon.templates import environment
 
 TEMPLATES = "osteon.notify"
@@ -57,7 +57,7 @@ def notice_mail(notice: Notice, run_id: str, links: dict[str, str]) -> Mail:
     return _mail("notice", notice.title, notice.pictures, notice=notice, run_id=run_id, links=links)
 
 
-def message_of(settings: Settings, mail: Mail, mail_id: str) -> EmailMessage:
+def message_of(settings: MailSettings, mail: Mail, mail_id: str) -> EmailMessage:
     """A mail to OSTEON_MAIL_TO as a message (RFC 5322): HTML with inline pictures, and plain text.
 
     Its Message-ID is made of `mail_id`: who gets it twice can tell.

@@ -20,13 +20,13 @@ from osteon.quality.findings import Validation, write_validation
 from osteon.quality.suite import find
 from osteon.quality.thresholds import load_thresholds
 from osteon.schemas import Split
-from osteon.settings import Settings
+from osteon.settings import FileSettings
 
 VERSION = 2
 
 
 def check_split(
-    settings: Settings, lake: Lake, catalog_key: str, manifest_keys: list[str], moved: dict[str, str]
+    settings: FileSettings, lake: Lake, catalog_key: str, manifest_keys: list[str], moved: dict[str, str]
 ) -> Validation:
     """Check a catalog that was split. The result is kept in the lake, beside the pairs that `leakage` finds.
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from osteon.errors import RegistryError, RegistryUnreachableError
-from osteon.settings import Settings
+from osteon.settings import RegistrySettings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,7 +17,7 @@ PATIENCE = 10
 """Seconds in which MLflow has to answer at first."""
 
 
-def connect(settings: Settings) -> MlflowClient:
+def connect(settings: RegistrySettings) -> MlflowClient:
     """MLflow's client, once the registry has answered it.
 
     Raises:

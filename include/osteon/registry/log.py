@@ -14,7 +14,7 @@ from osteon.lake import Lake
 from osteon.reports.leakage import read_leakage
 from osteon.reports.model_card import model_card
 from osteon.results import BaseModelResult, Comparison, TrainingResult
-from osteon.settings import Settings
+from osteon.settings import LakeSettings, Settings
 from osteon.training.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _log_comparison(comparison: Comparison, result: TrainingResult) -> None:
                 mlflow.log_metrics(row.figures)
 
 
-def _log_images(settings: Settings, result: TrainingResult | BaseModelResult, images: pd.DataFrame) -> None:
+def _log_images(settings: LakeSettings, result: TrainingResult | BaseModelResult, images: pd.DataFrame) -> None:
     """Log which images the model was trained on."""
     import mlflow
     from mlflow.data.pandas_dataset import from_pandas

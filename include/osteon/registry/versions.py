@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osteon.errors import ConfigurationError
 from osteon.registry.client import connect
-from osteon.settings import Settings
+from osteon.settings import RegistrySettings
 from osteon.training.promotion import CHAMPION, PREVIOUS, Champion
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class RegisteredModel:
     name: str
 
     @classmethod
-    def open(cls, settings: Settings, name: str) -> RegisteredModel:
+    def open(cls, settings: RegistrySettings, name: str) -> RegisteredModel:
         """Raises as `connect` does."""
         return cls(connect(settings), name)
 
@@ -79,12 +79,12 @@ class RegisteredModel:
             self.client.set_model_version_tag(self.name, number, f"osteon.{name}", value)
 
 
-def champion(settings: Settings, name: str) -> Champion | None:
+def champion(settings: RegistrySettings, name: str) -> Champion | None:
     """The champion of a model, whoever gave it the alias; None where there is none. Raises as `connect` does."""
     return RegisteredModel.open(settings, name).champion()
 
 
-def rollback(settings: Settings, name: str, who: str, why: str) -> tuple[str, str]:
+def rollback(settings: RegistrySettings, name: str, who: str, why: str) -> tuple[str, str]:
     """Make `previous` the champion again, and the champion `previous`. Returns the versions now and before.
 
     From then on a person has to approve what follows it: else the next week's model, much like the one that was taken

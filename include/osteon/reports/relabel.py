@@ -14,7 +14,7 @@ from osteon.quality.pictures import SIDE, data_url, png, scaled
 from osteon.records import RelabelRecord
 from osteon.reports.model_card import interval, number
 from osteon.results import BaseModelResult, read_or_skip, result_key
-from osteon.settings import Settings
+from osteon.settings import ImageSettings
 from osteon.templates import environment
 
 SAMPLE, COLUMNS = 48, 8
@@ -25,7 +25,7 @@ DECISIONS = (ACCEPTED, MERGED, REVIEW, LEFT_OUT)
 
 
 def write_relabel_report(
-    settings: Settings, lake: Lake, record: RelabelRecord, catalog: pd.DataFrame, folder: str
+    settings: ImageSettings, lake: Lake, record: RelabelRecord, catalog: pd.DataFrame, folder: str
 ) -> None:
     """Write `relabel.html` and `relabel.csv` below `folder`."""
     table = lake.get_table(record.table)
@@ -113,7 +113,7 @@ def likeliest(table: pd.DataFrame) -> pd.Series:
     return best.where(chances.max(axis=1) > 0.5, "other")
 
 
-def contact_sheet(settings: Settings, lake: Lake, digests: list[str]) -> bytes:
+def contact_sheet(settings: ImageSettings, lake: Lake, digests: list[str]) -> bytes:
     """Numbered thumbnails without their labels, for a person to label blind; a PNG."""
     rows = -(-len(digests) // COLUMNS)
     sheet = Image.new("L", (COLUMNS * (SIDE + 4), rows * (SIDE + 4)), 255)
@@ -126,7 +126,7 @@ def contact_sheet(settings: Settings, lake: Lake, digests: list[str]) -> bytes:
     return png(np.asarray(sheet))
 
 
-def _examples(settings: Settings, lake: Lake, table: pd.DataFrame) -> list[tuple[str, list[Example]]]:
+def _examples(settings: ImageSettings, lake: Lake, table: pd.DataFrame) -> list[tuple[str, list[Example]]]:
     """By answer and decision, some images."""
     told = []
     for names, part in table.groupby([likeliest(table), table["decision"]]):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from osteon.errors import SourceError
-from osteon.settings import Settings
+from osteon.settings import SourceSettings
 from osteon.sources.base import PublishedFile
 from osteon.sources.reader import LabelledConfig, Reader
 from osteon.sources.registry import publisher
@@ -25,7 +25,7 @@ class ArchiveConfig(LabelledConfig):
     location: str | list[str]
     """Zip, folder or http(s) URL; of several the first that exists. Relative paths start at the sources file."""
 
-    def open(self, settings: Settings, folder: Path) -> ArchiveSource:
+    def open(self, settings: SourceSettings, folder: Path) -> ArchiveSource:
         """Find the archive. Raises `SourceError` that names every place looked at."""
         locations = [self.location] if isinstance(self.location, str) else self.location
         for location in locations:
@@ -41,7 +41,7 @@ class ArchiveSource:
     """An archive that was found."""
 
     config: ArchiveConfig
-    settings: Settings
+    settings: SourceSettings
     location: str
 
     def latest_version(self) -> str:

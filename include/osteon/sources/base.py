@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from osteon.settings import Settings
+from osteon.settings import SourceSettings
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jfif", ".jpe", ".jp2", ".dcm"}
@@ -111,7 +111,7 @@ class SourceConfig(BaseModel):
         return False
 
     @abstractmethod
-    def open(self, settings: Settings, folder: Path) -> Source:
+    def open(self, settings: SourceSettings, folder: Path) -> Source:
         """The source, ready to be asked for its version.
 
         Args:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from osteon.errors import ConfigurationError
-from osteon.settings import Settings
+from osteon.settings import SourceSettings
 from osteon.sources.base import Source, SourceConfig
 from osteon.sources.registry import registered
 from osteon.strict_yaml import read_yaml
@@ -52,7 +52,7 @@ def read_sources_file(path: Path) -> SourcesFile:
     return parsed
 
 
-def open_source(path: Path, settings: Settings, name: str) -> Source:
+def open_source(path: Path, settings: SourceSettings, name: str) -> Source:
     """The source that a file names.
 
     Raises `ConfigurationError` for a bad file or an unknown name, `SourceError` for an archive that is not there or

@@ -13,7 +13,7 @@ from pydantic import Field
 from requests.auth import HTTPBasicAuth
 
 from osteon.errors import SourceError
-from osteon.settings import Settings
+from osteon.settings import SourceSettings
 from osteon.sources.base import Credentials, PublishedFile
 from osteon.sources.reader import LabelledConfig, Reader
 from osteon.sources.registry import publisher
@@ -39,7 +39,7 @@ class KaggleConfig(LabelledConfig):
     version: int | None = Field(None, ge=1)
     """A fixed version; the newest where it is missing."""
 
-    def open(self, settings: Settings, folder: Path) -> KaggleSource:
+    def open(self, settings: SourceSettings, folder: Path) -> KaggleSource:
         return KaggleSource(self, settings)
 
 
@@ -48,7 +48,7 @@ class KaggleSource:
     """A data set on Kaggle. Public ones need no credentials, unless their owner wants terms accepted."""
 
     config: KaggleConfig
-    settings: Settings
+    settings: SourceSettings
 
     def latest_version(self) -> str:
         """`VERSION-RULES`: Kaggle's number, and a digest of the rules that label it. Costs one request, or none."""
@@ -107,7 +107,7 @@ class _Connection:
     for accounts in the home folder, and would download what a link leads to.
     """
 
-    settings: Settings
+    settings: SourceSettings
     who: str
 
     def call(self, service_name: str, request_name: str, request: Any, response_type: Any) -> Any:
@@ -127,7 +127,7 @@ class _Connection:
             return response_type.prepare_from(answer)
 
 
-def _login(settings: Settings) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+def _login(settings: SourceSettings) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
     """Puts the account into a request. Without one the request stays as it is: requests would ask `~/.netrc`."""
     from kagglesdk.kaggle_http_client import KaggleHttpClient
 

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from osteon.errors import SourceError
 from osteon.progress import SizedIterator
-from osteon.settings import Settings
+from osteon.settings import SourceSettings
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, SourceConfig, is_image_name
 from osteon.sources.rules import LabelRules, OpenMember
 
@@ -57,7 +57,7 @@ class Reader:
     """Reads a source's archive in the order of paths. A hostile or empty one raises before any file is given."""
 
     config: LabelledConfig
-    settings: Settings
+    settings: SourceSettings
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ import requests
 from pydantic import Field
 
 from osteon.errors import SourceError
-from osteon.settings import Settings
+from osteon.settings import SourceSettings
 from osteon.sources.base import Credentials, PublishedFile
 from osteon.sources.reader import LabelledConfig, Reader
 from osteon.sources.registry import publisher
@@ -42,7 +42,7 @@ class RoboflowConfig(LabelledConfig):
     format: str = Field(pattern=r"^[\w-]+$")
     """The export: `folder` for classification, `yolov8` or `coco` for boxes, ... as Roboflow names them."""
 
-    def open(self, settings: Settings, folder: Path) -> RoboflowSource:
+    def open(self, settings: SourceSettings, folder: Path) -> RoboflowSource:
         if not settings.roboflow_api_key.get_secret_value():
             raise SourceError(f"source {self.name}: Roboflow wants a key even for public projects: {REMEDY}")
         return RoboflowSource(self, settings)
@@ -53,7 +53,7 @@ class RoboflowSource:
     """A project on Roboflow."""
 
     config: RoboflowConfig
-    settings: Settings
+    settings: SourceSettings
 
     def latest_version(self) -> str:
         """`VERSION-FORMAT-RULES`. Costs one request, or none where the version is fixed."""

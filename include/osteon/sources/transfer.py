@@ -21,7 +21,7 @@ import urllib3
 
 from osteon.errors import SourceError, SourceUnreachableError
 from osteon.progress import ProgressLogger
-from osteon.settings import Settings
+from osteon.settings import SourceSettings
 
 CHUNK = 256 << 10
 """Bytes written at once, at most."""
@@ -138,7 +138,7 @@ def redact_url(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def remote_version(url: str, settings: Settings) -> dict[str, str | None]:
+def remote_version(url: str, settings: SourceSettings) -> dict[str, str | None]:
     """What tells one version of a remote file from the next: ETag, date, length. Raises `SourceError` without any."""
 
     def ask() -> dict[str, str | None]:
@@ -159,7 +159,9 @@ def remote_version(url: str, settings: Settings) -> dict[str, str | None]:
     return found
 
 
-def download(source: str, version: str, link: Callable[[], str], settings: Settings, *, signed: bool = False) -> Path:
+def download(
+    source: str, version: str, link: Callable[[], str], settings: SourceSettings, *, signed: bool = False
+) -> Path:
     """Fetch a version of a source into `state_dir/downloads`, going on where an earlier try stopped.
 
     What other versions of the source left behind is deleted. A checksum in the answer is checked.
@@ -201,7 +203,7 @@ def _etag(note: Path) -> str | None:
         return None
 
 
-def _fetch(url: str, part: Path, note: Path, settings: Settings, signed: bool, source: str) -> None:
+def _fetch(url: str, part: Path, note: Path, settings: SourceSettings, signed: bool, source: str) -> None:
     have = part.stat().st_size if part.exists() else 0
     etag = _etag(note) if have else None
     headers = {"Range": f"bytes={have}-", "If-Range": etag} if etag else {}
@@ -247,7 +249,7 @@ def _continues(answer: requests.Response, have: int, etag: str | None) -> bool:
     return starts and answer.headers.get("ETag", etag) == etag
 
 
-def _request(method: str, url: str, settings: Settings, headers: dict[str, str]) -> requests.Response:
+def _request(method: str, url: str, settings: SourceSettings, headers: dict[str, str]) -> requests.Response:
     plain = {"Accept-Encoding": "identity", **headers}
     timeout = settings.http_timeout
     return translate_errors(

@@ -24,7 +24,7 @@ from osteon.models.design import NetworkDesign
 from osteon.models.space import BASE_BUDGETS, BASE_START, base_space
 from osteon.results import BaseModelResult, InputAblation, Metrics, SourceCounts, Trial, result_key
 from osteon.schemas import Reviewed
-from osteon.settings import Settings
+from osteon.settings import Settings, SplitSettings
 from osteon.training.augment import BASE_AUGMENTATION, Augment, make_augmenter
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import auroc, bootstrap, calibration, calibration_error
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 def select_training_images(
-    catalog: pd.DataFrame, rule: BaseModelRule, lake: Lake, settings: Settings, seed: int
+    catalog: pd.DataFrame, rule: BaseModelRule, lake: Lake, settings: SplitSettings, seed: int
 ) -> pd.DataFrame:
     """Images of one body part, said by a publisher or a curator. Adds `split`, and `target`: is it the answer."""
     fit_to_teach = (

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from osteon.extensions import nearest
-from osteon.settings import Settings
+from osteon.settings import SourceSettings
 from osteon.sources import defects
 from osteon.sources.base import PublishedFile, SourceConfig
 from osteon.sources.phantom.anatomy import PARTS
@@ -79,7 +79,7 @@ class PhantomConfig(SourceConfig):
     longer_side: tuple[int, int] = (168, 256)
     defects: Defects = Defects()
 
-    def open(self, settings: Settings, folder: Path) -> PhantomSource:
+    def open(self, settings: SourceSettings, folder: Path) -> PhantomSource:
         return PhantomSource(self)
 
 
