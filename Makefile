@@ -95,7 +95,7 @@ bench-inspection: setup-dev  ## inspection against cleanvision, where the real a
 bench-copies: setup-dev  ## recall of altered copies, joins of the real archives and growth, into the folder OUT
 	@$(BIN)/python bench/copies.py --out $(or $(OUT),/tmp/osteon-copies)
 
-bench-models: setup-dev  ## the main model, its rivals, its ablations and the old model on FracAtlas (hours on 2 cores)
+bench-models: setup-dev  ## the main model, its baselines, its ablations and the old model on FracAtlas (hours on 2 cores)
 	@$(BIN)/python bench/models.py
 
 bench-proxy: setup-dev  ## whether searching at half the side ranks designs as the whole side does

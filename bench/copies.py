@@ -1,10 +1,10 @@
-"""How well copies of films are found, and what it costs, where the real archives are.
+"""Measure how well copies of films are found, and what that costs. It needs the real archives.
 
-`bench/copies.py recall`: which share of altered copies is found, kind by kind, beside other methods.
-`bench/copies.py joins`: what is found among all films of the archives as they are, with sheets to look at.
-`bench/copies.py growth`: what a fingerprint costs, and what a comparison does as the number of images grows.
+- `bench/copies.py recall` measures the share of altered copies that is found, for each alteration and other methods.
+- `bench/copies.py joins` lists the copies among the archives' own films, with sheets of pictures to look at.
+- `bench/copies.py growth` measures what a fingerprint costs, and a comparison of ever more images.
 
-Without one of these words, all three are done. What is printed lies in the output folder as well.
+Without one of these words, all three run. The output folder gets what is printed, too.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ LATER = 20
 TIMED = 200
 """Films of FracAtlas whose fingerprints are timed."""
 CELL, ACROSS, DOWN = 190, 3, 5
-"""Side in pixels of a film on a sheet; pairs in a row and in a column of it."""
+"""Of a sheet: side of a film in pixels, pairs in a row, pairs in a column."""
 
 
 @dataclass
@@ -73,7 +73,7 @@ class Costs:
     """What a comparison did, and the CPU seconds that it took."""
 
     index: float = 0.0
-    """For the index, fingerprints read from bytes included, and candidates."""
+    """Of reading fingerprints, building the index and finding candidates."""
     total: float = 0.0
     proved: int = 0
     """Pairs that were aligned."""
@@ -247,8 +247,9 @@ def limits_of(films: Sequence[Film], hashes: list[Hashes], groups: NDArray[np.in
 def recall(options: argparse.Namespace) -> None:
     """Altered copies of films that the weights were not fitted on, among all films of both archives.
 
-    Found: joined with its original, or with what is joined with it. Wrong: joined with another film that is no copy of
-    the original, too. A peer may join what is nearer than any two different films of the archives are.
+    A copy is found if it is joined with its original, directly or through other films. It is joined wrongly if it is
+    joined with a film that is no copy of the original. A peer joins what is nearer than any two different films of the
+    archives are.
     """
     told = Report(options.out, "recall")
     films = read_films(options.subset)
@@ -383,10 +384,10 @@ def _write(page: NDArray[np.uint8], text: str, at: tuple[int, int]) -> None:
 
 
 def growth(options: argparse.Namespace) -> None:
-    """What a fingerprint costs, and a comparison of ever more images, first and a week later.
+    """Measure a fingerprint, and a first comparison of ever more images, and another one a week later.
 
-    Each film has many copies, altered twice each. So candidates and joins grow as they would in a lake that publishers
-    fill with copies. Exponents are those of a power law through two sizes: 1 is linear.
+    Each film has many copies, altered twice each. So candidates and joins grow as in a lake that holds many copies.
+    Exponents are those of a power law through two sizes: 1 is linear.
     """
     told = Report(options.out, "growth")
     films = read_films(options.subset)
@@ -449,10 +450,10 @@ _LENGTH = struct.Struct("<I")
 
 
 def fill(cache: Path, films: list[Film], count: int, seed: int) -> None:
-    """Write fingerprints to a file, or the rest of them: a run that is killed goes on where it stopped.
+    """Write fingerprints to a file. After a run that was killed, write those that are missing.
 
-    The file begins with a digest of all films, and of the fingerprints of two films and their copies. Where one of
-    these is another, the file is made anew.
+    The file begins with a digest of all films, and of the fingerprints of two films and their copies. If that digest
+    has changed, the file is made anew.
     """
     samples = [data for place in (0, len(films) - 1) for data in family(films[place], place, False, seed)]
     head = sha256(b"".join([*samples, *(film.digest.encode() for film in films)])).digest()

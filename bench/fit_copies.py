@@ -1,10 +1,17 @@
-"""The weights of `osteon.images.weights`, worked out anew, with the recall of copies of films that they never saw.
+"""Fit the weights of `osteon.images.weights` anew, and measure the recall of copies that they were not fitted on.
 
-Copies are altered films of one half of the archives' films. Different films are of both halves, as few are hard to
-tell: candidates of the index, which are what the comparison aligns; films of FracAtlas whose numbers are near, often of
-one patient; random pairs; altered copies and other films; films that one alteration was done to; phantoms. What
-today's weights call copies among the archives' own films counts as neither: `bench/copies.py joins` shows these pairs,
-to be looked at.
+The copies are altered films of one half of the archives. The pairs of different films are of both halves, because few
+of them are hard to tell from copies. They are:
+
+- candidates of the index, which are what the comparison aligns;
+- films of FracAtlas whose numbers are near, often of one patient;
+- random pairs;
+- altered copies and other films;
+- films that were altered in the same way;
+- phantoms.
+
+Pairs of the archives' own films that today's weights call copies count as neither. `bench/copies.py joins` shows them,
+so that a person can look at them.
 
 `--write` replaces `weights.json`. A row of the table is the recall of the other half's copies.
 """
@@ -60,29 +67,30 @@ MULTIPLIED = (
     "window 1.2, shows 8, 0.2", "window 1.2, shows 8, 0.5", "window 2.2, shows 20, 0.2", "window 2.2, shows 20, 0.5",
     "drift 0.5", "drift 0.75", "gain all", "texture", "outlines",
 )  # fmt: skip
-"""Of these, products of two count as well."""
+"""Products of two of these are evidence as well."""
 REGULARISATION = 3.0
 """Scikit-learn's C."""
 HARD_INLIERS, HARD = 15, 4.0
-"""Different films with so many inliers count so many times."""
+"""A pair of different films with at least HARD_INLIERS inliers counts HARD times."""
 ALTERED_OFTEN = 6.0
-"""Copies that were altered in several ways count so many times."""
+"""A copy that was altered in several ways counts so many times."""
 ROUNDS, NEAR, BOOST = 3, -1.0, 4.0
-"""So many times, different films whose score is above NEAR count BOOST times as much: a false join is worse than a
-copy that is missed."""
+"""The fit is repeated ROUNDS times. Each time, different films whose score is above NEAR count BOOST times as much,
+because a false join is worse than a copy that is missed."""
 FAR_OFF = -5.0
-"""Pairs whose score is on the wrong side of this, or of its opposite, are examined in the other order as well."""
+"""Different films with a score above this are examined in the other order as well. So are copies with a score below its
+opposite."""
 TREES, RATE, DEPTH, FRACTION, LEAST_IN_LEAF = 200, 0.1, 3, 0.3, 20
-"""Trees, what each adds, questions that each asks, share of evidence that each question is chosen of, and pairs that a
-leaf holds at least. Each tree is fitted on half of the pairs."""
+"""Of boosting: number of trees, learning rate, depth of a tree. A split is chosen from FRACTION of the evidence, and a
+leaf holds LEAST_IN_LEAF pairs at least. Each tree is fitted on half of the pairs."""
 RULED_OUT = 0.001
-"""Share of copies that features alone may rule out."""
+"""Share of the copies that may be lost where features alone rule a pair out."""
 MARGIN = 5.0
 """Score of features alone that is sure, above that of any two different films."""
 NEIGHBOURS = 3
 """FracAtlas numbers that differ by no more are often films of one patient."""
 REFUSED, REFUSED_ALIKE = 12, 3
-"""Candidates of one film that count, and of films that one alteration was done to; a comparison stops at
+"""Candidates of one film that are used, and the same for films that were altered in one way. A comparison stops at
 `copies.MOST_REFUSED`."""
 PHANTOMS, SIZES = 240, ((180, 220), (160, 200), (120, 140))
 """Of each part, and their height and width."""
@@ -105,9 +113,9 @@ class Pair:
 
 
 def examined(tasks: list[Task], turned: bool) -> list[Pair]:
-    """In the order in which a lake would have the two: that of digests, which know nothing of which is the copy.
+    """Register each pair. As in a lake, the film with the smaller digest is the first, be it the original or the copy.
 
-    The other way round if `turned`.
+    With `turned`, the order is reversed.
     """
     pairs = []
     for kind, strength, names, one, other in tasks:
@@ -119,14 +127,14 @@ def examined(tasks: list[Task], turned: bool) -> list[Pair]:
 
 
 def examine_pairs(tasks: Sequence[Task], turned: bool = False) -> list[Pair]:
-    """In batches, as each pair is quick."""
+    """Register pairs in several processes, in batches, because a single pair takes little time."""
     step(f"registration of {len(tasks)} pairs")
     batches = ((list(tasks[start : start + 256]), turned) for start in range(0, len(tasks), 256))
     return [pair for batch in in_processes(examined, batches) for pair in batch]
 
 
 def copies_of(altered: list[Altered], data: dict[str, bytes]) -> list[Task]:
-    """Each altered film with its own, and what is left of a truncated one with less of it."""
+    """Pairs of an original and its altered copy, and pairs of a truncated film and a shorter part of it."""
     more = {
         one.films[0]: one.data for one in altered if one.kind == BOTH_TRUNCATED and one.strength == f"at {MORE:.0%}"
     }
@@ -186,9 +194,9 @@ def phantoms() -> dict[str, bytes]:
 def unlike(
     kind: str, data: dict[str, bytes], groups: pd.Series, fresh: Collection[str] | None = None, most: int = REFUSED
 ) -> list[Task]:
-    """Candidates of the index that are not of one group, `most` of each film: what a comparison would refuse.
+    """Pairs that the index proposes and that are not copies, at most `most` of each film.
 
-    With `fresh`, one of the two is among these names.
+    With `fresh`, one film of each pair is among these names.
     """
     names = list(data)
     films = [read_fingerprint(one) for one in data.values()]
@@ -204,7 +212,8 @@ def unlike(
 
 
 def altered_alike(altered: list[Altered], groups: pd.Series) -> list[Task]:
-    """Films that one alteration was done to: all have the same words, corners, frames or holes, or lack most rows."""
+    """Pairs of films that were altered in the same way. They share words, corners, frames or holes, or lack most
+    rows."""
     tasks = []
     for strength in {(one.kind, one.strength): None for one in altered if one.kind in (*KINDS, TRUNCATED)}:
         some = {one.films[0]: one.data for one in altered if (one.kind, one.strength) == strength}
@@ -213,7 +222,7 @@ def altered_alike(altered: list[Altered], groups: pd.Series) -> list[Task]:
 
 
 def standardised(pairs: Sequence[Pair], names: Sequence[str]) -> tuple[pd.DataFrame, pd.Series, pd.Series]:
-    """Evidence of pairs in standard deviations, and its means and deviations."""
+    """Evidence of pairs in standard deviations from its mean; then the means and the deviations."""
     table = pd.DataFrame([pair.evidence for pair in pairs])[list(names)]
     means, deviations = table.mean(), table.std()
     return ((table - means) / deviations).clip(-CLIPPED, CLIPPED), means, deviations
@@ -240,9 +249,9 @@ def boosted(copied: Sequence[Pair], different: Sequence[Pair], weights: Weights)
 
 
 def complete(fit: DecisionTreeRegressor) -> tuple[list[int], list[float], list[float]]:
-    """A tree as `Trees` has it: what its inner nodes ask for, their thresholds, and what its leaves add.
+    """A tree as `Trees` has it: the evidence that its inner nodes look at, their thresholds, and what its leaves add.
 
-    What ends early goes on with questions whose answer does not matter.
+    A branch that ends early is filled up with splits that lead to the same leaf.
     """
     tree, level, asked, thresholds = fit.tree_, [0], list[int](), list[float]()
     for _ in range(DEPTH):

@@ -1,8 +1,9 @@
-"""The main model, its rivals, its ablations and the model that it replaces, on FracAtlas: every one on the same splits.
+"""The main model, its baselines, its ablations and the model that it replaces, on FracAtlas and the same splits.
 
-All models, or those named, in their order; each learns from all training images. Designs are searched once, with seed
-0, then fitted anew with every seed. Of each model there is the mean figure of its seeds, and the figures of the mean of
-their answers, as Osteon registers its main model: those are compared in pairs. Intervals are over leakage groups.
+All models, or those named, in their order. Each learns from all training images. Designs are searched once, with seed
+0, then fitted anew with every seed. The table has two rows for each model. One has the mean figure of its seeds. The
+other has the figures of the mean of their answers, as Osteon registers its main model. The latter are compared in
+pairs. Intervals are over leakage groups.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Other ways to find copies, each with the largest threshold at which it joins no two different originals.
 
-`imagehash` is what most people take; `cleanvision` is a whole inspection, which calls two images near duplicates where
-its hashes are equal; the old method is Osteon's own, before it had local features.
+`imagehash` is what most people take. `cleanvision` is a whole inspection, which calls two images near duplicates where
+its hashes are equal. The old method is Osteon's own, before it had local features.
 """
 
 from __future__ import annotations

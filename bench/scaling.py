@@ -1,9 +1,10 @@
-"""What each stage costs as the number of images grows: wall and processor seconds, memory, requests to the lake.
+"""Measure each stage as the number of images grows: wall and processor seconds, memory, requests to the lake.
 
-The last stages are those of a week later, when some images are new.
+The last stages run a week later, when some images are new.
 
-`bench/scaling.py [IMAGES...]`: phantoms of 60 to 80 pixels, so that what is seen is the cost of an image and not of
-its pixels. Growth is the exponent b of `cost = a * images**b`, fitted to the two largest sizes: 1 is linear.
+`bench/scaling.py [IMAGES...]` makes phantoms of 60 to 80 pixels. They are small, so that the cost of an image shows and
+not that of its pixels. Growth is the exponent b of `cost = a * images**b`, fitted to the two largest sizes. An exponent
+of 1 is linear.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ from osteon.records import CatalogKey
 
 BUDGET = "standard"
 LATER = 20
-"""One in so many images comes a week later, and passes the stages up to grouping."""
+"""One in so many images is published a week later. These images pass the stages up to grouping."""
 
 
 def cpu_seconds() -> float:
-    """Of this process and of those that it started."""
+    """Processor seconds of this process and of those that it started."""
     ended = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     running = [process.cpu_times() for process in psutil.Process().children(recursive=True)]
     return sum(one.ru_utime + one.ru_stime for one in ended) + sum(one.user + one.system for one in running)

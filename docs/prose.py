@@ -1,11 +1,16 @@
-"""Measure the prose of Markdown files: how long sentences are, and which words should be others.
+"""Measure the prose of Markdown files: the length of sentences, and words that the documents avoid.
 
-`python docs/prose.py README.md docs/*.md` prints a line for each file. It fails where sentences have more than AVERAGE
-words on average, where one has more than LONGEST, where a line does not hold exactly one sentence, and where a word
-of `old_words.txt` is used. Code, headings and HTML are not prose. Cells of tables are held to LONGEST and to the words.
+`python docs/prose.py README.md docs/*.md` prints a line for each file. A file fails for any of these reasons:
 
-`python docs/prose.py --python include` measures docstrings and messages of Python files in the same way, and only
-reports.
+- its sentences have more than AVERAGE words on average;
+- a sentence has more than LONGEST words;
+- a line does not hold exactly one sentence;
+- it uses a word of `old_words.txt`.
+
+Code, headings and HTML are not measured. Cells of tables must keep to LONGEST and avoid the words.
+
+`python docs/prose.py --python include` measures docstrings and messages of Python files in the same way. It reports
+them, and never fails. Each entry below `Args:`, `Returns:` or `Raises:` is a sentence of its own.
 """
 
 from __future__ import annotations
@@ -31,6 +36,9 @@ CODE = "CODE"
 """Stands for a piece of code, which counts as one word."""
 ABBREVIATIONS = re.compile(r"\b(et al|e\.g|i\.e|vs|cf|approx|etc)\.")
 BOUNDARY = re.compile(r"(?<=[.!?])[\"')\]*]*(\s+)(?=[\"'(\[*]*[A-Z0-9])")
+SECTION = re.compile(r"^(Args|Returns|Raises|Yields):\n((?:.+(?:\n|\Z))*)", re.MULTILINE)
+"""A section of a Google-style docstring, up to an empty line."""
+ENTRY = re.compile(r"\n(?=\w+: )")
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
 
@@ -150,7 +158,12 @@ def _texts(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
             text = node.value
         if len(words(text)) >= MESSAGE:
-            yield "\n".join(line.strip() for line in text.splitlines())
+            yield SECTION.sub(_apart, "\n".join(line.strip() for line in text.splitlines()))
+
+
+def _apart(section: re.Match[str]) -> str:
+    """A section of a Google-style docstring, with a paragraph for each entry."""
+    return f"{section[1]}\n\n" + ENTRY.sub("\n\n", section[2])
 
 
 def main(arguments: list[str] | None = None) -> int:

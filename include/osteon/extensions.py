@@ -20,7 +20,8 @@ from osteon.errors import ExtensionError
 CHECKS, SOURCES = "osteon.checks", "osteon.sources"
 """Groups of entry points."""
 BUILT_IN = {CHECKS: "osteon.quality.checks", SOURCES: "osteon.sources"}
-"""Packages whose modules are imported first. They are named here: the module that asks may lie in a layer below."""
+"""Osteon's own packages of extensions, by group. They are imported by name, because they may lie in a higher layer than
+the module that asks for them."""
 T = TypeVar("T")
 
 
@@ -78,7 +79,7 @@ def load(group: str) -> None:
     for point in _points(group):
         try:
             point.load()
-        except Exception as error:  # whatever a foreign module raises on import is told with the package's name
+        except Exception as error:  # a foreign module may raise anything; the message names its package
             raise ExtensionError(
                 f"package {_package(point)} cannot be used: its entry point `{point.name} = {point.value}` of the "
                 f"group {group} fails with {type(error).__name__}: {error}. Correct the package, or uninstall it"

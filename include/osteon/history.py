@@ -71,7 +71,7 @@ COPIES = Kind(
     order={"verdict": (COPY, POSSIBLE, DIFFERENT)},
 )
 """Pairs of images that were compared, `first` < `second`. `covers_*` is the share of each image's area, 0 to 1, that
-both show; `region_*` is where: x0, y0, x1, y1 from 0 to 1, null for the whole image."""
+both show. `region_*` says where: x0, y0, x1, y1 from 0 to 1, null for the whole image."""
 FINGERPRINTS = Kind(
     "fingerprints",
     {"sha256": pa.string(), "format": pa.int64(), "data": pa.binary()},

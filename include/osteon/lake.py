@@ -35,8 +35,8 @@ SIGNED_FOR = 600
 class Lake:
     """One bucket of an S3-compatible store. Safe to share between threads.
 
-    A put carries its length and a digest, which the store checks, in one request or, above 5 MiB, in several that are
-    joined at the end: the store keeps all of it or nothing, so an interrupted upload leaves no object behind.
+    A put carries its length and a digest, which the store checks. It is one request. Above 5 MiB it is several, which
+    are joined at the end. The store keeps all of it or nothing, so an interrupted upload leaves no object behind.
     """
 
     def __init__(self, client: Minio, http: urllib3.PoolManager, bucket: str, workers: int = 8) -> None:

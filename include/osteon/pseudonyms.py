@@ -32,7 +32,7 @@ MIN_KEY_LENGTH = 16
 PSEUDONYM_DIGITS = 16
 """Of a pseudonym. Two of a million patients share one with a chance of 3 in 100 million."""
 ANEW = (
-    f"If it is gone for good, remove {CHECK} from the lake, and the next pull takes a new key: patients of earlier "
+    f"If it is gone for good, remove {CHECK} from the lake, and the next pull takes a new key. Patients of earlier "
     "weeks are then not recognised, and new films of theirs may come into another split"
 )
 

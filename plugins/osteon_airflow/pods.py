@@ -39,7 +39,7 @@ class TrainingPod(KubernetesPodOperator):
     """Trains one model of the current DAG run in a pod. Gives the training's key, as the local task does.
 
     A training that the lake holds needs no pod. A pod that goes on while Airflow's worker or triggerer starts again is
-    found again; one that is lost is replaced by the retry, which goes on with the search that the lake holds. Raises
+    found again. One that is lost is replaced by the retry, which goes on with the search that the lake holds. Raises
     `TrainingError` with its last lines where `osteon` says what is wrong, `TrainingInterruptedError` for all else.
     """
 

@@ -61,6 +61,22 @@ def test_python_is_measured_and_only_reported(tmp_path: Path) -> None:
     assert main(["--python", str(tmp_path)]) == 0
 
 
+def test_each_entry_of_a_section_of_a_docstring_is_a_sentence() -> None:
+    source = '''def f() -> None:
+    """Do it.
+
+    Args:
+        lake: Where the images
+            lie.
+        name: Of the model. It is short.
+
+    Returns:
+        The key.
+    """
+'''
+    assert measure_python(source).lengths == [2, 1, 5, 4, 3, 1, 2]
+
+
 def test_the_list_of_old_words_is_read() -> None:
     listed = read_old_words(OLD_WORDS)
     assert {"told", "taught", "squares"} <= listed.keys() and all(listed.values())

@@ -71,8 +71,8 @@ def _counts(catalog: pd.DataFrame, publications: pd.DataFrame) -> dict[str, int]
 def accounts(manifests: pd.DataFrame, catalog: pd.DataFrame, publications: pd.DataFrame) -> pd.DataFrame:
     """Per source: `files = images + duplicates + quarantined`, which is checked here.
 
-    `files` counts what claims to be an image by its name; `quarantined` counts files that ingest refused as well as
-    images that repair keeps out; `duplicates` counts exact copies beyond an image's first publication.
+    `files` counts what claims to be an image by its name. `quarantined` counts files that ingest refused and images
+    that repair keeps out. `duplicates` counts exact copies beyond an image's first publication.
 
     Raises:
         CatalogError: The counts of a source do not add up.

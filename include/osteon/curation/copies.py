@@ -26,8 +26,8 @@ MOST_REFUSED = 12
 """Candidates of two films that may prove to be others, before the two are not aligned any more. The most likely come
 first. So a set in which all films are nearly the same costs no more than its size."""
 WHOLE = 0.5
-"""Share that two copies must show of each other, so that what is a copy of one need not be compared with the other:
-a mosaic shows less of each of its films."""
+"""Share that two copies must show of each other. Then what is a copy of one need not be compared with the other. A
+mosaic shows less of each of its films."""
 KEPT = 1024
 """Films whose fingerprints are held unpacked."""
 log = logging.getLogger(__name__)

@@ -57,9 +57,9 @@ class Decision(BaseModel):
 def decide(lake: Lake, labels: LabelMap, decision: Decision) -> str:
     """Keep a decision; returns its key.
 
-    It is about the image that a `source:path` names now, by the newest manifest: a publisher who gives the name to
-    another image later does not hand the decision on. Raises `ConfigurationError` for a label that the map does not
-    hold, and for a pair of which the lake does not know both images.
+    It is about the image that a `source:path` names now, by the newest manifest. If a publisher gives the name to
+    another image later, the decision stays with the first. Raises `ConfigurationError` for a label that the map does
+    not hold, and for a pair of which the lake does not know both images.
     """
     if decision.action == "label":
         meaning(decision, labels)

@@ -51,9 +51,9 @@ def inspect_part(settings: Settings, lake: Lake, catalog_key: str, part: str) ->
 def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
     """Fill the catalog's measured columns. Returns its key and counts (`images`, `decoded`, `truncated`).
 
-    An image is fetched and decoded only where a family did not measure it, or it lacks a fingerprint; then it is
-    measured by what it lacks and by nothing else. Images of earlier weeks that lack a fingerprint of today's format get
-    one: what is published next is compared with them, too.
+    An image is fetched and decoded only where a family did not measure it, or it lacks a fingerprint. Then only what it
+    lacks is measured. Images of earlier weeks that lack a fingerprint of today's format get one, because what is
+    published next is compared with them, too.
 
     Raises:
         ExtensionError: A check of another package cannot be loaded, or cannot measure an image.

@@ -108,8 +108,8 @@ def judge_images(
     """`body_part, probability, decision, why` for each ambiguous image by itself.
 
     `chances` has a column per answer (hand, leg), the calibrated probability of it. An image gets an answer as its part
-    when that one is at least as likely as the threshold asks, no other answer is more likely than not, and its labels
-    name the part or leave it open.
+    where three things hold. That answer is at least as likely as the threshold asks. No other answer is more likely
+    than not. The image's labels name the part or leave it open.
     """
     parts, rows = words_of(publications, "named_parts"), []
     for (_, image), (_, chance) in zip(images.iterrows(), chances.iterrows(), strict=True):
@@ -161,7 +161,7 @@ def judge_source(
     if others < rules.evidence:
         why = (
             f"the base model was shown {others} held-out images of {', '.join(kind)} that are not {rule.into}, "
-            f"{rules.evidence} are needed: that it says {rule.into} to all may mean that it says so to anything"
+            f"{rules.evidence} are needed. It may say {rule.into} of anything"
         )
         return verdict(False, why, agreement)
     if right / others < rules.specificity:

@@ -29,9 +29,10 @@ def meant(
 ) -> list[pd.Index]:
     """For each decision the rows of the catalog that it is about: none where its source is off this week.
 
-    A decision about an image follows its bytes, under any name; with `groups`, the group of every image that the lake
-    ever compared by `sha256`, also a copy that stands under its name now. What could not be decoded is never meant:
-    nothing can be decided about it. Decisions about pairs are for `groups`, and mean no row here.
+    A decision about an image follows its bytes, under any name. `groups` is the group of every image that the lake ever
+    compared, by `sha256`. With it, a copy that stands under the image's name now is meant as well. What could not be
+    decoded is never meant: nothing can be decided about it. Decisions about pairs are for `groups`, and mean no row
+    here.
     """
     names = names_of(publications)
     named_ones = names.isin([decision.target for decision in made])

@@ -37,7 +37,8 @@ def assign_clusters(
     """Split of each cluster. `clusters` has `cluster, stratum, size`; `placed` are clusters that have a split.
 
     Within a stratum, new clusters go one by one, the largest first, to the split that lacks most images against its
-    share, of equal ones to `test` before `val`; what is equal in size is ordered by a hash of the seed.
+    share. Where two splits lack as many, `test` comes before `val`. Clusters of one size are ordered by a hash of the
+    seed.
     """
     result = dict(placed)
     for stratum, members in clusters.groupby("stratum", sort=True):
@@ -62,8 +63,8 @@ def split(
     """Set the `split` of every image that takes part. Returns the key and counts.
 
     The placements of earlier weeks hold: the output's key contains them, so the same data after the same history give
-    the same key. `moved` are images that stood in another split before: their cluster was joined with one in a split
-    that comes first in STICKIEST_FIRST; `moved_from` is the split of each before, by `sha256`.
+    the same key. `moved` are images that stood in another split before. Their cluster was joined with one in a split
+    that comes first in STICKIEST_FIRST. `moved_from` is the split of each before, by `sha256`.
     """
     catalog, clusters = catalogs.read(lake, catalog_key, Reviewed), recall(lake).cluster
     recorded = recorded_placements(lake)
@@ -120,8 +121,8 @@ def split_accounts(catalog: pd.DataFrame, images: int) -> tuple[dict[str, int], 
 def assign_splits(images: pd.DataFrame, before: dict[str, str], settings: SplitSettings, seed: int) -> pd.Series:
     """Split of each image (`source, body_part, fractured, cluster, sha256, label_origin`).
 
-    Clusters of images `before` keep theirs; new ones that base models alone have labelled go to `train`, and do not
-    count towards its share: what people labelled is split as if there were no others.
+    Clusters of images `before` keep theirs. New ones that base models alone have labelled go to `train`, and do not
+    count towards its share. So what people labelled is split as if there were no others.
     """
     shares = {
         "train": settings.train_share,

@@ -1,4 +1,4 @@
-"""Alignment of two films by their local features: the affine transform that most of them agree on."""
+"""Alignment of two films: the affine transform that most of their matched local features agree on."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ from osteon.images.descriptors import VIEWS
 from osteon.images.fingerprint import Fingerprint
 
 RATIO = 0.92
-"""A feature's best match counts if it is nearer than so much of the second best (D. Lowe, IJCV 60, 2004)."""
+"""A feature's best match counts if its distance is below this share of the second best's (D. Lowe, IJCV 60, 2004)."""
 REACH = 3.0
 """Pixels of the working picture by which an inlier may miss the common transform."""
 NARROWING = (10.0, 6.0, 4.0, REACH, REACH)
-"""The same while a transform is looked for."""
+"""REACH in each step of the search for a transform: it narrows."""
 FINE = (2.0, 1.5, 1.5)
-"""The same while the best transform is refined."""
+"""REACH in each step of the refinement of a transform."""
 LEAST, FEWEST = 4, 6
-"""Features that a transform takes; inliers below which two films are not called alike."""
+"""Features that a transform is fitted to, at least. Inliers that an alignment needs, at least."""
 HYPOTHESES = 60
-"""Matches of one view whose own transform is looked at: those of the strongest features."""
+"""In each view, so many matches of the strongest features give a transform each. These are the hypotheses."""
 TRIED = 4
-"""How many of these are refined, of all views: those that most matches agree with."""
+"""Over all views, so many hypotheses are refined: those that most matches agree with."""
 CONVINCING = 40
-"""Inliers from which no other frame is tried, and no view in which fewer features match."""
+"""With so many inliers an alignment is accepted, and no other view or frame is tried."""
 EXPLAINED = 0.7
-"""Share of a hypothesis' matches that are inliers of an earlier transform, from which it is no other one."""
+"""A hypothesis is skipped if more than this share of its matches are inliers of the best transform so far."""
 TURN, OCTAVES = 0.4, 0.6
 """Radians and octaves by which an inlier's own angle and scale may differ from those of the common transform."""
 SINGULAR = 1e-6 * np.eye(3)
 """Added to the normal equations, which are singular where all inliers lie on one line."""
 STRETCH, SHRINK = 6.0, 0.12
-"""The most that a transform stretches one direction against the other; the least that it may leave of a length."""
+"""A transform may stretch one direction against the other by STRETCH at most. It may shrink a length to SHRINK of
+it."""
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """How the features of two films, or of the squares that these were stretched to, lie upon each other."""
+    """A transform from one film to another, and the matches that it was fitted to."""
 
     inliers: int
     """Features that agree on the transform, in position, angle and scale."""
@@ -53,12 +54,12 @@ class Alignment:
 
     @property
     def view(self) -> str:
-        """Which of `VIEWS` of the first film the second shows."""
+        """The one of `VIEWS` in which the first film looks like the second."""
         return self.matched.view
 
     @cached_property
     def missed(self) -> NDArray[np.float64]:
-        """(n,) pixels by which the transform misses each match; infinite where angle or scale do not fit it."""
+        """(n,) distance in pixels of each match from the transform. It is infinite where angle or scale do not fit."""
         return self.matched.missed(self.matrix)
 
     @property
@@ -74,12 +75,12 @@ class Alignment:
 
 
 def align(first: Fingerprint, second: Fingerprint, views: Collection[str] = VIEWS.keys()) -> Alignment | None:
-    """The transform that most features agree on; None where no transform is found that a tool would make.
+    """Find the transform that most features agree on. None where no plausible transform is found.
 
     Each of `views` is tried, and an elongated film also as a square. Matches are mutual nearest neighbours that pass
     the ratio test. A feature has a position, an angle and a scale, so each match gives a transform of its own. The
-    transforms that most matches agree with are refined by least squares over their inliers (locally optimised RANSAC,
-    O. Chum et al., DAGM 2003, without the random draw).
+    transforms that most matches agree with are refined by least squares over their inliers. This is locally optimised
+    RANSAC (O. Chum et al., DAGM 2003) without the random draw.
     """
     best: Alignment | None = None
     for one, other in product(first.frames, second.frames):
@@ -108,7 +109,8 @@ def _align_frames(first: Fingerprint, second: Fingerprint, views: Collection[str
 
 
 def _best_fit(hypotheses: list[tuple[int, Matched, NDArray[np.bool_]]]) -> Alignment | None:
-    """Of hypotheses, those that most matches agree with first: votes, matches, and which of these agree."""
+    """The alignment with most inliers. A hypothesis is votes, matches, and which of these agree; most votes come
+    first."""
     best: Alignment | None = None
     for votes, matched, agree in hypotheses:
         if votes < FEWEST or (best is not None and best.explains(matched, agree)):
@@ -159,7 +161,8 @@ class Matched:
         return np.column_stack([self.source, np.ones(len(self.source))])
 
     def missed(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n,) pixels by which a transform (2, 3) misses; infinite where angle or scale do not fit it."""
+        """(n,) distance in pixels of each match from a transform (2, 3). It is infinite where angle or scale do not
+        fit."""
         across, down = (self.design @ matrix.T - self.target).T
         moved = matrix[:, :2] @ self.direction
         determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
@@ -168,7 +171,7 @@ class Matched:
         return np.where(fits & (np.abs(self.growth - octaves) < OCTAVES), np.hypot(across, down), np.inf)
 
     def refined(self, inside: NDArray[np.bool_], reaches: tuple[float, ...]) -> NDArray[np.float64] | None:
-        """The transform of least squares over inliers that are chosen anew within each reach; None if they get few."""
+        """Fit by least squares, and choose the inliers anew within each reach. None if fewer than LEAST are left."""
         matrix: NDArray[np.float64] | None = None
         for reach in reaches:
             if np.count_nonzero(inside) < LEAST:
@@ -182,7 +185,7 @@ class Matched:
 
 
 def _agreement(matched: Matched) -> NDArray[np.bool_]:
-    """(hypotheses, n): which matches agree with the transform that each of the strongest matches gives by itself."""
+    """(hypotheses, n): whether each match agrees with each hypothesis, which one of the strongest matches gives."""
     some = slice(HYPOTHESES)
     hand = -1.0 if "mirrored" in matched.view else 1.0
     source, target, turns, growths = (
@@ -202,7 +205,8 @@ def _agreement(matched: Matched) -> NDArray[np.bool_]:
 
 
 def _fitted(matched: Matched, inside: NDArray[np.bool_]) -> Alignment | None:
-    """The affine transform of the matches that agree; None where few do, or no tool would make it."""
+    """Fit the affine transform of the matches that agree. None where few do, or where the transform is not
+    plausible."""
     matrix = matched.refined(inside, NARROWING)
     if matrix is None:
         return None

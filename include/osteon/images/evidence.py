@@ -94,7 +94,7 @@ def of_features(
 def _bends(found: Alignment) -> dict[str, float]:
     """Whether what the transform misses the inliers by is smooth, as where a patient has moved.
 
-    `bent` is the logarithm of the F ratio of a quadratic surface against an affine one; `smooth` is how alike the
+    `bent` is the logarithm of the F ratio of a quadratic surface against an affine one. `smooth` says how alike the
     residuals of neighbours are, -1 to 1 (Moran's I with one neighbour). Both are 0 where inliers are few.
     """
     source = found.matched.source[found.inside]
@@ -144,9 +144,9 @@ def _correlations(one: Picture, two: Picture, shown: Shown, sign: float) -> dict
     """How alike two aligned pictures are.
 
     Around each pixel the two are correlated in a small window, which leaves out how each was exposed. The results are
-    quantiles over all pixels, weighted by what both show there: flat areas count little, and a burnt-in text or a hole
-    spoils but its own surroundings. They are given as `_odds` says. `texture` is the logarithm of the mean weight:
-    where it is low, there is hardly anything to correlate.
+    quantiles over all pixels, weighted by what both show there. So flat areas count little, and a burnt-in text or a
+    hole spoils only its own surroundings. They are given as `_odds` says. `texture` is the logarithm of the mean
+    weight: where it is low, there is hardly anything to correlate.
     """
     if np.count_nonzero(shown) < LEAST_SHOWN:
         nothing = {_named(*which): _odds(0.0) for which in product(WINDOWS, SHOWS, QUANTILES)}

@@ -26,10 +26,10 @@ COPIED, DOUBTFUL = 0.0, -2.0
 UNSURE = (-3.0, 3.0)
 """Scores between which a pair is aligned the other way round as well."""
 ENTIRE, ALIKE, CERTAIN, FEW, AGAINST = 0.97, 0.992, 5.0, 8, -6.0
-"""Two films that show so much of each other, whose whole pictures correlate so well, and that have so many inliers, are
-one, unless their score is below AGAINST: then it is CERTAIN at least. Films that are plain have no other proof. Of
-films of one patient in one position that show so much of each other, the most alike pair of FracAtlas has 0.991.
-Films of two patients that were turned by the same angle may have more, as their corners are alike."""
+"""Two films count as one where they show ENTIRE of each other, their pictures correlate by ALIKE, and FEW inliers
+agree. Their score is then CERTAIN at least, unless it is below AGAINST. Films that are plain have no other proof. Of
+films of one patient in one position that show so much of each other, the most alike pair of FracAtlas has 0.991. Films
+of two patients that were turned by the same angle may have more, as their corners are alike."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom, each a share (0 to 1) of the film without its plain borders."""

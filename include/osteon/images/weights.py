@@ -1,7 +1,7 @@
 """How sure it is that two aligned films are one: regressions and boosted trees, which stand in `weights.json`.
 
-`bench/fit_copies.py` works the weights out, from altered copies of films of two publishers, and from pairs of
-different films: most of one patient, of one detector, of phantoms, or with the same words burnt in.
+`bench/fit_copies.py` works the weights out from copies and from different films. The copies are altered films of two
+publishers. Most of the different films are of one patient, of one detector, phantoms, or have the same words burnt in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The third rival: a random forest on pixels."""
+"""The third baseline: a random forest on pixels."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from osteon.models.design import Hyperparameter, NetworkDesign
 MAIN = "cnn_bilstm"
 BASELINES = ("cnn_searched", "cnn_plain", "forest")
 ABLATIONS = ("no_wavelets", "no_recurrence", "same_data")
-"""The main model's design again: on pixels, without the LSTM, and on the images that the rivals learn from."""
+"""The main model's design again: on pixels, without the LSTM, and on the images that the baselines learn from."""
 SearchSpace = Callable[[Any], NetworkDesign]
 """Draws one design of a space from a `keras_tuner.HyperParameters`: its names are the design's, but for fixed ones."""
 
@@ -53,11 +53,13 @@ BUDGETS = {
 
 
 def _cnn(hp: Any) -> dict[str, Hyperparameter]:
-    """Depth and rate are no part of the space: short trials at half the side like shallow and fast designs, which are
-    worse when they are fitted (FracAtlas, 128 pixels, a seed, validation fracture AUROC at 1e-3: 0.85 by the search's
-    choice of 2 blocks, 0.88 by a design with 3; docs/models.md).
+    """What all convolutional networks may choose. Depth and rate are no part of the space.
 
-    A kernel of 5 is offered to separable blocks only: elsewhere it costs three times as much as one of 3, and two
+    Short trials at half the side favour shallow and fast designs, which are worse when they are fitted. On FracAtlas,
+    at 128 pixels, with one seed and a rate of 1e-3, the search's choice of 2 blocks has a validation fracture AUROC of
+    0.85. A design with 3 blocks has 0.88 (docs/models.md).
+
+    A kernel of 5 is offered to separable blocks only. Elsewhere it costs three times as much as one of 3, and two
     convolutions of 3 after each other see as far (Simonyan and Zisserman, ICLR 2015).
     """
     block = hp.Choice("block", ["plain", "residual", "separable"])
@@ -77,7 +79,7 @@ def _cnn(hp: Any) -> dict[str, Hyperparameter]:
 
 def levels(side: int) -> list[int]:
     """Levels that leave 32 or 16 rows of a square. A level more means a quarter of the places, with four times the
-    planes; more rows cost four times as much and were no better on FracAtlas (128 pixels, levels 1 and 2)."""
+    planes. More rows cost four times as much and were no better on FracAtlas (128 pixels, levels 1 and 2)."""
     return [level for level in range(1, 6) if side >> level in (32, 16)]
 
 
@@ -104,7 +106,7 @@ def cnn_bilstm(side: int) -> SearchSpace:
 
 
 def cnn_searched(side: int) -> SearchSpace:
-    """The first rival's space: the same without wavelets and without the recurrent part."""
+    """The first baseline's space: the same without wavelets and without the recurrent part."""
 
     def sample_design(hp: Any) -> NetworkDesign:
         fixed: dict[str, Hyperparameter] = {"wavelet": LAZY, "lstm_layers": 0}
@@ -118,7 +120,7 @@ PLAIN = NetworkDesign(
     wavelet=LAZY, level=0, blocks=3, filters=16, growth=2, kernel=3, block="plain",
     norm="batch", dropout=0.4, learning_rate=1e-3, lstm_layers=0, dense=64,
 )  # fmt: skip
-"""The second rival: convolution, normalisation, pooling, three times, then dropout and dense layers, on pixels."""
+"""The second baseline: convolution, normalisation, pooling, three times, then dropout and dense layers, on pixels."""
 
 
 def base_space(widest: int) -> SearchSpace:

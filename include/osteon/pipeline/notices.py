@@ -1,4 +1,7 @@
-"""Which findings and merges people are told about: what is as it was in the run before is not mailed again."""
+"""Mails of a run: findings of checks, questions to curators, approvals.
+
+Findings that are the same as those mailed last are not mailed again.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +25,15 @@ NOTHING_NEW = "nothing new to tell"
 
 
 def alert_people(context: Context, found: Validation, stage: str, subject: str) -> str:
-    """Mail findings, unless all is as it was mailed last (OSTEON_MAIL_WHEN says when else).
+    """Mail the findings if any is new or has changed since the last mail. OSTEON_MAIL_WHEN may ask for more mails.
+
+    What was mailed is remembered under the subject. A run that sends no mail adds nothing to that.
 
     Args:
         context: The run.
         found: What the checks found.
-        stage: Whose checks.
-        subject: Of what is remembered of these mails. A run that sends no mail adds nothing.
+        stage: The stage that ran the checks.
+        subject: The name that these mails are remembered under.
 
     Returns:
         NOTHING_NEW, or what the notifier answers.
@@ -62,7 +67,7 @@ def ask_curators(context: Context, questions: list[PartQuestion]) -> str | None:
 
     Args:
         context: The run.
-        questions: What is asked.
+        questions: One for each image that curators are asked about.
 
     Returns:
         What the notifier answers; None where nothing is asked.
@@ -96,6 +101,6 @@ def _thumbnail(context: Context, sha256: str) -> bytes | None:
 
 
 def quality_error(found: Validation) -> QualityError | None:
-    """What stops a run: a critical finding; None without one."""
+    """The error that stops a run with critical findings. None where there is no such finding."""
     critical = [finding.message for finding in found.findings if finding.severity == "critical"]
     return QualityError(f"stopped before training: {' '.join(critical)}") if critical else None

@@ -75,12 +75,12 @@ def training_key(
     Args:
         context: The run.
         catalog: The snapshot; for a base model the reviewed catalog.
-        model: A base model, the main model, a rival or an ablation.
+        model: A base model, the main model, a baseline or an ablation.
         budget: A name of BUDGETS.
         seed: Of the training, and of where new images go.
         salt: Another one gives another key, so the model is trained again.
-        winner: Of an ablation, the training of the main model. The champion that a search starts with is no input: the
-            same data are not learnt again because of it.
+        winner: Of an ablation, the training of the main model. The champion that a search starts with is no input, so
+            that the same data are not trained on again because of it.
     """
     from osteon import catalog as catalogs
     from osteon.lake import derived_key

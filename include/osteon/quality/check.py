@@ -1,7 +1,7 @@
 """What a check is, and the registry that each check enters with `@register`.
 
-One file in `osteon.quality.checks`, or in another package, holds a check: what it measures, on which table it works,
-when it fails, what people are told, and the defect that proves it. `docs/add-a-check.md` walks through one.
+One file in `osteon.quality.checks`, or in another package, holds a check. It says what the check measures, on which
+table it works, when it fails, what people read, and which defect proves it. `docs/add-a-check.md` walks through one.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class Threshold(BaseModel):
 class Check:
     """One thing that may be wrong with the data. A check is a subclass that sets these, and is decorated by `register`.
 
-    `message` may hold `{count}` and `{share}` (failing rows), `{names}`, `{listed}` and `{details}` (the offenders:
-    names, names with details, details), `{observed}` and `{minimum}` (of the rule `rows`), and `{singular|plural}`, of
-    which the count decides.
+    `message` may hold placeholders. `{count}` and `{share}` are of failing rows. `{names}`, `{listed}` and `{details}`
+    are of the offenders: names, names with details, details. `{observed}` and `{minimum}` are of the rule `rows`. Of
+    `{singular|plural}`, the count picks one.
     """
 
     name: ClassVar[str]

@@ -87,8 +87,8 @@ def champion(settings: RegistrySettings, name: str) -> Champion | None:
 def rollback(settings: RegistrySettings, name: str, who: str, why: str) -> tuple[str, str]:
     """Make `previous` the champion again, and the champion `previous`. Returns the versions now and before.
 
-    From then on a person has to approve what follows it: else the next week's model, much like the one that was taken
-    back, would be promoted by the same figures.
+    From then on a person has to approve what follows it. Otherwise the next week's model would be promoted by the same
+    figures, as it is much like the one that was taken back.
 
     Raises:
         ConfigurationError: There is no previous champion, or one that Osteon did not register.

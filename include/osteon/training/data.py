@@ -75,7 +75,7 @@ class TrainingData:
 
     @cached_property
     def sample(self) -> Rows:
-        """The training images that rivals learn from: whole clusters."""
+        """The training images that baselines learn from: whole clusters."""
         most = max(self.settings.min_baseline_images, round(self.settings.baseline_share * len(self.learn)))
         return self.learn[sample_clusters(self.images["cluster"].iloc[self.learn], most, self.seed)]
 

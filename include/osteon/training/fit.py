@@ -66,8 +66,8 @@ def dataset(
 def fit(model: Any, train_val: TrainValData, *, budget: Budget, seed: int, augment: Augment | None) -> None:
     """Train while the learning rate falls along a cosine (Loshchilov and Hutter, ICLR 2017), to its end.
 
-    The last weights stay, whichever had the least validation loss: that rises where a network is too sure of itself,
-    which calibration mends, while it still learns to tell classes apart (docs/models.md).
+    The last weights stay, whichever had the least validation loss. That loss rises where a network is too sure of
+    itself, while it still learns to tell classes apart. Calibration mends this (docs/models.md).
     """
     import keras
 
@@ -86,11 +86,11 @@ def fit(model: Any, train_val: TrainValData, *, budget: Budget, seed: int, augme
 def calibrate(
     values: NDArray[np.float64], allowed: NDArray[np.float32], fractured: NDArray[np.bool_]
 ) -> tuple[float, float]:
-    """The temperature, 0.25 to 10, and what is added to the logits of the `fractured` classes before, -5 to 5, that
-    make validation logits (n, classes) likeliest.
+    """The temperature, 0.25 to 10, and the bias, -5 to 5, that make validation logits (n, classes) likeliest.
 
-    Temperature scaling (Guo et al., ICML 2017) with one bias (Alexandari et al., ICML 2020): a loss that weighs a rare
-    state more makes it as likely as it weighs, which no temperature takes back. 0 where the images hold one state only.
+    The bias is added to the logits of the `fractured` classes first. It is 0 where the images hold one state only. The
+    method is temperature scaling (Guo et al., ICML 2017) with one bias (Alexandari et al., ICML 2020). A loss that
+    weighs a rare state more makes it more likely by that weight, which no temperature takes back.
     """
 
     def loss(both: NDArray[np.float64]) -> float:

@@ -148,8 +148,8 @@ def ask_people(decision: Decision, champion: Champion | None, approval: Approval
 def refused_by_people(champion: Champion | None, approval: Approval | None) -> str:
     """Why people's word stands against a promotion; empty where it does not.
 
-    A champion that a rollback brought back is replaced with approval only: the next model, much like the one that was
-    taken back, would be promoted by the same figures. An approval is of one champion's replacement.
+    A champion that a rollback brought back is replaced with approval only. Otherwise the next model would be promoted
+    by the same figures, as it is much like the one that was taken back. An approval is of one champion's replacement.
     """
     if approval is not None:
         if not approval.given:
@@ -192,13 +192,18 @@ def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame, clusters: pd.Ser
 def judge(challenger: Predictions, champion: Predictions, rounds: int, tries: int = 1) -> Decision:
     """Promote only if the interval of the paired difference in macro-F1 lies above 0 and sensitivity holds.
 
-    Both were scored on the same images of the current test split; macro-F1 is of those of known state of which the
-    challenger tells. To forget a part, or its fractures, is to be refused, whether or not this week's images show it;
-    so is a comparison on few originals, or on images of one fracture state where the champion tells of fractures.
-    The interval is of 95 % on the first try; whoever tries again
-    on the same test images, with another seed say, needs more: with `tries`, the mistakes of all together stay below
-    5 % (Bonferroni). Sensitivity is compared on images where both tell of fractures: a part whose fractures
-    only the challenger has learnt is no step back, one that it has forgotten is.
+    Both were scored on the same images of the current test split. Macro-F1 is of those of known state whose fractures
+    the challenger can predict.
+
+    A challenger that has forgotten a part, or its fractures, is refused, whether or not this week's images show it. A
+    comparison on few originals is refused, too. So is one on images of one fracture state, where the champion predicts
+    fractures.
+
+    The interval is of 95 % on the first try. Whoever tries again on the same test images, for instance with another
+    seed, needs more: over all `tries` together, the chance of a mistake stays below 5 % (Bonferroni).
+
+    Sensitivity is compared on images where both predict fractures. A part whose fractures only the challenger has
+    learnt is no step back. A part that it has forgotten is one.
     """
     before, now = champion.classes, challenger.classes
     if gone := [part for part in before.parts if part not in now.parts]:

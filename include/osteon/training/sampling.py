@@ -38,10 +38,12 @@ def prepare_keras() -> None:
     """Log what the training runs on, and set Keras up for it once what is to be learnt from is loaded.
 
     A GPU's memory grows as needed, and it computes in half precision. On a CPU TensorFlow has one thread, unless the
-    environment says otherwise: more take no less time for networks of this size, and sum in another order, so that a
-    seed would give other weights where there are more cores. Nor are graphs rewritten function by function: a short
-    trial takes a fourteenth less then, a step as long as before, and the weights are the same. What is loaded by now
-    stays, so that the clean-up before each trial need not look through it.
+    environment says otherwise. More threads take no less time for networks of this size. They sum in another order, so
+    that a seed would give other weights where there are more cores.
+
+    Graphs are not rewritten function by function. A short trial then takes a fourteenth less, a step takes as long as
+    before, and the weights are the same. What is loaded by now stays, so that the clean-up before each trial need not
+    look through it.
     """
     import keras
     import tensorflow as tf

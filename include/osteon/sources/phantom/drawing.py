@@ -1,8 +1,8 @@
 """Drawn radiographs of ten body parts, with or without a fracture: anatomy in tubes, physics in outline.
 
-Bones are tubes of dense cortex around lighter marrow inside tubes of soft tissue; a pixel's brightness follows from the
-length of the X-ray's way through each (Beer and Lambert's law). Noise grows with the square root of the signal. They
-teach nothing about patients; they exist so that the pipeline can be run and tested without anybody's data.
+Bones are tubes of dense cortex around lighter marrow, inside tubes of soft tissue. A pixel's brightness follows from
+the length of the X-ray's way through each (Beer and Lambert's law). Noise grows with the square root of the signal.
+They teach nothing about patients; they exist so that the pipeline can be run and tested without anybody's data.
 """
 
 from __future__ import annotations
