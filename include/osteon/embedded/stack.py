@@ -93,10 +93,7 @@ class Stack:
         """
         missing = [name for name in services if name not in self.running()]
         self.down(missing)  # what is left of a service that lost a process
-        ports = {"s3": ["s3"], "mail": ["smtp", "mail"], "mlflow": ["mlflow"], "airflow": ["airflow"]}
-        for name in missing:
-            for port in ports[name]:
-                require_free(getattr(self.settings, f"{port}_port"), name, f"OSTEON_{port.upper()}_PORT")
+        self._require_ports(missing)
         if not missing:
             return []
         if not self._alive():
@@ -162,6 +159,13 @@ class Stack:
         answer = requests.get(f"{self.urls()['airflow']}/api/v2/monitor/health", timeout=5)
         parts = ("metadatabase", "scheduler", "dag_processor")
         return answer.ok and all(answer.json()[part]["status"] == "healthy" for part in parts)
+
+    def _require_ports(self, names: Sequence[str]) -> None:
+        """Raise `ServiceError` where a port of these services is taken."""
+        ports = {"s3": ["s3"], "mail": ["smtp", "mail"], "mlflow": ["mlflow"], "airflow": ["airflow"]}
+        for name in names:
+            for port in ports[name]:
+                require_free(getattr(self.settings, f"{port}_port"), name, f"OSTEON_{port.upper()}_PORT")
 
     def _log_tail(self, name: str) -> str:
         logs = [self.home / "log" / f"{program}.log" for program in self._programs[name]]
