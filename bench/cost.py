@@ -41,7 +41,7 @@ class Drawn:
     """Stands in for KerasTuner's hyperparameters: draws at random, the same for a seed."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311 - a draw that can be repeated, no secret
 
     def Int(self, name: str, least: int, most: int) -> int:  # noqa: N802 - KerasTuner's names
         return self.random.randint(least, most)

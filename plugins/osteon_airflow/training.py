@@ -144,7 +144,7 @@ def run_command(arguments: list[str], environment: Mapping[str, str] | None = No
     command = [sys.executable, "-m", "osteon.cli", *arguments]
     last: list[str] = []
     seen = {**os.environ, **(environment or {})}
-    with subprocess.Popen(command, env=seen, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(command, env=seen, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603 - Osteon itself
         try:
             assert process.stdout is not None
             for line in process.stdout:
