@@ -80,7 +80,7 @@ def search_worker_tasks(snapshot: Any) -> Any:
     settings = load_settings()
 
     @task
-    def list_helpers(snapshot: str) -> list[int]:
+    def list_helpers(snapshot: str) -> list[int]:  # noqa: ARG001 - the parameter makes it wait
         return list(range(1, param("workers")))
 
     helpers = list_helpers(snapshot)
