@@ -98,8 +98,11 @@ class LabelMap(BaseModel):
         return Label(body_part, fractured, tuple(sorted(parts)), tuple(unknown))
 
     def problems(self) -> list[str]:
-        """What is wrong with the map, one sentence each: classes that are missing or that Osteon does not know, codes
-        that are not theirs, words that mean two things."""
+        """What is wrong with the map, one sentence each.
+
+        That is: classes that are missing or that Osteon does not know, codes that are not theirs, words that mean two
+        things.
+        """
         found = []
         for part in REQUIRED_PARTS:
             if part not in self.parts:

@@ -46,9 +46,11 @@ def look(predictor: Predictor, pixels: NDArray[np.uint8], part: str) -> NDArray[
 
 
 def grad_cam(predictor: Predictor, features: NDArray[np.float16], part: str) -> NDArray[np.float32]:
-    """(rows, columns) of the feature map, 0 to 1: Grad-CAM (Selvaraju et al., ICCV 2017) of the part's fracture
-    log-odds, or of the part where its fracture state was never learnt; the mean over an ensemble's members and, as in
-    the answer, over the image and its mirror image."""
+    """Grad-CAM (Selvaraju et al., ICCV 2017), (rows, columns) of the feature map, 0 to 1.
+
+    It is of the part's fracture log-odds, or of the part where its fracture state was never learnt. It is the mean over
+    an ensemble's members and, as in the answer, over the image and its mirror image.
+    """
     import keras
     import tensorflow as tf
 

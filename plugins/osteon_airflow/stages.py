@@ -71,8 +71,10 @@ def run_in_dag(stage: Stage[Any], context: Context, **inputs: Any) -> Any:
 
 
 def map_partitions(parts: Parts, catalog: Any) -> Any:
-    """A task mapped over the parts of a large catalog, as many at once as OSTEON_PARALLEL_PARTS says; it is skipped
-    where there are none, because one task does it all."""
+    """A task mapped over the parts of a large catalog, as many at once as OSTEON_PARALLEL_PARTS says.
+
+    It is skipped where there are none, because one task does it all.
+    """
 
     @task(task_id=f"list_{parts.name}_parts")
     def list_parts(catalog: str) -> list[str]:

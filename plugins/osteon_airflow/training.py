@@ -36,8 +36,10 @@ class TrainingInterruptedError(Exception):
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training, or help with its search: where in the lake the training goes, the arguments of `osteon`, and what
-    that leaves there last."""
+    """One training, or help with its search.
+
+    It says where in the lake the training goes, the arguments of `osteon`, and what that leaves there last.
+    """
 
     lake: Lake
     out: str
@@ -110,8 +112,10 @@ def doctor_pod() -> None:
 
 
 def build_training_job(stage: str, catalog: str, model: str, winner: list[str] | None, helper: int = 0) -> TrainingJob:
-    """What the current DAG run wants trained, or the part of a helper. Skips the task when the run stops before
-    `stage`."""
+    """What the current DAG run wants trained, or the part of a helper.
+
+    Skips the task when the run stops before `stage`.
+    """
     context = open_context(stage)
     options = {name: param(name) for name in TRAIN.options}
     plan = plan_training(context, CatalogKey(catalog), model, winner=winner[0] if winner else "", **options)

@@ -110,8 +110,10 @@ class Index:
 def candidate_pairs(
     film: Callable[[int], Fingerprint], fresh: NDArray[np.bool_], effort: Effort | None = None
 ) -> NDArray[np.int64]:
-    """Candidates (n, 4), those with most votes first: two films, the smaller number first, their votes, and the number
-    of the view that one film shows the other in.
+    """Candidates (n, 4), those with most votes first.
+
+    Each has two films, the smaller number first, their votes, and the number of the view that one film shows the other
+    in.
 
     `film` reads a film by its number, twice at least. `fresh` (films,) are films of which pairs are looked for, with
     each other and with all others. The effort depends on how many these are, unless it is given.

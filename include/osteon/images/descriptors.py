@@ -28,8 +28,9 @@ def _waves() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _basis() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Matrix (128, 128) from a SIFT descriptor to coefficients, the smoothest first, and the signs that these change by
-    where the picture is mirrored, and where it is a negative.
+    """Matrix (128, 128) from a SIFT descriptor to coefficients, and the signs that these change by.
+
+    The smoothest coefficients come first. Signs change where the picture is mirrored, and where it is a negative.
 
     SIFT's 4x4x8 histogram of a mirrored patch is the same with one spatial axis and the orientations reversed; that of
     a negative is turned by half, as its gradients point the other way. In this basis both change signs, and no more.

@@ -53,9 +53,11 @@ BUDGETS = {
 
 
 def _cnn(hp: Any) -> dict[str, Hyperparameter]:
-    """Depth and rate are no part of the space: short trials at half the side like shallow and fast designs, which are
-    worse when they are fitted (FracAtlas, 128 pixels, a seed, validation fracture AUROC at 1e-3: 0.85 by the search's
-    choice of 2 blocks, 0.88 by a design with 3; docs/models.md).
+    """The space of convolutional designs, of which depth and rate are no part.
+
+    Short trials at half the side like shallow and fast designs, which are worse when they are fitted (FracAtlas, 128
+    pixels, a seed, validation fracture AUROC at 1e-3: 0.85 by the search's choice of 2 blocks, 0.88 by a design with 3;
+    docs/models.md).
 
     A kernel of 5 is offered to separable blocks only: elsewhere it costs three times as much as one of 3, and two
     convolutions of 3 after each other see as far (Simonyan and Zisserman, ICLR 2015).
@@ -76,8 +78,11 @@ def _cnn(hp: Any) -> dict[str, Hyperparameter]:
 
 
 def levels(side: int) -> list[int]:
-    """Levels that leave 32 or 16 rows of a square. A level more means a quarter of the places, with four times the
-    planes; more rows cost four times as much and were no better on FracAtlas (128 pixels, levels 1 and 2)."""
+    """Levels that leave 32 or 16 rows of a square.
+
+    A level more means a quarter of the places, with four times the planes; more rows cost four times as much and were
+    no better on FracAtlas (128 pixels, levels 1 and 2).
+    """
     return [level for level in range(1, 6) if side >> level in (32, 16)]
 
 

@@ -86,8 +86,9 @@ def fit(model: Any, train_val: TrainValData, *, budget: Budget, seed: int, augme
 def calibrate(
     values: NDArray[np.float64], allowed: NDArray[np.float32], fractured: NDArray[np.bool_]
 ) -> tuple[float, float]:
-    """The temperature, 0.25 to 10, and what is added to the logits of the `fractured` classes before, -5 to 5, that
-    make validation logits (n, classes) likeliest.
+    """The temperature and the bias that make validation logits (n, classes) likeliest.
+
+    The temperature is 0.25 to 10. The bias, -5 to 5, is added to the logits of the `fractured` classes before.
 
     Temperature scaling (Guo et al., ICML 2017) with one bias (Alexandari et al., ICML 2020): a loss that weighs a rare
     state more makes it as likely as it weighs, which no temperature takes back. 0 where the images hold one state only.
