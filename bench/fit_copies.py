@@ -212,8 +212,10 @@ def unlike(
 
 
 def altered_alike(altered: list[Altered], groups: pd.Series) -> list[Task]:
-    """Pairs of films that were altered in the same way. They share words, corners, frames or holes, or lack most
-    rows."""
+    """Pairs of films that were altered in the same way.
+
+    They share words, corners, frames or holes, or lack most rows.
+    """
     tasks = []
     for strength in {(one.kind, one.strength): None for one in altered if one.kind in (*KINDS, TRUNCATED)}:
         some = {one.films[0]: one.data for one in altered if (one.kind, one.strength) == strength}

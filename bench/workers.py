@@ -42,7 +42,7 @@ def main(budget: str, workers: list[int]) -> None:
         for count in (1, *workers):
             data = f"workers-{count}"
             command = [sys.executable, str(Path(__file__).resolve()), "--help-with", data, key, budget]
-            others = [subprocess.Popen([*command, f"tuner{n}"]) for n in range(1, count)]
+            others = [subprocess.Popen([*command, f"tuner{n}"]) for n in range(1, count)]  # noqa: S603 - this very script
             time.sleep(45 if others else 0)  # until they have read the snapshot
             start = time.monotonic()
             trials = search_of(course, course.learn, data, choose).run(min_completed=1, host="127.0.0.1").trials

@@ -45,7 +45,7 @@ def xray_weekly() -> None:
         return run_in_dag(stages.QUESTIONS, open_context("relabel"), catalog=catalog) if param("ask") else []
 
     @task
-    def list_ablations(main: list[str]) -> list[str]:
+    def list_ablations(main: list[str]) -> list[str]:  # noqa: ARG001 - the parameter makes it wait
         open_context("train")
         return ablations(param("budget"))
 

@@ -36,4 +36,4 @@ if database := os.environ.pop("MLFLOW_AUTH_DATABASE", ""):
         "mlflow.server.auth:authenticate_request_basic_auth\n"
         f"database_uri = {literal(database)}\nadmin_username = {literal(admin)}\nadmin_password = {literal(secret)}\n",
     )
-os.execvp(sys.argv[1], sys.argv[1:])
+os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - the container's own command

@@ -114,8 +114,10 @@ def is_ambiguous(catalog: pd.DataFrame) -> pd.Series[bool]:
 
 
 def labelled_by_people(catalog: pd.DataFrame) -> pd.Series:
-    """Whether a publisher or a curator named the body part. A label that a model gave may teach, and never judges: the
-    images that base models agree on are the easy ones."""
+    """Whether a publisher or a curator named the body part.
+
+    A label that a model gave may teach, and never judges: the images that base models agree on are the easy ones.
+    """
     return catalog["label_origin"].fillna("") != BASE_MODEL
 
 

@@ -50,8 +50,11 @@ add_stage_commands(app)
 
 
 def entry() -> None:
-    """The command `osteon`: an expected error is one line on stderr, with exit status 75 where another try may succeed
-    and 1 otherwise; any other has status 70."""
+    """The command `osteon`.
+
+    An expected error is one line on stderr, with exit status 75 where another try may succeed and 1 otherwise; any
+    other has status 70.
+    """
     # the first process of a container is not ended by SIGTERM unless it says so
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:

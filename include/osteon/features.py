@@ -46,8 +46,10 @@ def compute_features(
 
 
 def load_resized_images(settings: Settings, lake: Lake, snapshot: pd.DataFrame, side: int) -> NDArray[np.uint8]:
-    """Letterboxed images (n, side, side), grey levels, in the snapshot's order. A repaired image is read from its
-    copy."""
+    """Letterboxed images (n, side, side), grey levels, in the snapshot's order.
+
+    A repaired image is read from its copy.
+    """
     rows = _rows(snapshot)
     resized = _allocate(settings, (len(snapshot), side, side), np.uint8)
     for digest, image in _resized_images(settings, lake, set(rows), side):

@@ -111,17 +111,8 @@ class LabelMap(BaseModel):
                 found.append(f"*/{state} has no code: add `{state}` to `states`")
         known = (("part", self.parts, REQUIRED_PARTS), ("state", self.states, REQUIRED_STATES))
         for title, entries, required in known:
-            for name, entry in entries.items():
-                if name not in required:
-                    found.append(f"`{name}` is no {title} that Osteon knows ({', '.join(required)}): make it an alias")
-                elif entry.code != required.index(name):
-                    found.append(f"the code of `{name}` is {required.index(name)}, not {entry.code}")
-            words = {_plain(word): "ambiguous" for word in self.ambiguous if title == "part"}
-            for name, entry in entries.items():
-                for word in (name, *entry.aliases):
-                    owner = words.setdefault(_plain(word), name)
-                    if owner != name:
-                        found.append(f"`{word}` is claimed by both `{owner}` and `{name}`")
+            found += _wrong_entries(title, entries, required)
+            found += _words_of_two_meanings(entries, self.ambiguous if title == "part" else ())
         return found
 
     @staticmethod
@@ -145,3 +136,26 @@ def load_labels(path: Path) -> LabelMap:
 
 def _plain(word: str) -> str:
     return "-".join(word.strip().lower().replace("_", " ").replace("-", " ").split())
+
+
+def _wrong_entries(title: str, entries: dict[str, Entry], required: tuple[str, ...]) -> list[str]:
+    """What is wrong with the classes that the map names, and with their codes."""
+    found = []
+    for name, entry in entries.items():
+        if name not in required:
+            found.append(f"`{name}` is no {title} that Osteon knows ({', '.join(required)}): make it an alias")
+        elif entry.code != required.index(name):
+            found.append(f"the code of `{name}` is {required.index(name)}, not {entry.code}")
+    return found
+
+
+def _words_of_two_meanings(entries: dict[str, Entry], ambiguous: tuple[str, ...]) -> list[str]:
+    """The words that two classes claim, or that a class claims although they are ambiguous."""
+    found = []
+    words = {_plain(word): "ambiguous" for word in ambiguous}
+    for name, entry in entries.items():
+        for word in (name, *entry.aliases):
+            owner = words.setdefault(_plain(word), name)
+            if owner != name:
+                found.append(f"`{word}` is claimed by both `{owner}` and `{name}`")
+    return found

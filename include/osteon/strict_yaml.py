@@ -21,4 +21,4 @@ class _UniqueKeys(yaml.SafeLoader):
 
 def read_yaml(path: Path) -> Any:
     """What a file holds. Raises `FileNotFoundError`, or `yaml.YAMLError`, which names line and column."""
-    return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+    return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # noqa: S506 - it is a SafeLoader

@@ -13,5 +13,8 @@ def environment(package: str = "osteon.reports", autoescape: bool = True) -> Env
         autoescape: Whether values are escaped, as in all that is HTML.
     """
     return Environment(
-        loader=PackageLoader(package), autoescape=autoescape, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader(package),
+        autoescape=autoescape,  # noqa: S701 - off only for plain text and Markdown
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )

@@ -38,7 +38,7 @@ app = FastAPI(title="Osteon", docs_url=None, redoc_url=None, openapi_url=None, d
 
 
 @app.exception_handler(401)
-def log_in(request: Request, error: HTTPException) -> Response:
+def log_in(request: Request, error: HTTPException) -> Response:  # noqa: ARG001 - as FastAPI calls it
     """People who follow a link in a mail are led to the log-in, and from there back."""
     return RedirectResponse(f"/auth/login/?next={quote(str(request.url), safe='')}", status_code=303)
 

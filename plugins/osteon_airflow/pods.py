@@ -146,7 +146,7 @@ def pod_arguments(settings: Settings) -> dict[str, Any]:
             k8s.V1Volume(name="secrets", secret=secret),
         ],
         "volume_mounts": [
-            k8s.V1VolumeMount(name="shared-memory", mount_path="/dev/shm"),
+            k8s.V1VolumeMount(name="shared-memory", mount_path="/dev/shm"),  # noqa: S108 - a volume of the pod's own
             k8s.V1VolumeMount(name="secrets", mount_path="/run/secrets/osteon", read_only=True),
         ],
         "container_resources": k8s.V1ResourceRequirements(requests={**resources}, limits={**resources}),

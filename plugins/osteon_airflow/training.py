@@ -36,8 +36,10 @@ class TrainingInterruptedError(Exception):
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training, or help with its search: where in the lake the training goes, the arguments of `osteon`, and what
-    that leaves there last."""
+    """One training, or help with its search.
+
+    It says where in the lake the training goes, the arguments of `osteon`, and what that leaves there last.
+    """
 
     lake: Lake
     out: str
@@ -80,7 +82,7 @@ def search_worker_tasks(snapshot: Any) -> Any:
     settings = load_settings()
 
     @task
-    def list_helpers(snapshot: str) -> list[int]:
+    def list_helpers(snapshot: str) -> list[int]:  # noqa: ARG001 - the parameter makes it wait
         return list(range(1, param("workers")))
 
     helpers = list_helpers(snapshot)
@@ -110,8 +112,10 @@ def doctor_pod() -> None:
 
 
 def build_training_job(stage: str, catalog: str, model: str, winner: list[str] | None, helper: int = 0) -> TrainingJob:
-    """What the current DAG run wants trained, or the part of a helper. Skips the task when the run stops before
-    `stage`."""
+    """What the current DAG run wants trained, or the part of a helper.
+
+    Skips the task when the run stops before `stage`.
+    """
     context = open_context(stage)
     options = {name: param(name) for name in TRAIN.options}
     plan = plan_training(context, CatalogKey(catalog), model, winner=winner[0] if winner else "", **options)
@@ -144,7 +148,7 @@ def run_command(arguments: list[str], environment: Mapping[str, str] | None = No
     command = [sys.executable, "-m", "osteon.cli", *arguments]
     last: list[str] = []
     seen = {**os.environ, **(environment or {})}
-    with subprocess.Popen(command, env=seen, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(command, env=seen, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603 - Osteon itself
         try:
             assert process.stdout is not None
             for line in process.stdout:

@@ -19,7 +19,6 @@ from osteon.images.measure import Request, measure
 from osteon.images.registration import AGAINST, CERTAIN
 from osteon.images.weights import Model, Trees, Weights
 from osteon.lake import Lake
-from osteon.settings import Settings
 from osteon.sources.phantom import PARTS
 from tests.pictures import encode, film, radiograph
 
@@ -222,14 +221,14 @@ def test_under_one_path_only_pixels_that_clearly_differ_make_two_films() -> None
     assert said.to_dict() == {"copy-000": history.COPY, "001": history.DIFFERENT, "plain": history.POSSIBLE}
 
 
-def test_the_lake_compares_what_has_a_fingerprint(settings: Settings, lake: Lake) -> None:
+def test_the_lake_compares_what_has_a_fingerprint(lake: Lake) -> None:
     prints = pd.concat([originals(), prints_of([film(0)[:-9, 9:]], "copy-")])
     rows = pd.DataFrame({"sha256": prints.index, "data": prints.to_numpy(), "format": FORMAT})
     rows.loc[1, "format"] = FORMAT - 1
     history.append(lake, history.FINGERPRINTS, rows)
     able = ready(lake)
     assert able.tolist() == sorted(prints.index.drop("001"))
-    assert copies(find_copies(lake, settings, [], able.tolist(), NO_PAIRS)) == {("000", "copy-000")}
+    assert copies(find_copies(lake, [], able.tolist(), NO_PAIRS)) == {("000", "copy-000")}
 
 
 def test_pairs_are_in_order_and_what_is_alike_in_no_way_is_in_no_row() -> None:

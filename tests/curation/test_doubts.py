@@ -11,7 +11,6 @@ from osteon.curation.eligibility import with_eligibility
 from osteon.curation.grouping import group, recall
 from osteon.lake import Lake
 from osteon.schemas import Repaired
-from osteon.settings import Settings
 from osteon.training.promotion import comparable
 from tests import tables
 from tests.curation.facts import copies, decided, names
@@ -51,9 +50,7 @@ def test_an_image_is_named_by_the_catalog_then_by_the_history_then_by_its_digest
     assert told.tolist() == ["s:a.jpg", "s:gone.jpg", "0123456789ab"]
 
 
-def test_a_copy_that_only_pixels_show_disputes_labels_and_does_not_judge_a_champion(
-    settings: Settings, lake: Lake
-) -> None:
+def test_a_copy_that_only_pixels_show_disputes_labels_and_does_not_judge_a_champion(lake: Lake) -> None:
     """Other sources, other names: nothing but the history says that `a` and `b` are one film."""
     digests = [name * 64 for name in "abc"]
     rows = pd.DataFrame({"sha256": digests, "source": ["s", "t", "t"], "path": ["1.jpg", "x.png", "y.png"]})
@@ -62,7 +59,7 @@ def test_a_copy_that_only_pixels_show_disputes_labels_and_does_not_judge_a_champ
     rows["raw_label"] = [f"hand|{state}" for state in states]
     fact = pd.DataFrame({"first": digests[:1], "second": digests[1:2], "verdict": "copy", "score": 30.0})
     history.append(lake, history.COPIES, fact)
-    key, _ = group(settings, lake, tables.put(lake, "repair/c.parquet", rows, Repaired))
+    key, _ = group(lake, tables.put(lake, "repair/c.parquet", rows, Repaired))
     found = catalogs.read(lake, key)
     told = with_eligibility(found, catalogs.read_publications(lake, found), "marginal")["conflict"]
     assert told.astype("object").where(told.notna(), None).tolist() == [

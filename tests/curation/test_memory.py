@@ -144,7 +144,7 @@ def test_films_of_one_patient_stand_in_one_split_also_when_the_first_are_gone(se
         rows = [(f"{number}{patient}{film}", f"p{patient}") for patient in range(10) for film in range(films)]
         images = pd.DataFrame(rows, columns=["sha256", "patient"]).assign(raw_label="hand", body_part="hand")
         key = tables.put(lake, f"repair/{number}.parquet", images, Repaired)
-        reviewed, _ = review(settings, lake, labels, group(settings, lake, key)[0])
+        reviewed, _ = review(settings, lake, labels, group(lake, key)[0])
         found, numbers = split(settings, lake, labels, reviewed, 0)
         assert numbers["moved"] == 0
         return catalogs.read(lake, found)
@@ -161,24 +161,24 @@ def test_films_of_one_patient_stand_in_one_split_also_when_the_first_are_gone(se
 def test_a_decision_about_a_pair_changes_groups_and_the_key(settings: Settings, lake: Lake) -> None:
     rows = pd.DataFrame({"sha256": ["a" * 64, "b" * 64], "source": "s"})
     key = tables.put(lake, "repair/c.parquet", rows.assign(path=["a.jpg", "b.jpg"]), Repaired)
-    before, counts = group(settings, lake, key)
+    before, counts = group(lake, key)
     assert counts == {"groups": 2, "copies": 0, "clusters": 2, "mosaics": 0, "skipped": 0}
-    assert group(settings, lake, key)[0] == before
+    assert group(lake, key)[0] == before
     labels = load_labels(settings.labels_file)
     for action, number in (("copies", 1), ("no copies", 2)):
         decide(lake, labels, Decision(target="a" * 64, other="b" * 64, action=action, who="ann", why="seen"))  # type: ignore[arg-type]
-        after, counts = group(settings, lake, key)
+        after, counts = group(lake, key)
         assert counts["groups"] == number and (after == before) == (number == 2)
 
 
-def test_a_mosaic_is_left_out_with_a_reason_that_names_its_films(settings: Settings, lake: Lake) -> None:
+def test_a_mosaic_is_left_out_with_a_reason_that_names_its_films(lake: Lake) -> None:
     digests = [name * 64 for name in "abc"]
     rows = pd.DataFrame({"sha256": digests, "source": "s", "body_part": "hand"})
     rows["path"] = [f"{digest[0]}.jpg" for digest in digests]
     sides = [(0.0, 0.0, 0.3, 1.0), (0.6, 0.0, 0.9, 1.0)]
     shown = pd.DataFrame({"first": digests[:2], "second": digests[2], "verdict": "copy", "region_second": sides})
     history.append(lake, history.COPIES, shown)
-    key, counts = group(settings, lake, tables.put(lake, "repair/c.parquet", rows, Repaired))
+    key, counts = group(lake, tables.put(lake, "repair/c.parquet", rows, Repaired))
     found = catalogs.read(lake, key)
     assert counts["mosaics"] == 1 and found["group"].tolist() == digests
     assert found["reason"].fillna("").tolist() == ["", "", "mosaic of several films: s:a.jpg, s:b.jpg"]

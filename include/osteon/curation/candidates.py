@@ -112,7 +112,7 @@ def candidate_pairs(
 ) -> NDArray[np.int64]:
     """Candidates (n, 4), those with most votes first.
 
-    A row holds two films, the smaller number first, their votes, and the number of the view that one film shows the
+        A row holds two films, the smaller number first, their votes, and the number of the view that one film shows the
     other in.
 
     `film` reads a film by its number, twice at least. `fresh` (films,) are films of which pairs are looked for, with

@@ -17,7 +17,6 @@ from osteon.images.fingerprint import FORMAT, Fingerprint, read_fingerprint
 from osteon.images.registration import Registration, is_plain, register, verdict
 from osteon.lake import Lake
 from osteon.progress import ProgressLogger
-from osteon.settings import Settings
 
 VERSION = 4
 """Of the comparison: with another one, all images ever seen are compared anew."""
@@ -40,9 +39,7 @@ def ready(lake: Lake) -> pd.Index:
     return digests
 
 
-def find_copies(
-    lake: Lake, settings: Settings, known: Sequence[str], fresh: Sequence[str], paths: pd.DataFrame
-) -> pd.DataFrame:
+def find_copies(lake: Lake, known: Sequence[str], fresh: Sequence[str], paths: pd.DataFrame) -> pd.DataFrame:
     """Rows of `history.COPIES` for pairs of a fresh image and any other, and for the pairs `paths`.
 
     `known` and `fresh` are digests that are `ready`; `paths` (`first, second`) are pairs that one source published

@@ -14,7 +14,6 @@ from osteon.curation.decisions import decided_pairs, decisions
 from osteon.curation.groups import PAIR, Groups, find_groups, mosaic_reason, same_paths, within
 from osteon.lake import Lake, derived_key
 from osteon.schemas import Grouped, Repaired
-from osteon.settings import Settings
 from osteon.takeover import take_over
 
 VERSION = 7
@@ -29,7 +28,7 @@ def recall(lake: Lake) -> Groups:
     return find_groups(placed["sha256"], names, history.read(lake, history.COPIES), decided_pairs(decisions(lake)))
 
 
-def group(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
+def group(lake: Lake, catalog_key: str) -> tuple[str, dict[str, int]]:
     """Set `group` and `cluster` of every image that is not quarantined, and the `reason` of mosaics.
 
     Only images that were never compared are compared, with all that the lake ever saw. What is known of an image's
@@ -41,7 +40,7 @@ def group(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict[s
     usable = catalog[catalogs.usable(catalog)]
     publications = catalogs.read_publications(lake, catalog)
     remember_names(lake, publications[publications["sha256"].isin(usable["sha256"])])
-    compare(settings, lake)
+    compare(lake)
     found = recall(lake)
     _log_sizes(found.group)
     digests = usable["sha256"]
@@ -67,7 +66,7 @@ def remember_names(lake: Lake, publications: pd.DataFrame) -> None:
     history.append(lake, history.NAMES, names[new])
 
 
-def compare(settings: Settings, lake: Lake) -> None:
+def compare(lake: Lake) -> None:
     """Compare images ever seen that were not compared with all others, and pairs of one path that nobody judged.
 
     What is found is appended before it counts as compared: a run that is killed compares again.
@@ -84,7 +83,7 @@ def compare(settings: Settings, lake: Lake) -> None:
     judged = pd.MultiIndex.from_frame(paths).isin(pd.MultiIndex.from_frame(pairs[PAIR]))
     paths = paths[~judged & paths["first"].isin(able) & paths["second"].isin(able)]
     if fresh or len(paths):
-        found = comparison.find_copies(lake, settings, known, fresh, paths.reset_index(drop=True))
+        found = comparison.find_copies(lake, known, fresh, paths.reset_index(drop=True))
         history.append(lake, history.COPIES, found)
         add(lake, comparison.VERSION, tip, fresh)
 

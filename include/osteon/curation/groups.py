@@ -189,8 +189,10 @@ def _views(found: pd.DataFrame) -> dict[str, list[tuple[str, float, Region]]]:
 
 
 def _side_by_side(regions: list[Region]) -> list[int]:
-    """Numbers of regions that do not overlap, the smallest first; none if they are too few, or too large, for a
-    mosaic."""
+    """Numbers of regions that do not overlap, the smallest first.
+
+    Empty if they are too few, or too large, for a mosaic.
+    """
     chosen: list[int] = []
     for number in sorted(range(len(regions)), key=lambda number: _area(regions[number])):
         region = regions[number]

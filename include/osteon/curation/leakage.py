@@ -56,8 +56,10 @@ Decode = Callable[[str], Fingerprint]
 
 
 def leakage_key(catalog: pd.DataFrame) -> str:
-    """Where the pairs of a catalog that was split are kept: set by its images and their splits, and how they are
-    compared."""
+    """Where the pairs of a catalog that was split are kept.
+
+    It is set by the catalog's images and their splits, and by how they are compared.
+    """
     placed = catalog.loc[catalog["split"].notna(), ["sha256", "split"]].sort_values("sha256")
     return derived_key("leakage", VERSION, FORMAT, COMPARISON, placed.to_numpy().tolist())
 
@@ -188,8 +190,10 @@ def pair_table(found: Found, splits: pd.Series, prints: Iterable[str]) -> pd.Dat
 
 
 def facts(found: Found) -> pd.DataFrame:
-    """Rows of `history.COPIES` for the copies among registrations. What is but possible is left to curators: else a
-    second run on the same data would split them otherwise."""
+    """Rows of `history.COPIES` for the copies among registrations.
+
+    What is but possible is left to curators: else a second run on the same data would split them otherwise.
+    """
     rows = []
     for (test, other), one in found.items():
         if one is None or verdict(one) != history.COPY:

@@ -125,8 +125,10 @@ def _typed(table: pd.DataFrame, kinds: dict[str, Kind]) -> pd.DataFrame:
 
 
 def _valid(max_pixels: int, known: pd.DataFrame) -> pd.DataFrame:
-    """Of each image the measurement that holds under this limit; none where another limit refused it, or let it pass:
-    it is then measured again."""
+    """Of each image the measurement that holds under this limit.
+
+    An image that another limit refused, or let pass, has none: it is then measured again.
+    """
     problem = known["problem"].fillna("")
     refused = problem.str.contains(OVER_LIMIT, regex=False) & ~problem.str.endswith(over_limit(max_pixels))
     large = (known["width"].astype("Float64") * known["height"].astype("Float64") > max_pixels).fillna(False)

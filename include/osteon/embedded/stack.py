@@ -93,10 +93,7 @@ class Stack:
         """
         missing = [name for name in services if name not in self.running()]
         self.down(missing)  # what is left of a service that lost a process
-        ports = {"s3": ["s3"], "mail": ["smtp", "mail"], "mlflow": ["mlflow"], "airflow": ["airflow"]}
-        for name in missing:
-            for port in ports[name]:
-                require_free(getattr(self.settings, f"{port}_port"), name, f"OSTEON_{port.upper()}_PORT")
+        self._require_ports(missing)
         if not missing:
             return []
         if not self._alive():
@@ -163,6 +160,13 @@ class Stack:
         parts = ("metadatabase", "scheduler", "dag_processor")
         return answer.ok and all(answer.json()[part]["status"] == "healthy" for part in parts)
 
+    def _require_ports(self, names: Sequence[str]) -> None:
+        """Raise `ServiceError` where a port of these services is taken."""
+        ports = {"s3": ["s3"], "mail": ["smtp", "mail"], "mlflow": ["mlflow"], "airflow": ["airflow"]}
+        for name in names:
+            for port in ports[name]:
+                require_free(getattr(self.settings, f"{port}_port"), name, f"OSTEON_{port.upper()}_PORT")
+
     def _log_tail(self, name: str) -> str:
         logs = [self.home / "log" / f"{program}.log" for program in self._programs[name]]
         return "\n".join(
@@ -174,7 +178,7 @@ class Stack:
     def _migrate_airflow(self) -> None:
         """Make Airflow's database, or bring it to this version."""
         command = [str(Path(sys.executable).with_name("airflow")), "db", "migrate"]
-        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False)  # noqa: S603 - no word of it comes from outside
         if done.returncode:
             raise ServiceError(
                 f"Airflow's database in {self.home / 'airflow'} cannot be migrated:\n{done.stderr[-2000:]}"
@@ -222,7 +226,7 @@ class Stack:
         write_private(self.home / "s3-identities.json", json.dumps({"identities": [identity]}))
         write_private(self.home / "supervisord.conf", configuration(self._programs, self.home, self._socket))
         program = Path(sys.executable).with_name("supervisord")
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - no word of it comes from outside
             [str(program), "-c", str(self.home / "supervisord.conf")],
             env=self.environment(),
             cwd=ROOT,

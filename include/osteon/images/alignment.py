@@ -109,8 +109,10 @@ def _align_frames(first: Fingerprint, second: Fingerprint, views: Collection[str
 
 
 def _best_fit(hypotheses: list[tuple[int, Matched, NDArray[np.bool_]]]) -> Alignment | None:
-    """The alignment with most inliers. A hypothesis is votes, matches, and which of these agree; most votes come
-    first."""
+    """The alignment with most inliers.
+
+    A hypothesis is votes, matches, and which of these agree. Most votes come first.
+    """
     best: Alignment | None = None
     for votes, matched, agree in hypotheses:
         if votes < FEWEST or (best is not None and best.explains(matched, agree)):
@@ -161,8 +163,10 @@ class Matched:
         return np.column_stack([self.source, np.ones(len(self.source))])
 
     def missed(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n,) distance in pixels of each match from a transform (2, 3). It is infinite where angle or scale do not
-        fit."""
+        """(n,) distance in pixels of each match from a transform (2, 3).
+
+        It is infinite where angle or scale do not fit.
+        """
         across, down = (self.design @ matrix.T - self.target).T
         moved = matrix[:, :2] @ self.direction
         determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
@@ -205,8 +209,10 @@ def _agreement(matched: Matched) -> NDArray[np.bool_]:
 
 
 def _fitted(matched: Matched, inside: NDArray[np.bool_]) -> Alignment | None:
-    """Fit the affine transform of the matches that agree. None where few do, or where the transform is not
-    plausible."""
+    """Fit the affine transform of the matches that agree.
+
+    None where few do, or where the transform is not plausible.
+    """
     matrix = matched.refined(inside, NARROWING)
     if matrix is None:
         return None

@@ -125,8 +125,10 @@ def _between_pictures(first: Fingerprint, second: Fingerprint, matrix: NDArray[n
 def _refined(
     first: Fingerprint, second: Fingerprint, between: NDArray[np.float64], negative: bool
 ) -> tuple[NDArray[np.float64], float]:
-    """The transform at which the small pictures correlate best, and the logarithm of how far that moved a corner, in
-    pixels (enhanced correlation coefficient; G. Evangelidis, E. Psarakis, PAMI 30, 2008).
+    """The transform at which the small pictures correlate best, and how far that moved a corner.
+
+    The move is the logarithm of a distance in pixels. The correlation is the enhanced correlation coefficient (G.
+    Evangelidis, E. Psarakis, PAMI 30, 2008).
 
     `between` itself, and FARTHEST, where that leads away from it.
     """

@@ -115,8 +115,10 @@ def _block(x: Any, filters: int, design: NetworkDesign) -> Any:
 
 
 def marginal_cross_entropy(allowed: Any, logits: Any) -> Any:
-    """-log of the probability of the allowed classes, (n, classes) each; with one allowed class it is the sparse
-    categorical cross-entropy, with several their marginal likelihood."""
+    """-log of the probability of the allowed classes, (n, classes) each.
+
+    With one allowed class it is the sparse categorical cross-entropy, with several their marginal likelihood.
+    """
     from keras import ops
 
     log_probability = ops.log_softmax(logits, axis=-1)

@@ -78,8 +78,11 @@ def _cnn(hp: Any) -> dict[str, Hyperparameter]:
 
 
 def levels(side: int) -> list[int]:
-    """Levels that leave 32 or 16 rows of a square. A level more means a quarter of the places, with four times the
-    planes. More rows cost four times as much and were no better on FracAtlas (128 pixels, levels 1 and 2)."""
+    """Levels that leave 32 or 16 rows of an image.
+
+    A level more means a quarter of the places, with four times the planes. More rows cost four times as much and were
+    no better on FracAtlas (128 pixels, levels 1 and 2).
+    """
     return [level for level in range(1, 6) if side >> level in (32, 16)]
 
 

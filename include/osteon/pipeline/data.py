@@ -42,7 +42,7 @@ def _recorded(kind: type[R], outcome: tuple[str, Mapping[str, object]]) -> R:
     return kind.model_validate({"catalog": key, **counts})
 
 
-def list_sources(context: Context, sources: str) -> SourcesRecord:
+def list_sources(context: Context, sources: str) -> SourcesRecord:  # noqa: ARG001 - each stage has a context
     """List the sources that the sources file enables."""
     from osteon.sources.config import read_sources_file
 
@@ -116,7 +116,7 @@ def group(context: Context, catalog: CatalogKey) -> GroupRecord:
     """Find the copies of each film, and the films of each patient."""
     from osteon.curation.grouping import group
 
-    return _recorded(GroupRecord, group(context.settings, context.lake, catalog))
+    return _recorded(GroupRecord, group(context.lake, catalog))
 
 
 def review(context: Context, catalog: CatalogKey) -> ReviewRecord:

@@ -87,8 +87,10 @@ def view_text(view: str) -> str:
 def _both_images(
     pairs: pd.DataFrame, first: str, second: str, catalog: pd.DataFrame, names: pd.DataFrame
 ) -> pd.DataFrame:
-    """`source, path, sha256` of the first image of each pair (of the second, where the catalog holds only that), and
-    OTHER of the other one."""
+    """`source, path, sha256` of the first image of each pair, and OTHER of the other one.
+
+    Where the catalog holds only the second image, they are of that.
+    """
     held = catalog.set_index("sha256")[["source", "path"]]
     swapped = ~pairs[first].isin(held.index)
     one, other = pairs[first].mask(swapped, pairs[second]), pairs[second].mask(swapped, pairs[first])

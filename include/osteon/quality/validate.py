@@ -42,7 +42,7 @@ MOST_REPAIRS = 12
 """Repairs that a validation lists; its `repaired` is always complete."""
 
 
-def validate(
+def validate(  # noqa: PLR0913 - each is an input that the key is derived from
     settings: Settings,
     lake: Lake,
     labels: LabelMap,

@@ -22,8 +22,11 @@ def model_card(
     comparison: Comparison,
     leakage: Leakage | None,
 ) -> str:
-    """Markdown. `images` is the snapshot (`source, patient, licence, attribution, split`), `leakage` what the check of
-    the snapshot found."""
+    """The model card, in Markdown.
+
+    `images` is the snapshot (`source, patient, licence, attribution, split`), `leakage` what the check of the snapshot
+    found.
+    """
     used = images[images["split"].notna()]
     sources = []
     terms = [used["licence"].fillna("not stated"), used["attribution"].fillna("")]

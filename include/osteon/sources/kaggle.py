@@ -32,7 +32,7 @@ REMEDY = (
 class KaggleConfig(LabelledConfig):
     """A `kaggle` entry of a sources file."""
 
-    credentials = Credentials("kaggle_default", token="kaggle_token", username="kaggle_username", key="kaggle_key")
+    credentials = Credentials("kaggle_default", token="kaggle_token", username="kaggle_username", key="kaggle_key")  # noqa: S106 - names of settings
     kind: Literal["kaggle"]
     dataset: str = Field(pattern=r"^[\w-]+/[\w-]+$")
     """`owner/name`, as in the data set's address."""

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 class RoboflowConfig(LabelledConfig):
     """A `roboflow` entry of a sources file."""
 
-    credentials = Credentials("roboflow_default", token="roboflow_api_key")
+    credentials = Credentials("roboflow_default", token="roboflow_api_key")  # noqa: S106 - the name of a setting
     kind: Literal["roboflow"]
     project: str = Field(pattern=r"^[\w-]+/[\w-]+$")
     """`workspace/project`, as in the project's address."""

@@ -77,8 +77,10 @@ def insufficient_data_reason(images: pd.DataFrame) -> str | None:
 def training_key(
     images: pd.DataFrame, model: str, rule: BaseModelRule, budget: str, seed: int, rounds: int, salt: str = ""
 ) -> str:
-    """Where the training goes: set by the images, what they teach, their splits, how long is searched, and how often
-    resampled."""
+    """Where the training goes.
+
+    It is set by the images, what they teach, their splits, how long is searched, and how often resampled.
+    """
     digest = hashlib.sha256(images[["sha256", "target", "split", "source"]].to_csv(index=False).encode()).hexdigest()
     plan = BASE_BUDGETS[budget]
     return derived_key(f"models/{model}", VERSION, digest, rule.model_dump(), repr(plan), seed, rounds, salt, suffix="")

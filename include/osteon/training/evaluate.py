@@ -199,8 +199,11 @@ def confusion(truth: NDArray[Any], guess: NDArray[Any]) -> ConfusionMatrix:
 
 
 def auroc(truth: NDArray[np.bool_], score: NDArray[np.floating]) -> float | None:
-    """Area under the ROC curve; None with one state only. By ranks (Hanley and McNeil, Radiology 143, 1982), which is
-    many times faster for the small samples of a bootstrap than what draws the curve."""
+    """Area under the ROC curve; None with one state only.
+
+    By ranks (Hanley and McNeil, Radiology 143, 1982), which is many times faster for the small samples of a bootstrap
+    than what draws the curve.
+    """
     yes, no = int(truth.sum()), int((~truth).sum())
     if yes == 0 or no == 0:
         return None
@@ -268,8 +271,10 @@ def paired_bootstrap(
     measure: Callable[[Predictions, Rows], Metrics] = Predictions.measure,
     rows: Rows | None = None,
 ) -> Intervals:
-    """Intervals of ours - theirs, for each figure that `measure` gives, over the same bootstrap samples of the same
-    images, or of some `rows` of them."""
+    """Intervals of ours - theirs, for each figure that `measure` gives.
+
+    The bootstrap samples are the same for both, of the same images, or of some `rows` of them.
+    """
     chosen = ours.every if rows is None else rows
 
     def difference(some: Rows) -> Metrics:
@@ -295,8 +300,10 @@ def calibration(truth: NDArray[np.bool_], probability: NDArray[np.floating]) -> 
 
 
 def calibration_error(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> float:
-    """Expected calibration error, over BINS equal bins, of the probability that what is called `right` holds (Guo et
-    al., ICML 2017)."""
+    """Expected calibration error of the probability that what is called `right` holds.
+
+    It is taken over BINS equal bins (Guo et al., ICML 2017).
+    """
     bins = np.minimum((confidence * BINS).astype(int), BINS - 1)
     gaps = [
         abs(confidence[bins == i].mean() - right[bins == i].mean()) * (bins == i).mean()

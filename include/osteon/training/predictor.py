@@ -76,8 +76,10 @@ class Predictor:
         features: NDArray[np.float16],
         allowed: NDArray[np.float32],
     ) -> Predictor:
-        """With the temperature and the bias that suit validation images best: their `features` (n, rows, columns,
-        planes) and `allowed` classes (n, classes). No weight was fitted to them; the design was chosen by them.
+        """With the temperature and the bias that suit validation images best.
+
+        Those have `features` (n, rows, columns, planes) and `allowed` classes (n, classes). No weight was fitted to
+        them; the design was chosen by them.
         """
         plain = cls(model, transform, classes, 1.0)
         heat, bias = calibrate(plain.logits(features), allowed, classes.fractured)

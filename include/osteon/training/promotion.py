@@ -176,8 +176,10 @@ def _refused_alone(result: TrainingResult, comparison: Comparison) -> str:
 
 
 def comparable(snapshot: pd.DataFrame, champions: pd.DataFrame, clusters: pd.Series) -> pd.DataFrame:
-    """Test images of `snapshot` that people labelled, in whose cluster is nothing that the champion learnt from, in its
-    snapshot `champions`. `clusters` is the cluster of every image that the lake ever saw, by `sha256`.
+    """Test images of `snapshot` by which a champion can be judged.
+
+    People labelled them, and in their cluster is nothing that the champion learnt from, in its snapshot `champions`.
+    `clusters` is the cluster of every image that the lake ever saw, by `sha256`.
 
     Where clusters merge, an image that was in training may stand in test now. And what the champion learnt from may
     have been published anew, in other files.

@@ -50,7 +50,7 @@ def train(
         lake: Holds the snapshot, and gets the model.
         plan: Which model, on which snapshot. Its `winner` is the training whose design an ablation changes, or the
             search of the main model starts with.
-        helped: Whether other processes may help with the main model's search (`help_search`).
+        distributed: Whether other processes may help with the main model's search (`help_search`).
 
     Raises:
         ConfigurationError: There is no such model or budget, or an ablation has no design to change.
@@ -95,8 +95,10 @@ def _learn(data: TrainingData, plan: TrainingPlan, rows: Rows, distributed: bool
 
 
 def help_search(settings: Settings, lake: Lake, plan: TrainingPlan, worker: str) -> int:
-    """Run trials of the main model's search, which another process leads: `train` with the same plan. Returns how
-    many it ran when the search is finished, or when nobody has led it for `search_patience` minutes."""
+    """Run trials of the main model's search, which another process leads: `train` with the same plan.
+
+    Returns how many it ran when the search is finished, or when nobody has led it for `search_patience` minutes.
+    """
     if lake.exists(result_key(plan.out)):
         return 0
     data = TrainingData(settings, lake, plan.snapshot, plan.budget, plan.seed)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 MAX_CONSECUTIVE_FAILURES = 3
 CALL_TIMEOUT = 30.0
 """Seconds until a chief's answer is no longer waited for."""
-TOKEN = "osteon-token"
+TOKEN = "osteon-token"  # noqa: S105 - the name of a field
 """The gRPC metadata that holds a search's token."""
 
 Method = TypeVar("Method", bound=Callable[..., Any])
