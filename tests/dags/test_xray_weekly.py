@@ -185,7 +185,7 @@ class Weeks:
     def offenders(self, check: str) -> set[str]:
         """Paths of the images that a check found; none where it found nothing."""
         found = (one for one in self.found.findings if one.check == check)
-        return {str(item["name"]).split(":", 1)[1] for finding in found for item in finding.offenders}
+        return {item.name.split(":", 1)[1] for finding in found for item in finding.offenders}
 
     def injected(self, *defects: str) -> set[str]:
         return {item.path for item in self.truth if item.defect in defects}
