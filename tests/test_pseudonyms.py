@@ -23,7 +23,7 @@ from osteon.pipeline.context import Context
 from osteon.pipeline.stages import INGEST, LIST_SOURCES, REPORT, run_stage
 from osteon.pseudonyms import CHECK, FILE, find_key, patient_key
 from osteon.reports.patients import patient_line
-from osteon.reports.summary import read_summary, summary_key
+from osteon.reports.summary import Summary, summary_key
 from osteon.settings import ROOT, Settings
 from osteon.sources.archive import ArchiveConfig
 from osteon.sources.config import read_sources_file
@@ -225,7 +225,7 @@ def test_the_report_says_how_many_patients_a_source_names_and_for_which_films_no
     sources.write_text(sources.read_text().replace("part:", "patient: {folder: 0}\n    part:"))
     context = run_to_split("run", sources)
     page = lake.get_bytes(run_stage(REPORT, context).page).decode()
-    summary = read_summary(lake, summary_key(context.run))
+    summary = lake.find_model(Summary, summary_key(context.run))
     assert summary is not None and summary.patients == {"s": 2} and summary.without_patient == {"s": 1}
     assert "patients are unknown for s (1 of its images)." in page and patient_line(summary) in page
 

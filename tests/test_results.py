@@ -8,7 +8,7 @@ import pytest
 
 from osteon.errors import ObjectError
 from osteon.lake import Lake
-from osteon.results import BaseModelResult, Comparison, TrainingResult, read_or_skip, result_key
+from osteon.results import BaseModelResult, Comparison, TrainingResult, result_key
 
 METRICS = {"macro_f1": 0.5, "fracture_auroc": None}
 FIRST_TRAINING: dict[str, Any] = {
@@ -120,8 +120,8 @@ def test_what_cannot_be_read_is_an_error_that_names_it_or_is_left_out_with_a_lin
     for kind in (TrainingResult, BaseModelResult, Comparison):
         with pytest.raises(ObjectError, match=rf"{key} holds no {kind.__name__}"):
             lake.get_model(kind, key)
-        assert read_or_skip(lake, kind, key) is None and key in caplog.messages[-1]
-    assert read_or_skip(lake, TrainingResult, "models/none/result.json") is None
+        assert lake.find_model(kind, key) is None and key in caplog.messages[-1]
+    assert lake.find_model(TrainingResult, "models/none/result.json") is None
     assert "models/none/result.json" in caplog.messages[-1]
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import logging
 import mimetypes
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ M = TypeVar("M", bound=BaseModel)
 MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchBucket", "NotFound"}
 SIGNED_FOR = 600
 """Seconds that a signed URL is good for: all tries of one request, and a clock that is a little wrong."""
+log = logging.getLogger(__name__)
 
 
 class Lake:
@@ -241,6 +243,14 @@ class Lake:
             raise ObjectError(
                 f"{key} holds no {kind.__name__} that this version of Osteon can read: {error}"
             ) from error
+
+    def find_model(self, kind: type[M], key: str) -> M | None:
+        """A value that `put_model` put; None, with a line in the log, where `get_model` raises `ObjectError`."""
+        try:
+            return self.get_model(kind, key)
+        except ObjectError as error:
+            log.warning("%s is left out: %s", key, error)
+            return None
 
     def put_folder(self, prefix: str, folder: Path) -> int:
         """Upload a folder's files below the prefix. Returns their number."""

@@ -5,13 +5,9 @@ Older objects stay readable: fields that had other names have aliases, and field
 
 from __future__ import annotations
 
-import logging
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
-
-from osteon.errors import ObjectError
-from osteon.lake import Lake
 
 SCHEMA_VERSION = 2
 """Of results. Those of version 1 have other names, and are read as if they were of this one."""
@@ -27,7 +23,6 @@ Trial = dict[str, Any]
 """A trial of a search: its `trial`, `score`, `epochs`, `seconds`, `worker`, and its design."""
 Verdict = Literal["better", "worse", "no difference with confidence"]
 """How the main model stands to another, by macro-F1."""
-log = logging.getLogger(__name__)
 
 
 def formerly(name: str) -> Any:
@@ -287,21 +282,9 @@ class Comparison(Stored):
         return [row.model for row in self.rows if row.against is not None and row.against.verdict == "worse"]
 
 
-R = TypeVar("R", bound=Stored)
-
-
 def result_key(training: str) -> str:
     """Key of the result of a training, its last object."""
     return f"{training}/result.json"
-
-
-def read_or_skip(lake: Lake, kind: type[R], key: str) -> R | None:
-    """A result; None, with a line in the log, where there is none or another version of Osteon wrote it."""
-    try:
-        return lake.get_model(kind, key)
-    except ObjectError as error:
-        log.warning("%s is left out: %s", key, error)
-        return None
 
 
 def _numbers(metrics: Metrics, by_part: Metrics | None = None, seconds: float | None = None) -> dict[str, float]:

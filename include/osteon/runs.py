@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from osteon.lake import Lake
 from osteon.records import SCHEMA_VERSION, CatalogueRecord, IngestRecord, SourcesRecord, StageRecord
 
 ENDED_SILENTLY = "its task ended without a record: see its log"
-log = logging.getLogger(__name__)
 R = TypeVar("R", bound=StageRecord)
 
 
@@ -57,7 +55,7 @@ class Run:
     def read(self, kind: type[R], name: str = "") -> R | None:
         """The record of a stage, under `name` where that is not the stage's; None where there is none."""
         key = self._key(name or kind.stage)
-        return self._parse(kind, key) if self.lake.exists(key) else None
+        return self.lake.find_model(kind, key) if self.lake.exists(key) else None
 
     def names(self) -> Iterator[str]:
         """Of the records that the run has, in no particular order."""
@@ -72,7 +70,7 @@ class Run:
         names = [name for name in self.names() if stage_of(name) in place]
         for name in sorted(names, key=lambda name: place[stage_of(name)]):
             stage, _, source = name.partition(".")
-            record = self._parse(kinds[place[stage]], self._key(name))
+            record = self.lake.find_model(kinds[place[stage]], self._key(name))
             if isinstance(record, IngestRecord):
                 record.source = source  # records of schema version 1 have it in their name only
             if record is not None:
@@ -82,13 +80,6 @@ class Run:
     def sources(self) -> dict[str, IngestRecord]:
         """What ingest left of each source, by name."""
         return self.read_all([SourcesRecord, IngestRecord]).sources()
-
-    def _parse(self, kind: type[R], key: str) -> R | None:
-        try:
-            return kind.model_validate(self.lake.get_json(key), extra="ignore")
-        except ValueError as error:  # no JSON, or not that of the record
-            log.warning("%s is left out, this version of Osteon cannot read it: %s", key, error)
-            return None
 
 
 def stage_of(name: str) -> str:

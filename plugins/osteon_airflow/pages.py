@@ -16,7 +16,7 @@ from osteon.errors import LakeError
 from osteon.images.decode import UndecodableError
 from osteon.lake import Lake
 from osteon.quality.pictures import png, scaled
-from osteon.reports.summary import read_summary
+from osteon.reports.summary import Summary
 from osteon.settings import load_settings
 from osteon_airflow.links import PAGES
 
@@ -59,7 +59,7 @@ def _row(lake: Lake, key: str) -> str:
     """The line about a run; of a run whose summary cannot be read only its name."""
     cells: list[object] = [key.split("/")[1], None, None, "its summary cannot be read"]
     links = []
-    if summary := read_summary(lake, key):
+    if summary := lake.find_model(Summary, key):
         cells = [summary.run, summary.images, summary.snapshot, None if summary.alerts is None else len(summary.alerts)]
         links = [("report", summary.report)]
         if summary.data_docs and lake.exists(f"{summary.data_docs}/index.html"):

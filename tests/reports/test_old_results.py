@@ -9,7 +9,7 @@ from osteon.pipeline.context import Context
 from osteon.pipeline.stages import REPORT, run_stage
 from osteon.records import ComparisonKey, RegisterRecord, TrainingKey
 from osteon.reports.page import table_lines
-from osteon.reports.summary import read_summary, summary_key
+from osteon.reports.summary import Summary, summary_key
 from tests.test_results import FIRST_COMPARISON, FIRST_TRAINING
 
 
@@ -38,7 +38,7 @@ def test_results_of_the_first_form_are_shown(context: Context, lake: Lake) -> No
     page = lake.get_bytes(run_stage(REPORT, context).page).decode()
     assert "Model cnn_bilstm" in page and '<td>macro-F1<td class="n">0.500<td class="n">0.400 to 0.600</tr>' in page
     assert "20 of 50" in page and "<td>worse<td" in page
-    summary = read_summary(lake, summary_key(context.run))
+    summary = lake.find_model(Summary, summary_key(context.run))
     assert summary is not None and table_lines(summary)
     assert summary.models["cnn_bilstm"].evaluation.metrics["macro_f1"] == 0.5
     assert lake.exists(f"{context.run.prefix}/report/evaluation.html")

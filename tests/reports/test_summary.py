@@ -17,7 +17,7 @@ from osteon.records import (
     SourcesRecord,
     ValidationKey,
 )
-from osteon.reports.summary import Summary, read_summary, summarise, summary_key
+from osteon.reports.summary import Summary, summarise, summary_key
 from osteon.runs import Records, Run
 from tests.test_results import FIRST_COMPARISON, FIRST_TRAINING
 
@@ -43,21 +43,24 @@ def test_a_summary_says_what_the_stages_did(lake: Lake) -> None:
     assert (found.work.uploaded, found.work.decoded, found.seconds["inspect"]) == (4, 3, 2.5)
     assert found.images is None and found.alerts is None and found.report == "runs/weekly/report/index.html"
     lake.put_json(summary_key(run), found.model_dump(mode="json"))
-    assert read_summary(lake, summary_key(run)) == found
+    assert lake.find_model(Summary, summary_key(run)) == found
 
 
 def test_a_summary_without_a_version_is_read(lake: Lake) -> None:
     lake.put_json("runs/old/summary.json", OLD)
-    found = read_summary(lake, "runs/old/summary.json")
+    found = lake.find_model(Summary, "runs/old/summary.json")
     assert found is not None and found.registered is not None and found.registered.version == "1"
     assert found.alerts is not None and found.alerts[0].check == "truncated"
     assert found.models["cnn_bilstm"].evaluation.metadata_baseline == {"body part": 0.5}
     assert found.comparison is not None and found.comparison.better_baselines == ["forest"]
     others = OLD.keys() - {"novel", "models", "comparison"}
     assert found.model_dump(mode="json", exclude_unset=True, include=others) == {key: OLD[key] for key in others}
+    lake.put_json("runs/alone/summary.json", OLD | {"comparison": []})
+    alone = lake.find_model(Summary, "runs/alone/summary.json")
+    assert alone is not None and alone.comparison is None, "that run compared nothing"
     older = {key: OLD[key] for key in ("run", "report", "images")}
     lake.put_json("runs/older/summary.json", older)
-    assert read_summary(lake, "runs/older/summary.json") == Summary(**older)
+    assert lake.find_model(Summary, "runs/older/summary.json") == Summary(**older)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"run": "x"}', b'{"run": 1, "report": []}'])
@@ -66,6 +69,6 @@ def test_a_broken_summary_is_left_out_with_a_line_in_the_log(
 ) -> None:
     lake.put_bytes("runs/broken/summary.json", data)
     with caplog.at_level(logging.WARNING):
-        assert read_summary(lake, "runs/broken/summary.json") is None
+        assert lake.find_model(Summary, "runs/broken/summary.json") is None
     assert "runs/broken/summary.json is left out" in caplog.text
-    assert read_summary(lake, "runs/absent/summary.json") is None
+    assert lake.find_model(Summary, "runs/absent/summary.json") is None

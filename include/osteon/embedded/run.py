@@ -18,7 +18,7 @@ from osteon.errors import OsteonError, ServiceError
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import run_all
-from osteon.reports.summary import Summary, read_summary, summary_key
+from osteon.reports.summary import Summary, summary_key
 from osteon.runs import Run
 from osteon.settings import Settings
 
@@ -155,7 +155,7 @@ def _watch(client: AirflowClient, run_id: str) -> str:
 
 def _outcome(stack: Stack, lake: Lake, run: Run, state: str, failed: str) -> Outcome:
     """Read the summary and bring the report and the Data Docs to this machine, where a browser can open them."""
-    summary = read_summary(lake, summary_key(run))
+    summary = lake.find_model(Summary, summary_key(run))
     places = {"mails": str(stack.home / "mail"), "logs": str(stack.home / "airflow" / "logs")}
     if summary is not None:
         folder = stack.home / "reports" / run.prefix.rsplit("/", 1)[-1]

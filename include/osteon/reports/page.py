@@ -130,7 +130,7 @@ def table_lines(summary: Summary) -> list[Table]:
     tables = [sources, classes, facts, alerts]
     for result in summary.models.values():
         tables += _model_tables(result)
-    if summary.comparison and summary.comparison.rows:
+    if summary.comparison:
         tables.append(_comparison_table(summary.comparison))
     return tables
 

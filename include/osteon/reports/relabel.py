@@ -13,7 +13,7 @@ from osteon.lake import Lake
 from osteon.quality.pictures import SIDE, data_url, png, scaled
 from osteon.records import RelabelRecord
 from osteon.reports.model_card import interval, number
-from osteon.results import BaseModelResult, read_or_skip, result_key
+from osteon.results import BaseModelResult, result_key
 from osteon.settings import ImageSettings
 from osteon.templates import environment
 
@@ -65,7 +65,7 @@ def write_relabel_report(
 
 def base_results(lake: Lake, record: RelabelRecord) -> list[BaseModelResult]:
     """What the base models are worth. One that cannot be read is left out, with a line in the log."""
-    found = (read_or_skip(lake, BaseModelResult, result_key(training)) for training in record.trainings)
+    found = (lake.find_model(BaseModelResult, result_key(training)) for training in record.trainings)
     return [result for result in found if result is not None]
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from typing import NamedTuple
 
 import pandas as pd
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, field_validator
 
 from osteon import catalog as catalogs
 from osteon.curation.catalogue import accounts, read_manifests
 from osteon.curation.split import split_accounts
-from osteon.errors import LakeError
 from osteon.lake import Lake
 from osteon.quality.check import Severity
 from osteon.quality.findings import ORDER, Finding, read_validation
@@ -30,12 +28,11 @@ from osteon.records import (
 )
 from osteon.reports.patients import PatientCounts, count_patients
 from osteon.reports.relabel import base_results
-from osteon.results import Comparison, InputAblation, Intervals, Metrics, TrainingResult, read_or_skip, result_key
+from osteon.results import Comparison, InputAblation, Intervals, Metrics, TrainingResult, result_key
 from osteon.runs import Records, Run
 from osteon.schemas import Repaired
 
 SCHEMA_VERSION = 1
-log = logging.getLogger(__name__)
 
 
 class SourceAccount(BaseModel):
@@ -134,24 +131,16 @@ class Summary(PatientCounts):
     """By record."""
     work: Work = Work()
 
+    @field_validator("comparison", mode="before")
+    @classmethod
+    def _none_without_rows(cls, value: object) -> object:
+        """Version 0.1.0 left an empty list where a run compared nothing."""
+        return value or None
+
 
 def summary_key(run: Run) -> str:
     """Where the lake keeps the summary of a run."""
     return f"{run.prefix}/summary.json"
-
-
-def read_summary(lake: Lake, key: str) -> Summary | None:
-    """A summary; None, with a line in the log, for one that cannot be read.
-
-    Args:
-        lake: Holds the summary.
-        key: What `summary_key` gives, of a run of any version of Osteon.
-    """
-    try:
-        return Summary.model_validate_json(lake.get_bytes(key), extra="ignore")
-    except (ValidationError, LakeError) as error:
-        log.warning("%s is left out, it cannot be read: %s", key, error)
-        return None
 
 
 class Tables(NamedTuple):
@@ -212,9 +201,9 @@ def summarise(lake: Lake, run: Run, records: Records, found: Tables | None) -> S
     if relabelled := records.of(RelabelRecord):
         summary.relabel = _relabelled(lake, relabelled, records.of(BaseModelsRecord))
     if registered := records.of(RegisterRecord):
-        if result := read_or_skip(lake, TrainingResult, result_key(registered.training)):
+        if result := lake.find_model(TrainingResult, result_key(registered.training)):
             summary.models = {result.model: result}
-        summary.comparison = read_or_skip(lake, Comparison, registered.comparison)
+        summary.comparison = lake.find_model(Comparison, registered.comparison)
         summary.registered = Registered.model_validate(registered, from_attributes=True)
         summary.champion = registered.champion
     return summary

@@ -14,7 +14,6 @@ from osteon.results import (
     PairedComparison,
     TrainingResult,
     Verdict,
-    read_or_skip,
     result_key,
 )
 from osteon.schemas import Split
@@ -39,7 +38,7 @@ def compare(lake: Lake, trainings: list[str], rounds: int) -> str:
         ConfigurationError: The main model is missing, or there are two trainings of one model.
     """
     key = derived_key("comparisons", VERSION, sorted(trainings), rounds, suffix=".json")
-    if lake.exists(key) and read_or_skip(lake, Comparison, key):
+    if lake.exists(key) and lake.find_model(Comparison, key):
         return key
     results = {result.model: result for result in (_result(lake, training) for training in trainings)}
     if MAIN not in results or len(results) < len(set(trainings)):

@@ -17,7 +17,7 @@ from osteon.lake import Lake
 from osteon.models import forest, network, space
 from osteon.models.design import NetworkDesign
 from osteon.models.space import ABLATIONS, BASELINES, BUDGETS, MAIN, PLAIN
-from osteon.results import BaseModelResult, Design, TrainingResult, Trial, read_or_skip, result_key
+from osteon.results import BaseModelResult, Design, TrainingResult, Trial, result_key
 from osteon.settings import Settings
 from osteon.training.augment import MAIN_AUGMENTATION
 from osteon.training.base import train_base
@@ -64,7 +64,7 @@ def train(
         )
     key = result_key(plan.out)
     kind: type[TrainingResult | BaseModelResult] = BaseModelResult if plan.model in base_models else TrainingResult
-    if lake.exists(key) and (stored := read_or_skip(lake, kind, key)):
+    if lake.exists(key) and (stored := lake.find_model(kind, key)):
         return stored
     if plan.model in base_models:
         return train_base(settings, lake, plan)
@@ -79,7 +79,7 @@ def train(
 
 def _learn(data: TrainingData, plan: TrainingPlan, rows: Rows, distributed: bool) -> TrainedModel:
     """Fit the model that a plan names on some rows."""
-    known = read_or_skip(data.lake, TrainingResult, result_key(plan.winner)) if plan.winner else None
+    known = data.lake.find_model(TrainingResult, result_key(plan.winner)) if plan.winner else None
     before = known.design if known and known.design else None  # early champions have none
     if plan.model == "forest":
         return fit_forest(data, rows)
