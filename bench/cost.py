@@ -22,7 +22,7 @@ import numpy as np
 from old_model import OldRecipe, build_old
 from stages import store
 
-from models import old_lesson, snapshot
+from models import old_train_val, snapshot
 from osteon.features import load_resized_images
 from osteon.images.decode import decode
 from osteon.models import space
@@ -53,11 +53,11 @@ class Drawn:
         return self.random.choice(values)
 
 
-def trial(course: TrainingData, design: NetworkDesign, seed: int, epochs: int) -> float:
+def trial(data: TrainingData, design: NetworkDesign, seed: int, epochs: int) -> float:
     """The least validation loss of a design, fitted as the main model's search fits it."""
     keras.backend.clear_session()  # as KerasTuner does
-    search = search_of(course, course.learn, "", lambda hp: design)
-    candidates = DesignHyperModel(search.train_val, search.space, search.augment, course.plan)
+    search = search_of(data, data.learn, "", lambda hp: design)
+    candidates = DesignHyperModel(search.train_val, search.space, search.augment, data.plan)
     candidates.seed = seed
     told = candidates.fit(None, candidates.build(None), epochs=epochs, verbose=0)
     return float(min(told.history["val_loss"]))
@@ -67,26 +67,26 @@ def main(budget: str) -> None:
     os.environ.update(dict.fromkeys(THREADS, "1"))
     with store():
         context = Context.open("cost")
-        course = TrainingData(context.settings, context.lake, snapshot(context), budget, 0)
-        designs = [space.cnn_bilstm(course.plan.side)(Drawn(seed)) for seed in range(TRIALS)]
-        taught = search_of(course, course.learn, "", lambda hp: designs[0]).train_val(designs[0])
-        old = old_lesson(course, taught.train, taught.val)
-        digests = course.images["sha256"].iloc[np.concatenate([old.train, old.val])]
+        data = TrainingData(context.settings, context.lake, snapshot(context), budget, 0)
+        designs = [space.cnn_bilstm(data.plan.side)(Drawn(seed)) for seed in range(TRIALS)]
+        train_val = search_of(data, data.learn, "", lambda hp: designs[0]).train_val(designs[0])
+        old = old_train_val(data, train_val.train, train_val.val)
+        digests = data.images["sha256"].iloc[np.concatenate([old.train, old.val])]
 
         def read_theirs() -> None:
             for digest in digests:
                 OldRecipe().apply(decode(context.lake.get_image(digest), context.settings.max_pixels).pixels)
 
         def read_ours() -> None:
-            load_resized_images(context.settings, context.lake, course.images, course.plan.search_side)
+            load_resized_images(context.settings, context.lake, data.images, data.plan.search_side)
 
         def theirs(seed: int) -> None:  # noqa: ARG001 - called as `ours` is
             keras.backend.clear_session()
-            train, val = dataset(old, old.train, course.plan.batch, 0), dataset(old, old.val, 128)
+            train, val = dataset(old, old.train, data.plan.batch, 0), dataset(old, old.val, 128)
             build_old(old.shape, old.classes).fit(train, validation_data=val, epochs=EPOCHS, verbose=0)
 
         def ours(seed: int) -> None:
-            trial(course, designs[seed], seed, EPOCHS)
+            trial(data, designs[seed], seed, EPOCHS)
 
         read, fitted = {}, {}
         for name, reading, fit in (("old", read_theirs, theirs), ("osteon", read_ours, ours)):

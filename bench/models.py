@@ -67,28 +67,28 @@ def snapshot(context: Context, seed: int = 0) -> CatalogKey:
         return prepare(context, str(path), INSPECT, REPAIR, GROUP, REVIEW, SPLIT, seed=seed)
 
 
-def old_lesson(course: TrainingData, train: Rows, val: Rows) -> TrainValData:
+def old_train_val(data: TrainingData, train: Rows, val: Rows) -> TrainValData:
     """What the old model learns from: images that are transformed once."""
     transform = OldRecipe()
-    features = course.features(transform, np.arange(len(course.images)))  # type: ignore[arg-type]
-    return TrainValData(lambda rows: features[rows], transform.shape, course.allowed, train, val)
+    features = data.features(transform, np.arange(len(data.images)))  # type: ignore[arg-type]
+    return TrainValData(lambda rows: features[rows], transform.shape, data.allowed, train, val)
 
 
-def old_model(course: TrainingData) -> training.TrainedModel:
+def old_model(data: TrainingData) -> training.TrainedModel:
     """The study's main model, rebuilt: see `old_model`."""
     import keras
 
-    keras.utils.set_random_seed(course.seed)
-    lesson = old_lesson(course, course.learn, course.check)
-    model = build_old(lesson.shape, lesson.classes)
-    plan = replace(course.plan, fit_epochs=OLD_EPOCHS)
-    fit(model, lesson, budget=plan, seed=course.seed, augment=None)
-    predictor = course.calibrated(model, OldRecipe())  # type: ignore[arg-type]
+    keras.utils.set_random_seed(data.seed)
+    train_val = old_train_val(data, data.learn, data.check)
+    model = build_old(train_val.shape, train_val.classes)
+    plan = replace(data.plan, fit_epochs=OLD_EPOCHS)
+    fit(model, train_val, budget=plan, seed=data.seed, augment=None)
+    predictor = data.calibrated(model, OldRecipe())  # type: ignore[arg-type]
     return training.TrainedModel(predictor, {}, int(model.count_params()))
 
 
 def contenders(first: TrainingData) -> dict[str, Callable[[TrainingData], training.TrainedModel]]:
-    """By name, what fits a model with a course's seed. Designs are searched on the first course, when needed."""
+    """By name, what fits a model with the seed of its data. A design is searched once, with the first seed."""
 
     @cache
     def found(model: str) -> NetworkDesign:
@@ -98,7 +98,7 @@ def contenders(first: TrainingData) -> dict[str, Callable[[TrainingData], traini
         return design
 
     def network(model: str, **changes: Any) -> Callable[[TrainingData], training.TrainedModel]:
-        return lambda course: training.fit_design(course, course.learn, found(model).changed(**changes))
+        return lambda data: training.fit_design(data, data.learn, found(model).changed(**changes))
 
     return {
         "cnn_bilstm": network("cnn_bilstm"),
@@ -106,8 +106,8 @@ def contenders(first: TrainingData) -> dict[str, Callable[[TrainingData], traini
         "without wavelets": network("cnn_bilstm", wavelet=LAZY),
         "without the LSTM": network("cnn_bilstm", lstm_layers=0),
         "cnn_searched": network("cnn_searched"),
-        "cnn_plain": lambda course: training.fit_design(course, course.learn, space.PLAIN),
-        "forest": lambda course: training.fit_forest(course, course.certain(course.learn)),
+        "cnn_plain": lambda data: training.fit_design(data, data.learn, space.PLAIN),
+        "forest": lambda data: training.fit_forest(data, data.with_single_candidate(data.learn)),
         "old model": old_model,
     }
 
@@ -131,17 +131,17 @@ class Learnt:
 
 
 def learn(
-    name: str, courses: list[TrainingData], learner: Callable[[TrainingData], training.TrainedModel], on: str
+    name: str, by_seed: list[TrainingData], learner: Callable[[TrainingData], training.TrainedModel], on: str
 ) -> Learnt:
-    """Fit a model with the seed of each course, and tell of each how it is on the images of split `on`."""
+    """Fit a model once with each seed, and measure each on the images of split `on`."""
     probabilities = []
-    for course in courses:
-        taught = learner(course)
-        features = course.features(taught.predictor.transform, course.rows[on])
-        probabilities.append(taught.predictor.from_features(features))
-        figures = figures_of(Predictions(course.images_of(on), probabilities[-1], course.classes))
-        print(json.dumps({"model": name, "seed": course.seed} | figures), flush=True)
-    return Learnt(taught.parameters, probabilities)
+    for data in by_seed:
+        trained = learner(data)
+        features = data.features(trained.predictor.transform, data.rows[on])
+        probabilities.append(trained.predictor.from_features(features))
+        figures = figures_of(Predictions(data.images_of(on), probabilities[-1], data.classes))
+        print(json.dumps({"model": name, "seed": data.seed} | figures), flush=True)
+    return Learnt(trained.parameters, probabilities)
 
 
 def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Path, only: list[str]) -> None:
@@ -150,17 +150,21 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
     with store():
         context = Context.open("models")
         key = snapshot(context, split_seed)
-        courses = [TrainingData(context.settings, context.lake, key, budget, seed) for seed in range(seeds)]
-        for course in courses:
-            course._squares = courses[0]._squares
-            course.plan = replace(course.plan, members=1, side=side or course.plan.side)  # a network each
-        side = courses[0].plan.side
-        images, classes, rounds = courses[0].images_of(on), courses[0].classes, context.settings.bootstrap_rounds
-        learners, main_model = contenders(courses[0]), None
+        by_seed = [TrainingData(context.settings, context.lake, key, budget, seed) for seed in range(seeds)]
+        for data in by_seed:
+            data._squares = by_seed[0]._squares
+            data.plan = replace(data.plan, members=1, side=side or data.plan.side)  # a network each
+        side = by_seed[0].plan.side
+        images, classes, rounds = (
+            by_seed[0].images_of(on),
+            by_seed[0].classes,
+            context.settings.bootstrap_rounds,
+        )
+        learners, main_model = contenders(by_seed[0]), None
         for name in only or learners:
             place = keep / f"{name}, {budget}, {side} pixels, {seeds} seeds, split {split_seed}, {on}.json"
             if not place.exists():
-                place.write_text(str(learn(name, courses, learners[name], on)))
+                place.write_text(str(learn(name, by_seed, learners[name], on)))
             learnt = Learnt(**json.loads(place.read_text()))
             singles = [figures_of(Predictions(images, np.array(one), classes)) for one in learnt.probabilities]
             spread = number(float(np.std([found["fracture_auroc"] for found in singles], ddof=1))) if seeds > 1 else ""
@@ -178,7 +182,7 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
                 *(interval(against.get(name)) for name in COMPARED),
                 str(seeds * learnt.weights) if learnt.weights else "",
             )
-        floor = metadata_baseline(courses[0].images.iloc[courses[0].rows["train"]], images)
+        floor = metadata_baseline(by_seed[0].images.iloc[by_seed[0].rows["train"]], images)
     fractured = int(images["fractured"].fillna(False).sum())
     table.title = f"{len(images)} {on} images, {fractured} fractured; {seeds} seeds: mean figures, and of the mean"
     console = Console(width=None if sys.stdout.isatty() else 260)

@@ -94,7 +94,7 @@ def measure(images: int) -> dict[str, dict[str, float]]:
         catalog = run(REVIEW, catalog=grouped(manifests))
         run(VALIDATE, catalog=catalog, manifests=manifests, sources=str(sources))
         snapshot = run(SPLIT, catalog=catalog, seed=0)
-        stage("squares", cache_partition, context, snapshot, HEX_DIGITS, BUDGET)
+        stage("resized images", cache_partition, context, snapshot, HEX_DIGITS, BUDGET)
         manifests.append(run(INGEST, ", later", source="later", sources=str(sources)))
         grouped(manifests, ", later")
     return costs

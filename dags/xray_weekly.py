@@ -79,7 +79,7 @@ def xray_weekly() -> None:
     map_partitions(stages.CACHE_PARTITIONS, relabelled) >> placed
     snapshot = stage_task(stages.CHECK)(catalog=placed, manifests=manifests)
     main = training_task(snapshot, [MAIN])
-    helped = search_worker_tasks(snapshot)
+    workers = search_worker_tasks(snapshot)
     baselines = training_task(snapshot, list(BASELINES), task_id="train_rivals")
     changed = training_task(snapshot, list_ablations(main), task_id="train_ablations", winner=main)
     compared = compare(main, baselines, changed)
@@ -90,7 +90,7 @@ def xray_weekly() -> None:
     ]
     # The report tells of a stopped run as well; `finished` is what a failure on either side of it fails.
     reported = report()
-    [*registered, helped] >> reported
+    [*registered, workers] >> reported
     [*registered, reported] >> EmptyOperator(task_id="finished", trigger_rule=NONE_FAILED)
 
 

@@ -56,10 +56,10 @@ def conflicts(catalog: pd.DataFrame, publications: pd.DataFrame) -> pd.Series:
     apart = [(pairs[name] != pairs[f"{name}_other"]).fillna(False).astype(bool) for name in SAID]
     pairs = pairs[apart[0] | apart[1]]
     text = _texts(pairs, said).rename("text")
-    told = said.merge(text.reset_index(), on=["group", "label"]).sort_values("order").drop_duplicates("sha256")
+    first = said.merge(text.reset_index(), on=["group", "label"]).sort_values("order").drop_duplicates("sha256")
     names = _groups(catalog)
     others = pd.Series("its copies contradict each other", catalog.loc[names.isin(said["group"]), "sha256"])
-    return told.set_index("sha256")["text"].combine_first(others).astype("string")
+    return first.set_index("sha256")["text"].combine_first(others).astype("string")
 
 
 def _statements(catalog: pd.DataFrame, publications: pd.DataFrame) -> pd.DataFrame:
@@ -84,7 +84,7 @@ def _groups(catalog: pd.DataFrame) -> pd.Series:
 
 
 def _texts(pairs: pd.DataFrame, said: pd.DataFrame) -> pd.Series:
-    """What is told of each label of a group: the first that contradict it by name, and how many more do.
+    """What contradicts each label of a group: the first files by name, and how many more.
 
     Args:
         pairs: Labels of one group that cannot both be true: `group, label, label_other, count_other`.

@@ -90,5 +90,5 @@ def compare(lake: Lake) -> None:
 
 def _log_sizes(groups: pd.Series) -> None:
     sizes = groups.value_counts().head(LARGEST)
-    told = ", ".join(f"{str(name)[:12]} {size}" for name, size in sizes.items() if size > 1)
-    log.info("images in the largest groups: %s", told or "no image has a copy")
+    largest = ", ".join(f"{str(name)[:12]} {size}" for name, size in sizes.items() if size > 1)
+    log.info("images in the largest groups: %s", largest or "no image has a copy")

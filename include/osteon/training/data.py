@@ -81,8 +81,8 @@ class TrainingData:
 
     def with_single_candidate(self, rows: Rows) -> Rows:
         """Those whose label admits one class: what a model learns from that knows no marginal loss."""
-        with_single_candidate: Rows = rows[self.allowed[rows].sum(axis=1) == 1]
-        return with_single_candidate
+        chosen: Rows = rows[self.allowed[rows].sum(axis=1) == 1]
+        return chosen
 
     def images_of(self, split: str) -> pd.DataFrame:
         """The images of a split: of val and test those that people labelled."""
