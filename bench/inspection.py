@@ -21,6 +21,7 @@ from osteon.curation.inspect import measure_all
 from osteon.images.families import registered
 from osteon.images.measure import IMAGE, Request
 from osteon.settings import ROOT, load_settings
+from osteon.sources.base import PublishedFile
 from osteon.sources.config import open_source, read_sources_file
 
 SOURCES = ROOT / "config" / "sources.fracatlas.yaml"
@@ -42,7 +43,11 @@ def unpack(folder: Path) -> list[str]:
     for entry in read_sources_file(SOURCES).sources:
         source = open_source(SOURCES, load_settings(), entry.name)
         for file in source.fetch(source.latest_version()):
-            if file.data is not None and file.path.lower().endswith((".jpg", ".jpeg", ".png")):
+            if (
+                isinstance(file, PublishedFile)
+                and file.data is not None
+                and file.path.lower().endswith((".jpg", ".jpeg", ".png"))
+            ):
                 names.append(f"{len(names):05d}{Path(file.path).suffix}")
                 (folder / names[-1]).write_bytes(file.data)
     return names

@@ -14,6 +14,7 @@ from osteon.progress import parallel
 from osteon.pseudonyms import Pseudonyms, patient_key
 from osteon.settings import Settings
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, Source
+from osteon.sources.notes import Note
 
 VERSION = 3
 """Of manifests. Those from before `patient` and `study` lack the two and stay good: a rule for ids makes another
@@ -102,11 +103,22 @@ def manifests_of(name: str) -> str:
     return f"manifests/v{VERSION}/{name}/"
 
 
+def notes_key(manifest: str) -> str:
+    """Where the lake has the notes on what a manifest lists."""
+    return manifest.replace("manifests/", "notes/", 1).replace(".parquet", ".json")
+
+
+def read_notes(lake: Lake, manifest: str) -> list[Note]:
+    """Notes on the source of a manifest; none of one from before there were notes."""
+    key = notes_key(manifest)
+    return [Note.model_validate(note) for note in lake.get_json(key)] if lake.exists(key) else []
+
+
 def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[str, int]]:
     """Pull a source.
 
-    The manifest is written last, so a pull that was killed is started again and uploads only what the lake lacks.
-    A version that has its manifest is not pulled. Ids of patients and studies are stored as pseudonyms only.
+    The manifest is written last, after the notes. So a pull that was killed is started again and uploads only what the
+    lake lacks. A version that has its manifest is not pulled. Ids of patients and studies are stored as pseudonyms.
 
     Args:
         settings: Number of threads, folder of downloads, and the key of pseudonyms.
@@ -128,10 +140,14 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
     if lake.exists(key):
         return key, _counts(lake.get_table(key), uploaded=0)
 
-    seen, lock = set[str](), threading.Lock()
+    seen, notes, lock = set[str](), list[Note](), threading.Lock()
 
-    def keep(file: PublishedFile) -> tuple[dict[str, object], bool]:
+    def keep(file: PublishedFile | Note) -> tuple[dict[str, object], bool] | None:
         digest, uploaded = None, False
+        if isinstance(file, Note):
+            with lock:
+                notes.append(file)
+            return None
         if file.data is not None:
             digest = hashlib.sha256(file.data).hexdigest()
             with lock:
@@ -154,9 +170,12 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
             "reason": file.reason,
         }, uploaded
 
-    kept = parallel(keep, source.fetch(version), workers=settings.upload_workers, title=f"ingest {config.name}")
+    done = parallel(keep, source.fetch(version), workers=settings.upload_workers, title=f"ingest {config.name}")
+    kept = [file for file in done if file is not None]
     rows = pd.DataFrame([row for row, _ in kept]).sort_values("path", ignore_index=True)
     manifest = check(rows, Manifest, key)
+    notes.sort(key=lambda note: (note.kind, note.subject, note.text))
+    lake.put_json(notes_key(key), [note.model_dump() for note in notes])
     lake.put_table(key, manifest)
     shutil.rmtree(settings.state_dir / "downloads" / config.name, ignore_errors=True)
     return key, _counts(manifest, uploaded=sum(uploaded for _, uploaded in kept))

@@ -11,19 +11,24 @@ from osteon.errors import SourceError
 from osteon.labels import load_labels
 from osteon.settings import ROOT, load_settings
 from osteon.sources.config import read_sources_file
-from osteon.sources.rules import LabelRules
+from osteon.sources.rules import LabelRules, SourceFiles
 
 NAMES = {"names": ["Fracture", "hand", "artefact"]}
 
 
+def source_files(content: dict[str, str], paths: list[str]) -> SourceFiles:
+    members = tuple(dict.fromkeys([*paths, *content]))
+    return SourceFiles("s", tuple(paths), members, lambda path: content[path].encode(), [].append)
+
+
 def labels(rules: object, files: dict[str, object], paths: list[str]) -> list[str | None]:
     content = {name: text if isinstance(text, str) else json.dumps(text) for name, text in files.items()}
-    found = LabelRules.model_validate(rules).read("s", paths, lambda path: content[path].encode())
+    found = LabelRules.model_validate(rules).read(source_files(content, paths))
     return [found[path] for path in paths]
 
 
 def ids(rules: object, files: dict[str, str], paths: list[str]) -> list[tuple[str | None, str | None]]:
-    found = LabelRules.model_validate(rules).read_ids("s", paths, lambda path: files[path].encode())
+    found = LabelRules.model_validate(rules).read_ids(source_files(files, paths))
     return [found[path] for path in paths]
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 from osteon.errors import SourceError
 from osteon.settings import SourceSettings
 from osteon.sources.base import PublishedFile
+from osteon.sources.notes import Note
 from osteon.sources.reader import LabelledConfig, Reader
 from osteon.sources.registry import publisher
 from osteon.sources.transfer import download, is_url, remote_version
@@ -56,7 +57,7 @@ class ArchiveSource:
             listing = reader.zip_listing(Path(self.location))
         return hashlib.sha256(json.dumps([listing, reader.digest()]).encode()).hexdigest()[:16]
 
-    def fetch(self, version: str) -> Iterable[PublishedFile]:
+    def fetch(self, version: str) -> Iterable[PublishedFile | Note]:
         """Every file of the archive, in the order of paths. A hostile or empty archive raises before any is given."""
         reader, path = Reader(self.config, self.settings), Path(self.location)
         if is_url(self.location):

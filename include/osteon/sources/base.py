@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from osteon.settings import SourceSettings
+from osteon.sources.notes import Note
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jfif", ".jpe", ".jp2", ".dcm"}
@@ -51,8 +52,8 @@ class Source(Protocol):
     def latest_version(self) -> str:
         """A short string that changes when the published data, or the rules that label it, change."""
 
-    def fetch(self, version: str) -> Iterable[PublishedFile]:
-        """Every file of that version, one at a time, in a fixed order. Raises `SourceError`."""
+    def fetch(self, version: str) -> Iterable[PublishedFile | Note]:
+        """Every file of that version, one at a time, in a fixed order, and notes on them. Raises `SourceError`."""
 
 
 @dataclass(frozen=True)

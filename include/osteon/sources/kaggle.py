@@ -15,6 +15,7 @@ from requests.auth import HTTPBasicAuth
 from osteon.errors import SourceError
 from osteon.settings import SourceSettings
 from osteon.sources.base import Credentials, PublishedFile
+from osteon.sources.notes import Note
 from osteon.sources.reader import LabelledConfig, Reader
 from osteon.sources.registry import publisher
 from osteon.sources.transfer import call_api, download, raise_for_status
@@ -61,7 +62,7 @@ class KaggleSource:
                 )
         return f"{number}-{Reader(self.config, self.settings).digest()}"
 
-    def fetch(self, version: str) -> Iterable[PublishedFile]:
+    def fetch(self, version: str) -> Iterable[PublishedFile | Note]:
         """Every file of the version, in the order of paths. Raises `SourceError`."""
         number = int(version.split("-")[0])
 

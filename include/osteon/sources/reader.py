@@ -19,7 +19,8 @@ from osteon.errors import SourceError
 from osteon.progress import SizedIterator
 from osteon.settings import SourceSettings
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, SourceConfig, is_image_name
-from osteon.sources.rules import LabelRules, OpenMember
+from osteon.sources.notes import Note
+from osteon.sources.rules import LabelRules, OpenMember, SourceFiles
 
 SPLIT_FOLDERS = {
     "train": "train",
@@ -81,20 +82,20 @@ class Reader:
         with self._open_zip(path) as archive:
             return [(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
 
-    def zip_files(self, path: Path) -> SizedIterator[PublishedFile]:
-        """The files of a zip. Raises `SourceError`."""
+    def zip_files(self, path: Path) -> SizedIterator[PublishedFile | Note]:
+        """The files of a zip, and notes on them. Raises `SourceError`."""
+        notes: list[Note] = []
         archive = self._open_zip(path)
         try:
             members = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
             self._check_members(members)
             read = {info.filename: info for info in members}
-            images = [info.filename for info in members if self._is_image(info.filename)]
-            said = self._read_rules(images, lambda path: self._companion(archive, read[path]))
+            said = self._read_rules(list(read), lambda path: self._companion(archive, read[path]), notes)
         except BaseException:
             archive.close()
             raise
 
-        def files() -> Iterator[PublishedFile]:
+        def files() -> Iterator[PublishedFile | Note]:
             with archive:
                 for info in members:
                     if not self._is_image(info.filename):
@@ -102,6 +103,7 @@ class Reader:
                         continue
                     data, reason = self._unpack(archive, info)
                     yield self._published(info.filename, said, data, reason)
+            yield from notes
 
         return SizedIterator(files(), len(members))
 
@@ -163,14 +165,14 @@ class Reader:
         stats = [(path, file.stat()) for path, file in self._folder_paths(root)]
         return [(path, stat.st_size, stat.st_mtime_ns, stat.st_mode) for path, stat in stats]
 
-    def folder_files(self, root: Path) -> SizedIterator[PublishedFile]:
-        """The files of a folder. Raises `SourceError`."""
+    def folder_files(self, root: Path) -> SizedIterator[PublishedFile | Note]:
+        """The files of a folder, and notes on them. Raises `SourceError`."""
+        notes: list[Note] = []
         paths = dict(self._folder_paths(root))
         self._check_listing(list(paths))
-        images = [path for path in paths if self._is_image(path)]
-        said = self._read_rules(images, lambda path: paths[path].read_bytes())
+        said = self._read_rules(list(paths), lambda path: paths[path].read_bytes(), notes)
 
-        def files() -> Iterator[PublishedFile]:
+        def files() -> Iterator[PublishedFile | Note]:
             for path, file in paths.items():
                 if not self._is_image(path):
                     yield self._companion_file(path)
@@ -184,6 +186,7 @@ class Reader:
                     except OSError as error:
                         reason = f"cannot be read: {error.strerror}"
                 yield self._published(path, said, data, reason)
+            yield from notes
 
         return SizedIterator(files(), len(paths))
 
@@ -220,9 +223,10 @@ class Reader:
         if not any(self._is_image(path) for path in paths):
             raise SourceError(f"source {self.name}: there is no image in it: check where it points and its `images`")
 
-    def _read_rules(self, images: list[str], read: OpenMember) -> dict[str, Said]:
-        labels = self.config.labels.read(self.name, images, read)
-        ids = self.config.labels.read_ids(self.name, images, read)
+    def _read_rules(self, members: list[str], read: OpenMember, notes: list[Note]) -> dict[str, Said]:
+        images = tuple(path for path in members if self._is_image(path))
+        files = SourceFiles(self.name, images, tuple(members), read, notes.append)
+        labels, ids = self.config.labels.read(files), self.config.labels.read_ids(files)
         return {path: (labels[path], *ids[path]) for path in images}
 
     def _published(self, path: str, said: dict[str, Said], data: bytes | None, reason: str | None) -> PublishedFile:

@@ -17,6 +17,7 @@ from pydantic import Field
 from osteon.errors import SourceError
 from osteon.settings import SourceSettings
 from osteon.sources.base import Credentials, PublishedFile
+from osteon.sources.notes import Note
 from osteon.sources.reader import LabelledConfig, Reader
 from osteon.sources.registry import publisher
 from osteon.sources.transfer import call_api, download, raise_for_status
@@ -65,7 +66,7 @@ class RoboflowSource:
             number = max(numbers)
         return f"{number}-{self.config.format}-{Reader(self.config, self.settings).digest()}"
 
-    def fetch(self, version: str) -> Iterable[PublishedFile]:
+    def fetch(self, version: str) -> Iterable[PublishedFile | Note]:
         """Every file of the version, in the order of paths. Raises `SourceError`."""
         number = version.split("-")[0]
         path = download(self.config.name, version, lambda: self._link(number), self.settings, signed=True)

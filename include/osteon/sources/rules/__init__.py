@@ -7,12 +7,12 @@ from typing import Annotated
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from osteon.errors import SourceError
-from osteon.sources.rules.base import BaseRule, OpenMember
+from osteon.sources.rules.base import BaseRule, OpenMember, SourceFiles
 from osteon.sources.rules.boxes import Boxes
 from osteon.sources.rules.paths import Constant, Folder, Name
 from osteon.sources.rules.tables import Csv
 
-__all__ = ["Boxes", "Constant", "Csv", "Folder", "IdRule", "LabelRules", "Name", "OpenMember", "Rule"]
+__all__ = ["Boxes", "Constant", "Csv", "Folder", "IdRule", "LabelRules", "Name", "OpenMember", "Rule", "SourceFiles"]
 
 
 def _kind(value: object) -> str | None:
@@ -56,36 +56,36 @@ class LabelRules(BaseRule):
             raise ValueError("`study` needs a rule for `patient`: names of studies repeat across patients")
         return self
 
-    def read(self, source: str, paths: list[str], read: OpenMember) -> dict[str, str | None]:
+    def read(self, files: SourceFiles) -> dict[str, str | None]:
         """For each image `parts|fracture`, or None where neither is said.
 
         Raises `SourceError`, also for a rule that says nothing of any image, or finds no box in any: it does not fit
         what is published.
         """
-        part = self._words("part", self.part, source, paths, read)
-        fracture = self._words("fracture", self.fracture, source, paths, read)
-        said = zip(paths, part, fracture, strict=True)
+        part = self._words("part", self.part, files)
+        fracture = self._words("fracture", self.fracture, files)
+        said = zip(files.images, part, fracture, strict=True)
         return {path: "|".join(words) if any(words) else None for path, *words in said}
 
-    def read_ids(self, source: str, paths: list[str], read: OpenMember) -> dict[str, tuple[str | None, str | None]]:
+    def read_ids(self, files: SourceFiles) -> dict[str, tuple[str | None, str | None]]:
         """For each image the publisher's own ids of its patient and its study, None where it names none.
 
         A study without a patient is none. Raises `SourceError`, also for a rule that says nothing of any image; no
         message holds an id.
         """
-        patients = self._words("patient", self.patient, source, paths, read)
-        studies = self._words("study", self.study, source, paths, read)
-        said = zip(paths, patients, studies, strict=True)
+        patients = self._words("patient", self.patient, files)
+        studies = self._words("study", self.study, files)
+        said = zip(files.images, patients, studies, strict=True)
         return {path: (patient or None, (patient and study) or None) for path, patient, study in said}
 
-    def _words(self, name: str, rule: Rule | None, source: str, paths: list[str], read: OpenMember) -> list[str]:
+    def _words(self, name: str, rule: Rule | None, files: SourceFiles) -> list[str]:
         if rule is None:
-            return [""] * len(paths)
-        words = list(map(rule.compile(source, read), paths))
+            return [""] * len(files.images)
+        words = list(map(rule.compile(files), files.images))
         nothing = {"", rule.none} if isinstance(rule, Boxes) else {""}
         if nothing.issuperset(words):
             raise SourceError(
-                f"source {source}: its rule for `{name}` says nothing of any of {len(paths)} images: see whether "
-                "names, folders and tables are as it expects, and mend its `labels`"
+                f"source {files.source}: its rule for `{name}` says nothing of any of {len(files.images)} images: see "
+                "whether names, folders and tables are as it expects, and mend its `labels`"
             )
         return words

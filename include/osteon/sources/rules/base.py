@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
+from osteon.sources.notes import AddNote
+
 OpenMember = Callable[[str], bytes]
 """Gives the bytes of a file of the source by its path; raises `KeyError` when there is none."""
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """What rules see of a source."""
+
+    source: str
+    """Its name, for messages."""
+    images: tuple[str, ...]
+    """Paths of its images."""
+    members: tuple[str, ...]
+    """Paths of all its files, images among them."""
+    read: OpenMember
+    note: AddNote
+    """Tells of an oddity that is no error."""
+
+
 Read = Callable[[str], str]
 """From a file's path to the publisher's words: `""` where nothing is said."""
 

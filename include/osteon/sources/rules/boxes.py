@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field
 
 from osteon.errors import SourceError
-from osteon.sources.rules.base import BaseRule, OpenMember, Read
+from osteon.sources.rules.base import BaseRule, Read, SourceFiles
 
 
 class Boxes(BaseRule):
@@ -24,8 +24,8 @@ class Boxes(BaseRule):
     none: str = ""
     """The word for an annotated image without any box."""
 
-    def compile(self, source: str, read: OpenMember) -> Read:
-        classes = (_yolo if self.boxes == "yolo" else _coco)(source, read)
+    def compile(self, files: SourceFiles) -> Read:
+        classes = (_yolo if self.boxes == "yolo" else _coco)(files)
 
         def label(path: str) -> str:
             found = classes(path)
@@ -39,18 +39,18 @@ class Boxes(BaseRule):
         return label
 
 
-def _yolo(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
+def _yolo(files: SourceFiles) -> Callable[[str], set[str] | None]:
     """Class names in `labels/NAME.txt` beside `images/NAME.jpg`; None where there is no such file.
 
     A line is `class x y width height`, the class a number into `names` of `data.yaml` (Ultralytics' format).
     """
     try:
-        names = yaml.safe_load(read("data.yaml"))["names"]
+        names = yaml.safe_load(files.read("data.yaml"))["names"]
         by_number = dict(names) if isinstance(names, dict) else dict(enumerate(names))
     except KeyError:
-        raise SourceError(f"source {source}: there is no data.yaml with `names`: is it a YOLO export?") from None
+        raise SourceError(f"source {files.source}: there is no data.yaml with `names`: is it a YOLO export?") from None
     except (yaml.YAMLError, TypeError, ValueError) as error:
-        raise SourceError(f"source {source}: data.yaml cannot be read: {error}") from None
+        raise SourceError(f"source {files.source}: data.yaml cannot be read: {error}") from None
 
     def classes(path: str) -> set[str] | None:
         parts = PurePosixPath(path).with_suffix(".txt").parts
@@ -59,26 +59,28 @@ def _yolo(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
             return None
         table = "/".join((*parts[:level], "labels", *parts[level + 1 :]))
         try:
-            lines = read(table).decode("utf-8").splitlines()
+            lines = files.read(table).decode("utf-8").splitlines()
             return {str(by_number[int(line.split()[0])]) for line in lines if line.strip()}
         except KeyError as error:
             if isinstance(error.args[0], int):
-                raise SourceError(f"source {source}: {table} has class {error}, data.yaml names no such") from None
+                raise SourceError(
+                    f"source {files.source}: {table} has class {error}, data.yaml names no such"
+                ) from None
             return None
         except ValueError as error:
-            raise SourceError(f"source {source}: {table} is no YOLO label file: {error}") from None
+            raise SourceError(f"source {files.source}: {table} is no YOLO label file: {error}") from None
 
     return classes
 
 
-def _coco(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
+def _coco(files: SourceFiles) -> Callable[[str], set[str] | None]:
     """Class names in `_annotations.coco.json` beside the image; None where there is none, or it does not list it."""
 
     @cache
     def table(folder: str) -> dict[str, set[str]]:
         file = f"{folder}/_annotations.coco.json" if folder != "." else "_annotations.coco.json"
         try:
-            text = read(file)
+            text = files.read(file)
         except KeyError:
             return {}
         try:
@@ -86,12 +88,12 @@ def _coco(source: str, read: OpenMember) -> Callable[[str], set[str] | None]:
             category = {item["id"]: str(item["name"]) for item in content["categories"]}
             names = {item["id"]: str(item["file_name"]) for item in content["images"]}
             if len(names) < len(content["images"]):
-                raise SourceError(f"source {source}: {file} gives an image's id twice: export it anew")
+                raise SourceError(f"source {files.source}: {file} gives an image's id twice: export it anew")
             found: dict[str, set[str]] = {name: set() for name in names.values()}
             for item in content["annotations"]:
                 found[names[item["image_id"]]].add(category[item["category_id"]])
         except (ValueError, TypeError, LookupError) as error:
-            raise SourceError(f"source {source}: {file} is no COCO file ({error!r})") from None
+            raise SourceError(f"source {files.source}: {file} is no COCO file ({error!r})") from None
         return found
 
     return lambda path: table(str(PurePosixPath(path).parent)).get(PurePosixPath(path).name)

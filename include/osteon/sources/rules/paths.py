@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from pydantic import Field
 
-from osteon.sources.rules.base import BaseRule, OpenMember, Pattern, Read
+from osteon.sources.rules.base import BaseRule, Pattern, Read, SourceFiles
 
 
 class Constant(BaseRule):
@@ -15,7 +15,7 @@ class Constant(BaseRule):
 
     constant: str
 
-    def compile(self, source: str, read: OpenMember) -> Read:
+    def compile(self, files: SourceFiles) -> Read:
         return lambda path: self.constant
 
 
@@ -26,7 +26,7 @@ class Folder(BaseRule):
     pattern: Pattern = "(.*)"
     values: dict[str, str] = Field(default_factory=dict)
 
-    def compile(self, source: str, read: OpenMember) -> Read:
+    def compile(self, files: SourceFiles) -> Read:
         def label(path: str) -> str:
             folders = PurePosixPath(path).parts[:-1]
             if not -len(folders) <= self.folder < len(folders):
@@ -48,7 +48,7 @@ class Name(BaseRule):
 
     name: FileName
 
-    def compile(self, source: str, read: OpenMember) -> Read:
+    def compile(self, files: SourceFiles) -> Read:
         return lambda path: _matched(self.name.pattern, PurePosixPath(path).name, self.name.values)
 
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from pydantic import Field, model_validator
 
 from osteon.errors import SourceError
-from osteon.sources.rules.base import BaseRule, OpenMember, Read
+from osteon.sources.rules.base import BaseRule, Read, SourceFiles
 
 
 class Table(BaseRule):
@@ -38,34 +38,34 @@ class Csv(BaseRule):
 
     csv: Table
 
-    def compile(self, source: str, read: OpenMember) -> Read:
+    def compile(self, files: SourceFiles) -> Read:
         table = self.csv
         try:
-            text = read(table.file).decode("utf-8-sig")
+            text = files.read(table.file).decode("utf-8-sig")
         except KeyError:
             raise SourceError(
-                f"source {source}: there is no {table.file}: correct `csv.file` in its label rules"
+                f"source {files.source}: there is no {table.file}: correct `csv.file` in its label rules"
             ) from None
         except UnicodeDecodeError as error:
-            raise SourceError(f"source {source}: {table.file} is not UTF-8 ({error}): convert it") from None
+            raise SourceError(f"source {files.source}: {table.file} is not UTF-8 ({error}): convert it") from None
         rows = DictReader(io.StringIO(text))
         present = list(rows.fieldnames or [])
         twice = sorted({name for name in present if present.count(name) > 1})
         if twice:
-            raise SourceError(f"source {source}: {table.file} has two columns {', '.join(twice)}: mend its head")
+            raise SourceError(f"source {files.source}: {table.file} has two columns {', '.join(twice)}: mend its head")
         wanted = [table.key, *([table.column] if table.column else table.columns)]
         absent = [name for name in wanted if name not in present]
         if absent:
             raise SourceError(
-                f"source {source}: {table.file} has no column {', '.join(absent)} (it has {', '.join(present)}): "
+                f"source {files.source}: {table.file} has no column {', '.join(absent)} (it has {', '.join(present)}): "
                 "correct the label rules"
             )
         words: dict[str, str] = {}
-        for row in self._rows(source, rows, wanted):
+        for row in self._rows(files.source, rows, wanted):
             name, word = (row[table.key] or "").strip(), self._word(row)
             if words.setdefault(name, word) != word:
                 raise SourceError(
-                    f"source {source}: {table.file} names {name} twice and says two things of it: "
+                    f"source {files.source}: {table.file} names {name} twice and says two things of it: "
                     "use a key that is unique, or mend the table"
                 )
         taken: dict[str, str] = {}
@@ -74,7 +74,7 @@ class Csv(BaseRule):
             name = path if path in words else PurePosixPath(path).name
             if name in words and taken.setdefault(name, path) != path:
                 raise SourceError(
-                    f"source {source}: {table.file} names {name}, which may be {taken[name]} or {path}: "
+                    f"source {files.source}: {table.file} names {name}, which may be {taken[name]} or {path}: "
                     "use whole paths as keys, or leave one out by `images`"
                 )
             return words.get(name, "")
@@ -86,8 +86,8 @@ class Csv(BaseRule):
             for row in rows:
                 if None in row or any(row[name] is None for name in wanted):
                     raise SourceError(
-                        f"source {source}: {self.csv.file}, line {rows.line_num} has another number of fields than "
-                        "the head: mend the table"
+                        f"source {source}: {self.csv.file}, line {rows.line_num} has another number of fields "
+                        "than the head: mend the table"
                     )
                 yield row
         except CsvError as error:
