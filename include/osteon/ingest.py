@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 
 import pandas as pd
 
+from osteon.errors import RetryableError
 from osteon.lake import Lake, image_key
 from osteon.progress import parallel
 from osteon.pseudonyms import Pseudonyms, patient_key
-from osteon.settings import Settings
-from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, Source
+from osteon.settings import Settings, StateSettings
+from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, Source, SourceConfig
+from osteon.sources.dicom import admitted, is_named_as_dicom
+from osteon.sources.discretion import parts_of, without_names, without_personal_names
 from osteon.sources.notes import Note
+from osteon.sources.rules.personal import is_personal
 
 VERSION = 3
 """Of manifests. Those from before `patient` and `study` lack the two and stay good: a rule for ids makes another
 version of its source."""
+PERSONAL = "seem to hold data of a person: the lake has keyed hashes of them; rename the files at the source"
+"""What is said of files whose names look like those of people."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,9 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
     from osteon.schemas import Manifest, check
 
     config, version = source.config, source.latest_version()
-    names = Pseudonyms(config.name, patient_key(settings, lake)) if config.names_patients else None
+    names = cache(lambda: Pseudonyms(config.name, patient_key(settings, lake)))
+    if config.names_patients:
+        names()  # a key that is lost is noticed before anything is pulled
     key = f"{manifests_of(config.name)}{version}.parquet"
     if lake.exists(key):
         return key, _counts(lake.get_table(key), uploaded=0)
@@ -148,6 +159,7 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
             with lock:
                 notes.append(file)
             return None
+        file = admitted(file, settings.max_pixels, config.blanks_text)
         if file.data is not None:
             digest = hashlib.sha256(file.data).hexdigest()
             with lock:
@@ -165,20 +177,76 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
             "bytes": None if file.data is None else len(file.data),
             "raw_label": file.raw_label,
             "raw_split": file.raw_split,
-            "patient": names.patient(file) if names else None,
-            "study": names.study(file) if names else None,
+            "patient": names().patient(file) if config.names_patients else None,
+            "study": names().study(file) if config.names_patients else None,
             "reason": file.reason,
+            "published_sha256": file.published_sha256,
+            "dicom": None if file.tags is None else json.dumps(file.tags, sort_keys=True),
         }, uploaded
 
-    done = parallel(keep, source.fetch(version), workers=settings.upload_workers, title=f"ingest {config.name}")
+    try:
+        done = parallel(keep, source.fetch(version), workers=settings.upload_workers, title=f"ingest {config.name}")
+    except Exception as error:
+        if not isinstance(error, RetryableError):  # the next try would read the same bytes
+            _forget_downloads(settings, config.name)
+        raise
     kept = [file for file in done if file is not None]
-    rows = pd.DataFrame([row for row, _ in kept]).sort_values("path", ignore_index=True)
-    manifest = check(rows, Manifest, key)
+    rows, notes = _without_names(pd.DataFrame([row for row, _ in kept]), notes, config, names)
+    manifest = check(rows.sort_values("path", ignore_index=True), Manifest, key)
     notes.sort(key=lambda note: (note.kind, note.subject, note.text))
     lake.put_json(notes_key(key), [note.model_dump() for note in notes])
     lake.put_table(key, manifest)
-    shutil.rmtree(settings.state_dir / "downloads" / config.name, ignore_errors=True)
+    _forget_downloads(settings, config.name)
     return key, _counts(manifest, uploaded=sum(uploaded for _, uploaded in kept))
+
+
+def _forget_downloads(settings: StateSettings, name: str) -> None:
+    shutil.rmtree(settings.state_dir / "downloads" / name, ignore_errors=True)
+
+
+def _without_names(
+    rows: pd.DataFrame, notes: list[Note], config: SourceConfig, names: Callable[[], Pseudonyms]
+) -> tuple[pd.DataFrame, list[Note]]:
+    """Rows and notes with keyed hashes in the place of names that may be those of people.
+
+    All names are hashed of a source that holds a DICOM file or has `hides_paths`; of others those that seem to hold
+    data of a person. The reason of such a file also tells its place in the order of the source's files.
+    """
+    personal = rows["path"].map(lambda path: any(map(is_personal, parts_of(path))))
+    every = config.hides_paths or bool(rows["dicom"].notna().any() or rows["path"].map(is_named_as_dicom).any())
+    if not every and not personal.any():
+        return rows, notes
+    paths = list(rows["path"])
+    hidden = {path: names().path(path, lambda part: every or is_personal(part)) for path in paths}
+
+    def reason(path: str, told: str | None, place: int) -> str | None:
+        if told in (None, COMPANION, OUTSIDE) or hidden[path] == path:
+            return told
+        return f"{_replaced(str(told), path, hidden[path])} (file {place} of the source)"
+
+    reasons = [reason(*row) for row in zip(paths, rows["reason"], range(1, len(rows) + 1), strict=True)]
+    rows = rows.assign(path=[hidden[path] for path in paths], reason=pd.Series(reasons, rows.index, "string"))
+    notes = [_discreet_note(note, config, hidden, every) for note in notes]
+    if personal.any():
+        notes.append(Note(kind="personal_name", subject="names of files", text=PERSONAL, count=int(personal.sum())))
+    return rows, notes
+
+
+def _replaced(text: str, path: str, hidden: str) -> str:
+    """A text with the hashed names in the place of a path, its file and its folders."""
+    pairs = [(path, hidden), *zip(path.split("/"), hidden.split("/"), strict=True)]
+    for old, new in sorted(pairs, key=lambda pair: -len(pair[0])):
+        for written in {old, repr(old)[1:-1], ascii(old)[1:-1]} - {""}:
+            text = text.replace(written, new)
+    return text
+
+
+def _discreet_note(note: Note, config: SourceConfig, hidden: dict[str, str], every: bool) -> Note:
+    if every:
+        told = [without_names(text, config.model_dump_json(), hidden) for text in (note.subject, note.text)]
+    else:
+        told = [without_personal_names(text, hidden) for text in (note.subject, note.text)]
+    return note.model_copy(update={"subject": hidden.get(note.subject, told[0]), "text": told[1]})
 
 
 def _counts(manifest: pd.DataFrame, uploaded: int) -> dict[str, int]:

@@ -3,8 +3,9 @@
 One key serves a lake. It comes from OSTEON_PATIENT_KEY, or from a file that is made on first use. The lake holds a
 check value of it and never the key, so a key that was lost or changed is noticed before anything is stored.
 
-Paths are stored as published, and those of a data set like MURA name a folder by the patient. Such ids are the public
-data set's own pseudonyms.
+Paths are stored as published, unless they may name a person: those of DICOM sources, and names with personal data. Of
+those the lake keeps keyed hashes. A data set like MURA names a folder by the patient. Such ids are the public data
+set's own pseudonyms, and are kept.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import json
 import os
 import secrets
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from osteon.errors import ConfigurationError
 from osteon.lake import Lake
 from osteon.settings import PatientSettings, StateSettings
-from osteon.sources.base import PublishedFile
+from osteon.sources.base import IMAGE_SUFFIXES, PublishedFile
 
 CHECK = "history/patient-key.json"
 """Where the lake has the key's check value."""
@@ -54,6 +56,20 @@ class Pseudonyms:
     def study(self, file: PublishedFile) -> str | None:
         """16 hex digits over patient and study, as each patient may have a `study1`; None where either is not named."""
         return self._hash("study", file.patient, file.study) if file.patient and file.study else None
+
+    def path(self, path: str, hides: Callable[[str], bool]) -> str:
+        """The path with some names as keyed hashes. A name has one hash in all paths; known endings stay.
+
+        Args:
+            path: With `/`.
+            hides: Whether the name of a file or a folder is to be hashed.
+        """
+        return "/".join(self._name(part) if hides(part) else part for part in path.split("/"))
+
+    def _name(self, part: str) -> str:
+        ending = PurePosixPath(part).suffix
+        ending = ending if ending.lower() in IMAGE_SUFFIXES else ""
+        return self._hash("name", part.removesuffix(ending)) + ending
 
     def _hash(self, *words: str) -> str:
         return _mac(self.key, self.source, *words)[:PSEUDONYM_DIGITS]

@@ -22,8 +22,10 @@ class Content:
     """What to do with such a file where an image is expected; empty for what Osteon reads."""
 
 
+_DICOM = Content("DICOM", "dicom")
 UNKNOWN = Content("of no known format", "other", "look at it, and remove or convert it")
 _SIGNATURES: tuple[tuple[int, bytes, Content], ...] = (
+    (128, b"DICM", _DICOM),  # first, as the bytes before may be those of a TIFF as well (PS3.10, 7.1)
     (0, b"\xff\xd8\xff", Content("JPEG", "image")),
     (0, b"\x89PNG\r\n\x1a\n", Content("PNG", "image")),
     (0, b"II*\0", Content("TIFF", "image")),
@@ -42,7 +44,6 @@ _SIGNATURES: tuple[tuple[int, bytes, Content], ...] = (
     (4, b"ftyp", Content("a video", "other", "export single films")),
     (0, b"P2", Content("PGM", "image")),
     (0, b"P5", Content("PGM", "image")),
-    (128, b"DICM", Content("DICOM", "dicom")),
     (0, b"PK\x03\x04", Content("a zip archive", "archive", "unpack it")),
     (0, b"PK\x05\x06", Content("an empty zip archive", "archive", "fetch it again")),
     (0, b"PK\x07\x08", Content("a part of a split zip archive", "archive", "join the parts and pack them anew")),
@@ -71,6 +72,8 @@ _XML = Content("an XML document", "document", "leave it out by `images`")
 _TEXT = Content("text", "document", "leave it out by `images`")
 _EMPTY = Content("an empty file", "other", "fetch it again")
 _BMP = Content("BMP", "image")
+_FIRST_GROUPS = (b"\x02\0", b"\x08\0", b"\0\x02", b"\0\x08")
+_FIRST_VRS = (b"UL", b"OB", b"UI", b"CS", b"SH", b"LO", b"DA", b"TM")
 
 
 def content_of(head: bytes) -> Content:
@@ -91,7 +94,20 @@ def content_of(head: bytes) -> Content:
             return content
     if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
         return _BMP
+    if _is_bare_dicom(head):
+        return _DICOM
     return _document(body.removeprefix(b"\xef\xbb\xbf").lower()) or UNKNOWN
+
+
+def _is_bare_dicom(head: bytes) -> bool:
+    """Whether a file begins with DICOM's first elements, as one does that lacks the preamble.
+
+    Elements of group 2 or 8 come first. Their value representation has two letters, or else a short length follows.
+    """
+    if head[:2] not in _FIRST_GROUPS:
+        return False
+    implicit = head[1:2] == b"\0" and head[3:4] == b"\0" and int.from_bytes(head[4:8], "little") in range(2, 66, 2)
+    return head[4:6] in _FIRST_VRS or (implicit and len(head) > 8)
 
 
 def _document(text: bytes) -> Content | None:

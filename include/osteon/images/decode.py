@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from osteon.images.content import HEAD, content_of
+from osteon.images.tone import tone_of
+
 COLOUR_SAMPLES = (48, 48)
 """Pixels, evenly spread, that colour is measured on."""
 REDUCED, DETAILED = 256, 800
@@ -82,8 +85,13 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     """Decode an image once. A truncated stream is reported, and gives the rows that could be decoded.
 
     The size is checked before anything is decoded. Raises `UndecodableError`: not an image, more than `max_pixels`
-    pixels, several frames, a damaged stream, a mode that cannot become grey.
+    pixels, several frames, a damaged stream, a mode that cannot become grey. A DICOM file is decoded as the PNG that
+    the lake would keep of it.
     """
+    if content_of(data[:HEAD]).role == "dicom":
+        from osteon.images.dicom import read_film, to_png  # imports this module
+
+        data = to_png(read_film(data, max_pixels))
     Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is the process's; max_pixels is checked before decoding
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -150,11 +158,24 @@ def _colour(image: Image.Image) -> float:
 
 
 def _to_grey(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # 16- and 32-bit radiographs: stretch what is there to 8 bits
-        values = np.asarray(image, dtype=np.float32)
-        low, high = float(values.min()), float(values.max())
-        scale = 255.0 / (high - low) if high > low else 0.0
-        return Image.fromarray(((values - low) * scale).round().astype(np.uint8))
+    tone = tone_of(image.info)
+    if tone or image.mode.startswith(("I", "F")):  # 16- and 32-bit radiographs
+        values = np.asarray(image)
+        valid = values != image.info.get("transparency")
+        if tone:
+            return Image.fromarray(_stretched(tone.apply(values), valid, (0.0, 1.0)))
+        return Image.fromarray(_stretched(values.astype(np.float32), valid, None))
     if image.mode in {"P", "PA", "LA", "La", "RGBA", "RGBa"}:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
     return image if image.mode == "L" else image.convert("L")
+
+
+def _stretched(
+    values: NDArray[np.float32], valid: NDArray[np.bool_], window: tuple[float, float] | None
+) -> NDArray[np.uint8]:
+    """Stored values (height, width) as 8-bit grey: those of the window, or of most that is there, from 0 to 255."""
+    if not valid.any():
+        return np.zeros(values.shape, np.uint8)
+    low, high = window or np.percentile(values[valid], (0.1, 99.9))
+    scale = 255.0 / (high - low) if high > low else 0.0
+    return np.where(valid, ((values - low) * scale).clip(0, 255).round(), 0).astype(np.uint8)

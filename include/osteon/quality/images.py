@@ -25,6 +25,8 @@ class Images:
     labels: LabelMap
     measured: pd.DataFrame
     """What `read_measurements` gives; empty for an image that was not measured."""
+    tags: pd.Series
+    """JSON of what ingest kept of a DICOM header, see `osteon.sources.dicom`; empty for other images."""
 
     @cached_property
     def usable(self) -> pd.Series:

@@ -162,15 +162,20 @@ def image_table(
 
 
 def images_to_check(
-    catalog: pd.DataFrame, publications: pd.DataFrame, labels: LabelMap, measured: pd.DataFrame
+    catalog: pd.DataFrame,
+    manifests: pd.DataFrame,
+    publications: pd.DataFrame,
+    labels: LabelMap,
+    measured: pd.DataFrame,
 ) -> Images:
     """The images that checks look at: not what a curator dropped, nor mosaics.
 
-    `measured` is what was measured of all images, by `sha256`.
+    `manifests` list all published files. `measured` is what was measured of all images, by `sha256`.
     """
     looked_at = catalog[catalog["reason"].isna() | ~catalogs.usable(catalog)]
     found = measured.set_index("sha256").reindex(looked_at["sha256"]).set_index(looked_at.index)
-    return Images(looked_at, publications, labels, found)
+    headers = manifests[["sha256", "dicom"]].dropna().drop_duplicates("sha256").set_index("sha256")["dicom"]
+    return Images(looked_at, publications, labels, found, looked_at["sha256"].map(headers))
 
 
 def with_source_values(table: pd.DataFrame, images: Images, checks: Iterable[Check]) -> pd.DataFrame:

@@ -37,7 +37,7 @@ from osteon.records import IngestRecord
 from osteon.schemas import Reviewed
 from osteon.settings import Settings
 
-VERSION = 10
+VERSION = 11
 MOST_REPAIRS = 12
 """Repairs that a validation lists; its `repaired` is always complete."""
 
@@ -88,7 +88,7 @@ def validate(  # noqa: PLR0913 - each is an input that the key is derived from
     if lake.exists(key) and lake.exists(f"{docs}/index.html"):
         return read_validation(lake, key)
     measured = read_measurements(lake, settings.max_pixels, families.registered())
-    images = images_to_check(catalog, catalogs.read_publications(lake, catalog), labels, measured)
+    images = images_to_check(catalog, manifests, catalogs.read_publications(lake, catalog), labels, measured)
     taking_part = catalog[catalogs.eligible(catalog)]
     classes = class_table(taking_part, labels)
     shift = shift_table(learnt, classes)

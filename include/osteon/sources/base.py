@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -25,7 +25,8 @@ COMPANION, OUTSIDE = "not an image by its name", "not among the source's `images
 class PublishedFile:
     """One file as its publisher hands it out.
 
-    Exactly one of `data` and `reason` is None: a file is either handed on, bytes unchanged, or left out with a reason.
+    Exactly one of `data` and `reason` is None: a file is either handed on, or left out with a reason. A source hands on
+    the publisher's bytes. Ingest then makes another form of a DICOM file.
     """
 
     path: str
@@ -41,6 +42,10 @@ class PublishedFile:
     """The publisher's own id of the patient, where it names one. Never stored: `osteon.pseudonyms`."""
     study: str | None = field(default=None, repr=False)
     """The publisher's own id of the examination, of which a patient may have several. Never stored either."""
+    published_sha256: str | None = None
+    """Digest of the file as it came, where `data` is another form of it."""
+    tags: Mapping[str, str] | None = None
+    """What may be kept of a DICOM header, see `osteon.sources.dicom`; None of any other file."""
 
 
 class Source(Protocol):
@@ -109,6 +114,16 @@ class SourceConfig(BaseModel):
     @property
     def names_patients(self) -> bool:
         """Whether its files may have a `patient`; pulling it then needs the lake's key for pseudonyms."""
+        return False
+
+    @property
+    def hides_paths(self) -> bool:
+        """Whether all its paths are stored as keyed hashes, also where it holds no DICOM files."""
+        return False
+
+    @property
+    def blanks_text(self) -> bool:
+        """Whether lines of text that are burnt into its DICOM films are blanked."""
         return False
 
     @abstractmethod

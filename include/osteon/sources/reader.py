@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -19,6 +20,7 @@ from osteon.errors import SourceError
 from osteon.progress import SizedIterator
 from osteon.settings import SourceSettings
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, SourceConfig, is_image_name
+from osteon.sources.discretion import discreet
 from osteon.sources.notes import Note
 from osteon.sources.rules import LabelRules, OpenMember, SourceFiles
 
@@ -47,10 +49,22 @@ class LabelledConfig(SourceConfig):
     labels: LabelRules
     split_folders: bool = True
     """Whether folders named train, valid or test are the publisher's splits."""
+    hash_paths: bool = False
+    """Whether paths are stored as keyed hashes. Those of DICOM sources are anyway."""
+    blank_text: bool = False
+    """Whether lines of text that are burnt into DICOM films are blanked."""
 
     @property
     def names_patients(self) -> bool:
         return self.labels.patient is not None
+
+    @property
+    def hides_paths(self) -> bool:
+        return self.hash_paths
+
+    @property
+    def blanks_text(self) -> bool:
+        return self.blank_text
 
 
 @dataclass(frozen=True)
@@ -67,11 +81,12 @@ class Reader:
     def digest(self) -> str:
         """8 hex digits over all that decides what a manifest says of a file, besides the file: entry and limits.
 
-        Rules for ids count where there are any, so an entry without them keeps the digest that it had before there were
-        such rules.
+        Rules for ids count where there are any, and later fields where they are set. So an entry without them keeps the
+        digest that it had before there were such.
         """
         unused = {name for name in ("patient", "study") if getattr(self.config.labels, name) is None}
-        entry = self.config.model_dump_json(exclude={"name": True, "enabled": True, "labels": unused})
+        unset = {name: True for name in ("hash_paths", "blank_text") if not getattr(self.config, name)}
+        entry = self.config.model_dump_json(exclude={"name": True, "enabled": True, "labels": unused, **unset})
         limits = [self.settings.max_file_bytes, self.settings.max_compression_ratio]
         return hashlib.sha256(json.dumps([entry, limits]).encode()).hexdigest()[:8]
 
@@ -88,9 +103,14 @@ class Reader:
         archive = self._open_zip(path)
         try:
             members = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
-            self._check_members(members)
             read = {info.filename: info for info in members}
-            said = self._read_rules(list(read), lambda path: self._companion(archive, read[path]), notes)
+
+            def companion(path: str) -> bytes:
+                return self._companion(archive, read[path])
+
+            with self._discreet(list(read), companion):
+                self._check_members(members)
+                said = self._read_rules(list(read), companion, notes)
         except BaseException:
             archive.close()
             raise
@@ -169,8 +189,13 @@ class Reader:
         """The files of a folder, and notes on them. Raises `SourceError`."""
         notes: list[Note] = []
         paths = dict(self._folder_paths(root))
-        self._check_listing(list(paths))
-        said = self._read_rules(list(paths), lambda path: paths[path].read_bytes(), notes)
+
+        def companion(path: str) -> bytes:
+            return paths[path].read_bytes()
+
+        with self._discreet(list(paths), companion):
+            self._check_listing(list(paths))
+            said = self._read_rules(list(paths), companion, notes)
 
         def files() -> Iterator[PublishedFile | Note]:
             for path, file in paths.items():
@@ -205,6 +230,9 @@ class Reader:
         return sorted(files)
 
     # Both
+
+    def _discreet(self, paths: list[str], read: OpenMember) -> AbstractContextManager[None]:
+        return discreet(self.name, self.config.model_dump_json(), self.config.hides_paths, paths, read)
 
     def _is_image(self, path: str) -> bool:
         return is_image_name(path) and fnmatchcase(path, self.config.images)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 from PIL import ImageDraw, ImageFont
-from scipy import ndimage
 
 from osteon.images.decode import Decoded
 from osteon.images.families import Family
+from osteon.images.writing import FEWEST, lines
 from osteon.quality.check import Check, Threshold, register
+from osteon.quality.images import Images
 from osteon.sources import defects
 from osteon.sources.base import PublishedFile
 from osteon.sources.defects import Change, image_of, with_pixels
+from osteon.sources.dicom import BLANKED
 
-WHITE, STROKE, PAPER = 200, 90, 130
-"""Grey levels: a character's least, its least step to its side, and the most that surrounds it on average."""
-CHARACTER = (4, 24)
-"""Height of a character in pixels, where the longer side is at most `osteon.images.decode.DETAILED`."""
+SAID = "its header says so"
+"""What the finding on DICOM films says of a film whose `BurnedInAnnotation` is YES."""
 
 
 def measure(image: Decoded) -> dict[str, object]:
-    return {"text": _text(image.detailed)}
+    return {"text": max((line.characters for line in lines(image.detailed)), default=0)}
 
 
 WRITING = Family("writing", version=1, columns={"text": "Int64"}, measure=measure, in_catalog=False)
@@ -41,7 +43,7 @@ class BurntInText(Check):
     name = "burnt_in_text"
     column = "writing.text"
     rule = "at_most"
-    default = Threshold(severity="info", maximum=2)
+    default = Threshold(severity="info", maximum=FEWEST - 1)
     title = "No image has text burnt in."
     message = "{count} {image has|images have} text burnt in ({share})."
     remedy = "Make sure that the text names no person. A model may learn a publisher's text instead of the bone."
@@ -50,32 +52,27 @@ class BurntInText(Check):
     defects = (burnt_in_text,)
 
 
-def _text(grey: NDArray[np.uint8]) -> int:
-    low, high = CHARACTER
-    # three characters have six sides of strokes in each of their rows, or five at the edge; every second row tells
-    right, left = grey[::2, 1:], grey[::2, :-1]
-    bright = np.maximum(right, left)
-    sides = np.count_nonzero((bright - np.minimum(right, left) > STROKE) & (bright >= WHITE), axis=1)
-    written = np.repeat(np.minimum(sides[1:], sides[:-1]) >= 5, 2)
-    if not written.any():
-        return 0
-    near = np.pad(ndimage.maximum_filter1d(written, high), (0, len(grey) - len(written)), "edge")
-    marks, _ = ndimage.label((grey >= WHITE) & near[:, None])
-    boxes = []
-    for number, (rows, columns) in enumerate(ndimage.find_objects(marks), start=1):
-        height, width = rows.stop - rows.start, columns.stop - columns.start
-        if low <= height <= high and width <= 1.5 * height:
-            around = slice(max(rows.start - 1, 0), rows.stop + 1), slice(max(columns.start - 1, 0), columns.stop + 1)
-            if grey[around][marks[around] != number].mean() <= PAPER:
-                boxes.append((columns.start, columns.stop, rows.start, rows.stop))
-    boxes.sort()
-    longest = 0
-    for index, (_, right, top, bottom) in enumerate(boxes):
-        line, height = 1, bottom - top
-        for left, end, upper, lower in boxes[index + 1 :]:
-            if left - right > 1.5 * height:
-                break
-            if max(abs(upper - top), abs(lower - bottom)) <= 0.2 * height and left >= right - 1:
-                line, right = line + 1, end
-        longest = max(longest, line)
-    return longest
+@register
+class BurntInTextOnDicom(Check):
+    """A clinic's films name their patients more often than published pictures do."""
+
+    name = "burnt_in_text_on_dicom"
+    column = "text_on_dicom"
+    default = Threshold(severity="warning")
+    title = "No film that came as DICOM has text burnt in."
+    message = "{count} {film|films} that came as DICOM {has|have} text burnt in, which may name a person ({share})."
+    remedy = "Look at them, and set `blank_text: true` in the entry of their source: lines of text are then blanked."
+
+    def values(self, images: Images) -> pd.Series:
+        tags = images.tags.map(json.loads, na_action="ignore")
+        found = map(_on_dicom, tags, images.measured["writing.text"].fillna(0))
+        return pd.Series(found, images.catalog.index, "string").where(images.usable)
+
+
+def _on_dicom(tags: object, characters: int) -> str | None:
+    """What is found on a film that came as DICOM; None for nothing, and for an image that has no tags."""
+    if not isinstance(tags, dict):
+        return None
+    if characters >= FEWEST:
+        return f"a line of {characters} characters"
+    return SAID if tags.get("BurnedInAnnotation") == "YES" and BLANKED not in tags else None

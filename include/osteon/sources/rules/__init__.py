@@ -1,4 +1,4 @@
-"""Label rules: what a publisher says of a file, by its folders, its name, a CSV table, its boxes, or of all alike."""
+"""Label rules: what a publisher says of a file, by folders, name, header, a CSV table, boxes, or of all alike."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from osteon.errors import SourceError
 from osteon.sources.rules.base import BaseRule, OpenMember, SourceFiles
 from osteon.sources.rules.boxes import Boxes
+from osteon.sources.rules.dicom import Dicom, DicomId
 from osteon.sources.rules.paths import Constant, Folder, Name
 from osteon.sources.rules.tables import Csv
 
-__all__ = ["Boxes", "Constant", "Csv", "Folder", "IdRule", "LabelRules", "Name", "OpenMember", "Rule", "SourceFiles"]
+__all__ = [
+    "Boxes", "Constant", "Csv", "Dicom", "DicomId", "Folder", "IdRule", "LabelRules", "Name", "OpenMember", "Rule",
+    "SourceFiles",
+]  # fmt: skip
 
 
 def _kind(value: object) -> str | None:
     names = value.keys() if isinstance(value, dict) else type(value).model_fields if isinstance(value, BaseRule) else ()
-    return next((name for name in ("constant", "folder", "name", "csv", "boxes") if name in names), None)
+    return next((name for name in ("constant", "folder", "name", "csv", "boxes", "dicom") if name in names), None)
 
 
 Rule = Annotated[
@@ -25,11 +29,15 @@ Rule = Annotated[
     | Annotated[Folder, Tag("folder")]
     | Annotated[Name, Tag("name")]
     | Annotated[Csv, Tag("csv")]
-    | Annotated[Boxes, Tag("boxes")],
+    | Annotated[Boxes, Tag("boxes")]
+    | Annotated[Dicom, Tag("dicom")],
     Discriminator(_kind),
 ]
 IdRule = Annotated[
-    Annotated[Folder, Tag("folder")] | Annotated[Name, Tag("name")] | Annotated[Csv, Tag("csv")],
+    Annotated[Folder, Tag("folder")]
+    | Annotated[Name, Tag("name")]
+    | Annotated[Csv, Tag("csv")]
+    | Annotated[DicomId, Tag("dicom")],
     Discriminator(_kind),
 ]
 """A rule for ids. Neither a constant nor a box names a patient."""
@@ -78,7 +86,7 @@ class LabelRules(BaseRule):
         said = zip(files.images, patients, studies, strict=True)
         return {path: (patient or None, (patient and study) or None) for path, patient, study in said}
 
-    def _words(self, name: str, rule: Rule | None, files: SourceFiles) -> list[str]:
+    def _words(self, name: str, rule: Rule | IdRule | None, files: SourceFiles) -> list[str]:
         if rule is None:
             return [""] * len(files.images)
         words = list(map(rule.compile(files), files.images))

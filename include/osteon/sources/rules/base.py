@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -28,6 +28,8 @@ class SourceFiles:
     read: OpenMember
     note: AddNote
     """Tells of an oddity that is no error."""
+    headers: dict[str, dict[str, str]] = field(default_factory=dict, repr=False, compare=False)
+    """What headers of DICOM files say, as far as rules have read them, by path."""
 
 
 Read = Callable[[str], str]

@@ -31,7 +31,7 @@ class Folder(BaseRule):
             folders = PurePosixPath(path).parts[:-1]
             if not -len(folders) <= self.folder < len(folders):
                 return ""
-            return _matched(self.pattern, folders[self.folder], self.values)
+            return matched(self.pattern, folders[self.folder], self.values)
 
         return label
 
@@ -49,10 +49,10 @@ class Name(BaseRule):
     name: FileName
 
     def compile(self, files: SourceFiles) -> Read:
-        return lambda path: _matched(self.name.pattern, PurePosixPath(path).name, self.name.values)
+        return lambda path: matched(self.name.pattern, PurePosixPath(path).name, self.name.values)
 
 
-def _matched(pattern: str, name: str, values: dict[str, str]) -> str:
+def matched(pattern: str, name: str, values: dict[str, str]) -> str:
     match = re.fullmatch(pattern, name)
     word = match[1] or "" if match else ""
     return values.get(word, word)
