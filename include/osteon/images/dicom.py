@@ -25,6 +25,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from pydicom import config as pydicom_config
 from pydicom import uid
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.processing import apply_color_lut, convert_color_space
@@ -67,8 +68,14 @@ LEAST_SHOWN = 0.25
 one of width 65535 is none for a film of 12 bits; then the file counts as one without."""
 PASSES = 3
 """A film is looked at so often for text to blank: what was blanked may have hidden what lies beside it."""
-MOST_INFLATED = 1 << 30
+MOST_INFLATED = 1 << 28
 """Bytes that a deflated file may inflate to."""
+MOST_READS = 40_000
+"""Steps in which a header is read. A header of many small elements would take minutes, and much memory."""
+MOST_VALUE = 1 << 20
+"""Bytes of an element's value. A larger one is passed over, except the pixels."""
+PIXELS = 0x7FE00010
+"""Tag of the pixels."""
 HEAD = 4096
 """Bytes of a stream in which its main header and its markers of colour stand."""
 CODECS: dict[int, Literal["lossless JPEG", "JPEG-LS"]] = {0xC3: "lossless JPEG", 0xF7: "JPEG-LS"}
@@ -157,12 +164,16 @@ def without_text(film: DicomFilm, max_pixels: int) -> DicomFilm:
 
 def _read(data: bytes, stop_before_pixels: bool = False) -> Dataset:
     try:
-        _check_inflated(data)
-        header = pydicom.dcmread(io.BytesIO(data), force=True, stop_before_pixels=stop_before_pixels)
+        file = _BoundedFile(_inflated(data))
+        header = pydicom.dcmread(file, force=True, stop_before_pixels=stop_before_pixels)
         if not hasattr(header, "file_meta"):
             header.file_meta = FileMetaDataset()
         if len(header) + len(header.file_meta) == 0:
             raise UndecodableError("damaged DICOM: there is nothing in its header")
+        for tag in list(header.keys()):
+            raw = header.get_item(tag)
+            if isinstance(raw, RawDataElement) and raw.length > MOST_VALUE and tag != PIXELS:
+                del header[tag]
         return header
     except (UndecodableError, MemoryError):
         raise
@@ -170,21 +181,33 @@ def _read(data: bytes, stop_before_pixels: bool = False) -> Dataset:
         raise _damaged(error) from None
 
 
+class _BoundedFile(io.BytesIO):
+    """A file that is read in MOST_READS steps at most. pydicom takes one or two for an element, however small."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        if self.reads > MOST_READS:
+            raise UndecodableError(f"damaged DICOM: its header has more than {MOST_READS // 2} elements")
+        return super().read(size)
+
+
 def _damaged(error: Exception) -> UndecodableError:
     return UndecodableError(f"damaged DICOM: its header or its pixels cannot be read ({type(error).__name__})")
 
 
-def _check_inflated(data: bytes) -> None:
-    """Refuse a deflated file that would fill the memory: pydicom inflates it whole."""
-    if uid.DeflatedExplicitVRLittleEndian.encode() + b"\0" not in data[132:2048] or data[132:136] != b"\2\0\0\0":
-        return
-    start, size = 144 + int.from_bytes(data[140:144], "little"), 0  # behind (0002,0000), which holds the length
-    engine, rest = zlib.decompressobj(-zlib.MAX_WBITS), data[start:]
-    while rest and size <= MOST_INFLATED:
-        size += len(engine.decompress(rest, 1 << 20))
-        rest = engine.unconsumed_tail
-    if size > MOST_INFLATED:
+def _inflated(data: bytes) -> bytes:
+    """A deflated file as one that is not; any other as it is. pydicom would inflate it whatever its size."""
+    deflated = uid.DeflatedExplicitVRLittleEndian.encode()
+    if data[132:136] != b"\2\0\0\0" or deflated not in data[132:HEAD]:
+        return data
+    start = 144 + int.from_bytes(data[140:144], "little")  # behind (0002,0000), which holds the length
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    body = engine.decompress(data[start:], MOST_INFLATED)
+    if engine.unconsumed_tail:
         raise UndecodableError(f"deflated DICOM of more than {MOST_INFLATED} bytes: a bomb")
+    return data[:start].replace(deflated, uid.ExplicitVRLittleEndian.encode().ljust(len(deflated), b"\0")) + body
 
 
 def _refuse(header: Dataset, max_pixels: int) -> None:
@@ -248,20 +271,23 @@ def _grey(header: Dataset) -> DicomFilm:
 def _stored_values(header: Dataset) -> tuple[NDArray[np.int32], int, int]:
     """Stored values (height, width), and the least and the largest that the file's bits can hold.
 
-    Bits above those of the values are cut off: overlays lay there.
+    Bits above those of the values are cut off: overlays lay there. What lossy compression made too large is clipped.
     """
-    bits, signed = int(header.get("BitsStored") or header.BitsAllocated), bool(header.get("PixelRepresentation"))
+    allocated = int(header.BitsAllocated)
+    bits, signed = int(header.get("BitsStored") or allocated), bool(header.get("PixelRepresentation"))
     if bits > 16:
         raise UndecodableError(f"DICOM of {bits} bits a pixel: export it with 16 at most")
+    shift = max(int(header.get("HighBit", bits - 1)) + 1 - bits, 0)
+    header.BitsStored, header.HighBit = allocated, allocated - 1  # pydicom would cut off bits wherever they stand
     raw, stream = _raw(header)
-    shift = 0 if stream else max(int(header.get("HighBit", bits - 1)) + 1 - bits, 0)
     if stream:
-        bits, signed = min(bits, stream.precision), signed or stream.has_sign
-    codes = raw.reshape(int(header.Rows), int(header.Columns)).astype(np.int32) >> shift & (1 << bits) - 1
-    if not signed:
-        return codes, 0, (1 << bits) - 1
-    half = 1 << bits - 1
-    return np.where(codes < half, codes, codes - 2 * half), -half, half - 1
+        bits, signed, shift = min(bits, stream.precision), signed or stream.has_sign, 0
+    values = raw.reshape(int(header.Rows), int(header.Columns)).astype(np.int32)
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    if stream and stream.codec != "lossless JPEG" and signed == stream.has_sign:
+        return values.clip(low, high), low, high
+    codes = values >> shift & (1 << bits) - 1
+    return np.where(codes > high, codes - (1 << bits), codes), low, high
 
 
 def _is_padding(header: Dataset, stored: NDArray[np.int32], high: int) -> NDArray[np.bool_]:
@@ -417,6 +443,8 @@ def _jpeg(data: bytes) -> _Stream:
             at += 1
             continue
         if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            if data.rfind(b"\xff\xd9") < at:
+                raise UndecodableError("damaged DICOM: its JPEG is cut off")
             height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
             return _Stream(data, CODECS.get(marker, "JPEG"), (height, width), data[at + 4])
         at += 2 + length
