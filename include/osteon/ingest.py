@@ -12,14 +12,14 @@ from functools import cache
 
 import pandas as pd
 
-from osteon.errors import RetryableError
+from osteon.errors import RetryableError, during
 from osteon.lake import Lake, image_key
 from osteon.progress import parallel
 from osteon.pseudonyms import Pseudonyms, patient_key
 from osteon.settings import Settings, StateSettings
-from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, Source, SourceConfig
+from osteon.sources.base import NO_IMAGE, PublishedFile, Source, SourceConfig
 from osteon.sources.dicom import admitted, is_named_as_dicom
-from osteon.sources.discretion import parts_of, without_names, without_personal_names
+from osteon.sources.discretion import parts_of, shown, without_names, without_personal_names
 from osteon.sources.notes import Note
 from osteon.sources.rules.personal import is_personal
 
@@ -143,7 +143,9 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
     """
     from osteon.schemas import Manifest, check
 
-    config, version = source.config, source.latest_version()
+    config = source.config
+    with during(f"asking source {config.name} for its version"):
+        version = source.latest_version()
     names = cache(lambda: Pseudonyms(config.name, patient_key(settings, lake)))
     if config.names_patients:
         names()  # a key that is lost is noticed before anything is pulled
@@ -154,12 +156,15 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
     seen, notes, lock = set[str](), list[Note](), threading.Lock()
 
     def keep(file: PublishedFile | Note) -> tuple[dict[str, object], bool] | None:
-        digest, uploaded = None, False
         if isinstance(file, Note):
             with lock:
                 notes.append(file)
             return None
-        file = admitted(file, settings.max_pixels, config.blanks_text)
+        with during(f"keeping {shown(file.path, config.hides_paths)} of source {config.name}"):
+            return keep_file(admitted(file, settings.max_pixels, config.blanks_text))
+
+    def keep_file(file: PublishedFile) -> tuple[dict[str, object], bool]:
+        digest, uploaded = None, False
         if file.data is not None:
             digest = hashlib.sha256(file.data).hexdigest()
             with lock:
@@ -172,7 +177,7 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
             "licence": config.licence,
             "attribution": config.attribution,
             "path": file.path,
-            "claims_image": file.reason not in (COMPANION, OUTSIDE),
+            "claims_image": file.reason not in NO_IMAGE,
             "sha256": digest,
             "bytes": None if file.data is None else len(file.data),
             "raw_label": file.raw_label,
@@ -180,12 +185,15 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
             "patient": names().patient(file) if config.names_patients else None,
             "study": names().study(file) if config.names_patients else None,
             "reason": file.reason,
+            "content": file.content,
             "published_sha256": file.published_sha256,
             "dicom": None if file.tags is None else json.dumps(file.tags, sort_keys=True),
         }, uploaded
 
     try:
-        done = parallel(keep, source.fetch(version), workers=settings.upload_workers, title=f"ingest {config.name}")
+        with during(f"reading source {config.name}"):
+            files = source.fetch(version)
+            done = parallel(keep, files, workers=settings.upload_workers, title=f"ingest {config.name}")
     except Exception as error:
         if not isinstance(error, RetryableError):  # the next try would read the same bytes
             _forget_downloads(settings, config.name)
@@ -220,7 +228,7 @@ def _without_names(
     hidden = {path: names().path(path, lambda part: every or is_personal(part)) for path in paths}
 
     def reason(path: str, told: str | None, place: int) -> str | None:
-        if told in (None, COMPANION, OUTSIDE) or hidden[path] == path:
+        if told is None or told in NO_IMAGE or hidden[path] == path:
             return told
         return f"{_replaced(str(told), path, hidden[path])} (file {place} of the source)"
 

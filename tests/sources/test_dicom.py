@@ -129,12 +129,12 @@ def test_an_error_of_a_source_with_dicom_files_shows_no_name() -> None:
     told = "source s: labels.csv names Quillfeather_Hildegunde/IM1 twice (hildegunde, PX-7734109) and says two things"
     with (
         pytest.raises(SourceError) as error,
-        discreet("s", '{"csv": {"file": "labels.csv"}}', False, content, content.__getitem__),
+        discreet("s", '{"csv": {"file": "labels.csv"}}', False, lambda: list(content), content.__getitem__),
     ):
         raise KeyError(told)
     assert str(error.value).count("(hidden)") == 3 and error.value.__suppress_context__
     assert "KeyError" in str(error.value) and "labels.csv names (hidden) twice" in str(error.value)
-    with pytest.raises(ValueError, match="Quillfeather"), discreet("s", "", False, ["a.jpg"], lambda path: b""):
+    with pytest.raises(ValueError, match="Quillfeather"), discreet("s", "", False, lambda: ["a.jpg"], lambda path: b""):
         raise ValueError("Quillfeather")
 
 

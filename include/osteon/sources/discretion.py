@@ -45,7 +45,7 @@ def _is_dicom(path: str, read: Callable[[str], bytes]) -> bool:
 
 @contextmanager
 def discreet(
-    source: str, entry: str, hides: bool, paths: Iterable[str], read: Callable[[str], bytes]
+    source: str, entry: str, hides: bool, paths: Callable[[], list[str]], read: Callable[[str], bytes]
 ) -> Iterator[None]:
     """Let no error out of the block that shows a name which is to be hidden.
 
@@ -53,7 +53,7 @@ def discreet(
         source: Its name.
         entry: The source's entry, whose own words may be shown.
         hides: Whether its paths are hidden anyway.
-        paths: All its files.
+        paths: Gives all its files, as far as they are known.
         read: Gives the bytes of one; see `names_people`.
 
     Raises:
@@ -62,15 +62,20 @@ def discreet(
     try:
         yield
     except Exception as error:
-        paths = list(paths)
-        if hides or names_people(paths, read):
-            told = without_names(str(error), entry, paths)
+        known = [*paths(), *str(error).split()]  # a message may name a file that is not listed yet
+        if hides or names_people(known, read):
+            told = without_names(str(error), entry, paths())
         else:
-            told = without_personal_names(str(error), paths)
+            told = without_personal_names(str(error), paths())
             if told == str(error):
                 raise
         prefix = "" if isinstance(error, OsteonError) else f"source {source}: {type(error).__name__}: "
         raise SourceError(prefix + told) from None
+
+
+def shown(path: str, hides: bool = False) -> str:
+    """A path as errors may show it: not one that is to be hidden, is of a DICOM file, or looks like a person's."""
+    return HIDDEN if hides or is_named_as_dicom(path) or any(map(is_personal, parts_of(path))) else path
 
 
 def without_personal_names(text: str, paths: Iterable[str]) -> str:
