@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import logging
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +28,7 @@ from osteon.pipeline.context import Context
 from osteon.pipeline.stages import GATE, REPORT, VALIDATE, run_stage
 from osteon.quality.findings import Finding, read_validation
 from osteon.records import ReviewRecord, SplitRecord
-from osteon.settings import Settings
+from osteon.settings import ROOT, Settings
 from osteon.sources.config import open_source
 from tests.dicoms import SECRETS, STUDY, dicom, directory, header, written
 from tests.notifier import RecordingNotifier
@@ -47,7 +48,8 @@ def study() -> dict[str, bytes]:
             seed = 10 * number + film_number
             stored = film(seed).astype(np.uint16) * 16
             syntax = (uid.ExplicitVRLittleEndian, uid.JPEG2000Lossless, uid.RLELossless)[film_number]
-            place = f"{name.split('^')[0]}_{patient}/19510817/IM{seed:04}.dcm"
+            ending = (".dcm", "", ".jpg")[film_number]
+            place = f"{name.split('^')[0]}_{patient}/19510817/IM{seed:04}{ending}"
             files[place] = dicom(
                 stored,
                 syntax,
@@ -69,7 +71,7 @@ def study() -> dict[str, bytes]:
 
 @pytest.fixture(params=["folder", "zip"])
 def entry(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object]:
-    """The entry of the study, as a folder or as a zip with the DICOMDIR of its medium."""
+    """The entry that `docs/dicom.md` shows, for the study as a folder, or as a zip. Both have the medium's DICOMDIR."""
     files, location = study(), tmp_path / "in" / "study"
     listed = {path: data for path, data in files.items() if "IM0" in path}
     files["DICOMDIR"] = directory(listed, tmp_path / "medium")
@@ -84,13 +86,9 @@ def entry(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, object]:
         with zipfile.ZipFile(location, "w", zipfile.ZIP_DEFLATED) as archive:
             for path, data in files.items():
                 archive.writestr(path, data)
-    labels = {
-        "part": {"dicom": "BodyPartExamined"},
-        "fracture": {"constant": "normal"},
-        "patient": {"dicom": "PatientID"},
-        "study": {"dicom": "StudyInstanceUID"},
-    }
-    return {"name": "s", "kind": "archive", "licence": "CC0-1.0", "location": str(location), "labels": labels}
+    page = (ROOT / "docs" / "dicom.md").read_text()
+    shown = yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[0])
+    return {**shown["sources"][0], "name": "s", "location": str(location)}
 
 
 @pytest.fixture
@@ -135,7 +133,8 @@ def leaks(places: dict[str, bytes]) -> list[tuple[str, bytes]]:
 
 def everything(lake: Lake, settings: Settings, log: str) -> dict[str, bytes]:
     """All that a run leaves: the lake with its keys, the state folder, and the log. Tables also as text."""
-    found = {key: key.encode() + lake.get_bytes(key) for key in lake.keys("")}
+    own = [key for key in lake.keys("") if "/docs/static/" not in key]  # style and scripts, the same in every run
+    found = {key: key.encode() + lake.get_bytes(key) for key in own}
     found |= {f"{key} as text": lake.get_table(key).to_csv().encode() for key in found if key.endswith(".parquet")}
     state = settings.state_dir
     found |= {str(path): path.name.encode() + path.read_bytes() for path in state.rglob("*") if path.is_file()}
@@ -162,7 +161,7 @@ def test_nothing_of_the_people_is_left_anywhere(
     assert (
         films["patient"].nunique() == 2 and films["study"].nunique() == 2 and films["published_sha256"].nunique() == 6
     )
-    assert films["path"].str.fullmatch(r"[0-9a-f]{16}/[0-9a-f]{16}/[0-9a-f]{16}\.dcm").all()
+    assert films["path"].str.fullmatch(r"[0-9a-f]{16}/[0-9a-f]{16}/[0-9a-f]{16}(\.dcm|\.jpg)?").all()
     assert films["path"].str.split("/").str[0].nunique() == 2, "a folder has one hash"
     assert json.loads(films["dicom"].iloc[0])["Modality"] == "CR"
     reasons = " ".join(rows.loc[rows["claims_image"] & rows["sha256"].isna(), "reason"])
