@@ -230,5 +230,15 @@ def test_a_damaged_header_of_a_tar_loses_one_file_and_says_so(tmp_path: Path) ->
     assert reason == (f"file at byte {at}", "its header in the tar is damaged, so its name is lost: fetch the tar anew")
 
 
+@pytest.mark.parametrize("cut", [0, 100])
+def test_a_tar_that_ends_between_two_files_says_that_more_may_be_missing(cut: int, tmp_path: Path) -> None:
+    members = films("a.jpg", "b.jpg")
+    data = tarred(members)
+    at = data.index(b"b.jpg")
+    found = read(data[: at + cut], tmp_path)
+    assert found.taken == {"a.jpg": members["a.jpg"]}
+    assert found.reasons == {f"file at byte {at}": "the tar has no end, so files may be missing: fetch it again"}
+
+
 def test_a_zip_behind_a_program_is_a_zip(tmp_path: Path) -> None:
     assert read(b"MZ" + bytes(range(256)) * 8 + zipped(films("a.jpg")), tmp_path).taken == films("a.jpg")
