@@ -23,7 +23,7 @@ import urllib3
 from minio import Minio
 from minio.datatypes import Object
 from minio.deleteobjects import DeleteObject
-from minio.error import S3Error
+from minio.error import InvalidResponseError, S3Error
 from pydantic import BaseModel, ValidationError
 
 from osteon.errors import LakeError, LakeUnreachableError, ObjectError
@@ -67,6 +67,10 @@ def _refusals(what: str) -> Iterator[None]:
             raise ObjectError(f"the lake's bucket {error.bucket_name!r} holds no {what}") from error
         raise LakeError(
             f"the store refuses {what} of bucket {error.bucket_name!r} ({error.code}): may the account use it?"
+        ) from error
+    except InvalidResponseError as error:
+        raise LakeError(
+            f"what answers for {what} is no object store ({str(error)[:200]}): check OSTEON_S3_ENDPOINT"
         ) from error
 
 

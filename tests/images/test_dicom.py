@@ -15,8 +15,9 @@ from pydicom import uid
 from pydicom.uid import UID
 
 from osteon.images.content import content_of
-from osteon.images.decode import UndecodableError, decode
+from osteon.images.decode import decode
 from osteon.images.dicom import MOST_INFLATED, read_film, read_header, to_png
+from osteon.images.errors import UndecodableError
 from osteon.images.tone import tone_of
 from tests.dicoms import CODECS, SECRETS, dicom, header, written
 from tests.pictures import film

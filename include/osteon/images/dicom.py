@@ -31,7 +31,8 @@ from pydicom.encaps import get_frame
 from pydicom.pixels.processing import apply_color_lut, convert_color_space
 from pydicom.pixels.utils import pixel_array
 
-from osteon.images.decode import DETAILED, UndecodableError, decode, over_limit
+from osteon.images.decode import DETAILED, decode, over_limit
+from osteon.images.errors import UndecodableError
 from osteon.images.tone import CHUNK, MOST_POINTS, Tone
 from osteon.images.writing import FEWEST, lines
 

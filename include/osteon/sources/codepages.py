@@ -48,15 +48,15 @@ def is_gibberish(text: str) -> bool:
 
 
 def readable(name: bytes, page: str, separator: str = "/") -> str:
-    r"""A name in a code page.
+    """A name in a code page.
 
     Args:
         name: The name.
-        page: The name of Python's codec. Bytes that are none of it stand as `\xe9`.
+        page: The name of Python's codec. Bytes that are none of it stand as `%E9`.
         separator: What stands for `/`, too.
     """
     text = name.decode(page, errors="surrogateescape").replace(separator, "/")
-    return re.sub("[\udc80-\udcff]", lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+    return re.sub("[\udc80-\udcff]", lambda found: f"%{ord(found[0]) - 0xDC00:02X}", text)
 
 
 def is_utf8(name: bytes) -> bool:
@@ -113,11 +113,14 @@ def _latin(text: str) -> float:
     foreign = _foreign(text)
     good = sum("LATIN" in unicodedata.name(letter, "") and letter.isalpha() for letter in foreign)
     words = [word for word in re.findall(r"[^\W\d_]+", text) if not word.isascii()]
-    strange = any(
-        len(word) > 3 and (2 * len(_foreign(word)) > len(word) or not (word[1:].islower() or word.isupper()))
-        for word in words
-    )
+    strange = any(map(_is_strange, words))
     return 0.0 if strange else good / len(foreign)
+
+
+def _is_strange(word: str) -> bool:
+    foreign, letters = len(_foreign(word)), len(word)
+    is_cased = word[1:].islower() or word.isupper() or letters == 1
+    return not is_cased or foreign == letters > 1 or (letters > 3 and 2 * foreign > letters)
 
 
 _PAGES: dict[str, Callable[[str], float]] = {

@@ -16,7 +16,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from osteon.images.content import HEAD, content_of
-from osteon.images.decode import UndecodableError
+from osteon.images.errors import UndecodableError
 from osteon.sources.base import COMPANION, PublishedFile
 
 if TYPE_CHECKING:

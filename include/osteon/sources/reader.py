@@ -105,10 +105,16 @@ class Reader:
     def name(self) -> str:
         return self.config.name
 
+    @property
+    def _depth(self) -> int:
+        """Archives within archives that are read."""
+        return self.settings.archive_depth if self.config.archive_depth is None else self.config.archive_depth
+
     def digest(self) -> str:
         """8 hex digits over all that decides what a manifest says of a file, besides the file: entry and limits.
 
-        Fields that an entry leaves out do not count, so it keeps the digest that it had before there were such fields.
+        Fields that an entry leaves out do not count, nor does a depth of 1. So an entry keeps the digest that it had
+        before there were such fields.
         """
         unused = {name for name in ("patient", "study") if getattr(self.config.labels, name) is None}
         later = ("metadata_encoding", "archive_depth", "hash_paths", "blank_text")
@@ -116,6 +122,7 @@ class Reader:
         left_out = dict.fromkeys({"name", "enabled"} | absent, True)
         entry = self.config.model_dump_json(exclude={**left_out, "labels": unused})
         limits = [self.settings.max_file_bytes, self.settings.max_compression_ratio]
+        limits += [self._depth] if self._depth != 1 else []
         return hashlib.sha256(json.dumps([entry, limits]).encode()).hexdigest()[:8]
 
     def listing(self, place: Path) -> object:
@@ -128,9 +135,8 @@ class Reader:
         """The files of a folder or an archive, and notes on them. Raises `SourceError`."""
         stack, notes = ExitStack(), list[Note]()
         try:
-            depth = self.config.archive_depth
-            depth = self.settings.archive_depth if depth is None else depth
-            opener = Opener(self.name, self.settings, self.config.metadata_encoding, depth, notes.append, stack)
+            encoding = self.config.metadata_encoding
+            opener = Opener(self.name, self.settings, encoding, self._depth, notes.append, stack)
             members = list[Member]()
 
             def head(path: str) -> bytes:

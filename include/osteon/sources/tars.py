@@ -38,6 +38,9 @@ def entries(file: IO[bytes]) -> Iterator[Entry]:
     for place in archive.damaged:
         reason = "its header in the tar is damaged, so its name is lost: fetch the tar anew"
         yield Entry(f"file at byte {place}".encode(), io.BytesIO, refused=reason, may_be_image=True)
+    if not archive.has_end:
+        reason = "the tar has no end, so files may be missing: fetch it again"
+        yield Entry(f"file at byte {archive.offset}".encode(), io.BytesIO, refused=reason, may_be_image=True)
 
 
 def _hostile(info: tarfile.TarInfo) -> str | None:
@@ -81,9 +84,13 @@ class _Header(tarfile.TarInfo):
         except InvalidHeaderError:
             tarfile.lose(tarfile.offset)
             raise
+        except EOFHeaderError:
+            tarfile.has_end = True
+            raise
 
 
-InvalidHeaderError = tarfile.InvalidHeaderError  # type: ignore[attr-defined] # it is public, typeshed lacks it
+InvalidHeaderError = tarfile.InvalidHeaderError  # type: ignore[attr-defined] # public, but typeshed lacks both
+EOFHeaderError = tarfile.EOFHeaderError  # type: ignore[attr-defined]
 
 
 class _Tar(tarfile.TarFile):
@@ -92,6 +99,8 @@ class _Tar(tarfile.TarFile):
     def __init__(self, file: _Bounded) -> None:
         self.damaged: list[int] = []
         """Where the blocks begin that are neither a header nor a file's."""
+        self.has_end = False
+        """Whether a block of zeros stands where a header might: the mark of the end."""
         self._lost = -1
         self.bounded: Any = file
         encoding: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
