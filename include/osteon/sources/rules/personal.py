@@ -15,18 +15,19 @@ DATE = re.compile(r"(?<!\d)(?:(\d{4})[-._]?(\d{2})[-._]?(\d{2})|(\d{1,2})[-._](\
 WORD = re.compile(r"[^\W\d_]+")
 COMMA = re.compile(r"^([A-Z][^\W\d_]+), ?([A-Z][^\W\d_]+)")
 SEX_AGE = re.compile(r"(?<![^\W_])(?:[MF][\s,_-]{1,2}\d{1,3}|\d{1,3}[\s,_-]{1,2}[MF])(?![^\W_])")
-COMMON = frozenset(
-    "abnormal age ankle ap arm augmented axial back bone bones broken camera case chest clavicle coronal cr data "
-    "dataset date digital disease dr dx elbow end exam export femur fibula file film finger fingers foot forearm "
-    "fracture fractured hand hands healthy hip hips humerus image images img jpeg jpg knee knees lat lateral left leg "
-    "legs lumbar medical neck negative new normal not oblique original pa page part patient patients pelvis photo "
-    "photograph picture png positive post pre radiograph radiographs radiology radius report resized right roi rf "
-    "rotated sagittal sample scan scanned screen screenshot series shoulder shot side sitting slice snapshot spine "
-    "standing study test thorax tibia toe train trauma ulna unknown upper valid validation version view weight "
-    "whatsapp wri wrist wrists xr xray ray the of and at in on de da la le von van jan feb mar apr may jun jul aug sep "
-    "oct nov dec january february march april june july august september october november december copy final "
-    "cast implant metal plate screw before after surgery followup follow up control non no yes true false".split()
-)
+_WORDS = """
+abnormal age ankle ap arm augmented axial back bone bones broken camera case chest clavicle coronal cr data dataset
+date digital disease dr dx elbow end exam export femur fibula file film finger fingers foot forearm fracture fractured
+hand hands healthy hip hips humerus image images img jpeg jpg knee knees lat lateral left leg legs lumbar medical neck
+negative new normal not oblique original pa page part patient patients pelvis photo photograph picture png positive
+post pre radiograph radiographs radiology radius report resized right roi rf rotated sagittal sample scan scanned
+screen screenshot series shoulder shot side sitting slice snapshot spine standing study test thorax tibia toe train
+trauma ulna unknown upper valid validation version view weight whatsapp wri wrist wrists xr xray ray the of and at in
+on de da la le von van jan feb mar apr may jun jul aug sep oct nov dec january february march april june july august
+september october november december copy final cast implant metal plate screw before after surgery followup follow up
+control non no yes true false
+"""
+COMMON = frozenset(_WORDS.split())
 """Words of radiology, of cameras and of folders, which are no names of people."""
 
 
