@@ -235,7 +235,7 @@ def _without_names(
     reasons = [reason(*row) for row in zip(paths, rows["reason"], range(1, len(rows) + 1), strict=True)]
     rows = rows.assign(path=[hidden[path] for path in paths], reason=pd.Series(reasons, rows.index, "string"))
     notes = [_discreet_note(note, config, hidden, every) for note in notes]
-    if personal.any():
+    if personal.any() and not any(note.kind == "personal_name" for note in notes):
         notes.append(Note(kind="personal_name", subject="names of files", text=PERSONAL, count=int(personal.sum())))
     return rows, notes
 

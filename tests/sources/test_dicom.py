@@ -73,6 +73,19 @@ def test_a_dicom_file_enters_as_its_film_alone() -> None:
     assert listing.data is None and listing.reason == COMPANION
 
 
+@pytest.mark.parametrize("path", ["a.dcm", "b", "c.jpg"])
+def test_a_damaged_file_of_dicom_leaves_its_header_outside(path: str) -> None:
+    data = bytearray(dicom(STORED))
+    data[128:140] = bytes(12)  # the magic word, and the length of the meta header
+    left = admitted(PublishedFile(path, bytes(data)), LIMIT)
+    assert left.data is None or not any(secret.encode() in left.data for secret in SECRETS)
+    assert left.published_sha256 and (left.data is None) == bool(left.reason)
+    page = PublishedFile("d.jpg", b"<html>no film</html>")
+    assert admitted(page, LIMIT) is page
+    named = admitted(PublishedFile("e.dcm", b"Quillfeather"), LIMIT)
+    assert named.data is None and "damaged DICOM" in str(named.reason)
+
+
 @pytest.mark.parametrize("scale", [1, 3])
 def test_burnt_in_text_is_blanked_on_request(scale: int) -> None:
     picture = Image.fromarray(film(4, longer=420 * scale))

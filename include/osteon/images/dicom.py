@@ -376,7 +376,7 @@ def _shows(tone: Tone, present: Samples) -> bool:
     if not len(present):
         return False
     darkest, brightest = tone.apply(np.percentile(present, (0.5, 99.5)))
-    return bool(brightest - darkest >= LEAST_SHOWN)
+    return bool(abs(brightest - darkest) >= LEAST_SHOWN)  # a VOI LUT may make a negative
 
 
 # Pixels as they are stored

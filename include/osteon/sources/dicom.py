@@ -30,6 +30,8 @@ SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 """Endings that DICOM files have, where they have one."""
 OLDEST = 90
 """Years of age from which on there is one group, as HIPAA's safe harbour asks for."""
+UID_ROOT, DAMAGED_HEAD = b"1.2.840.10008.", 1 << 16
+"""How UIDs of the standard begin (PS3.5, annex A), and bytes of a file that are searched for one."""
 IDS = ("PatientID", "StudyInstanceUID")
 """Who is on a film, and in which study."""
 Tags = dict[str, str]
@@ -149,7 +151,7 @@ def admitted(file: PublishedFile, max_pixels: int, blank_text: bool = False) -> 
     Returns:
         A file that has `tags` if it was DICOM. It has a reason instead of bytes where there is no film to keep.
     """
-    if file.data is None or content_of(file.data[:HEAD]).role != "dicom":
+    if file.data is None or not may_be_dicom(file.path, file.data):
         return file
     from osteon.images.dicom import read_film, read_header, to_png, without_text  # most sources need no pydicom
 
@@ -165,6 +167,12 @@ def admitted(file: PublishedFile, max_pixels: int, blank_text: bool = False) -> 
     except UndecodableError as error:
         directory = file.path.rsplit("/", 1)[-1].upper() == DIRECTORY
         return replace(came, reason=COMPANION if directory else str(error))
+
+
+def may_be_dicom(path: str, data: bytes) -> bool:
+    """Whether a file is DICOM, or may be a damaged one: no image, and named so or with a UID of the standard."""
+    role = content_of(data[:HEAD]).role
+    return role == "dicom" or (role != "image" and (is_named_as_dicom(path) or UID_ROOT in data[:DAMAGED_HEAD]))
 
 
 def is_named_as_dicom(path: str) -> bool:
