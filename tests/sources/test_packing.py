@@ -206,6 +206,7 @@ def test_one_bad_entry_of_a_zips_directory_leaves_the_others(tmp_path: Path) -> 
         (zipped(films("a.jpg"))[:-200], "its end is missing, where the list of its files stands: fetch it again"),
         (zipped(films("a.jpg")).replace(b"PK\1\2", b"PK\1\3"), "no readable zip .*fetch it again, or pack it anew"),
         (b"PK\7\x08" + zipped(films("a.jpg")), "a part of a split zip archive: join the parts"),
+        (zipped(films("a.jpg"))[:-18] + b"\2\0\2\0" + zipped(films("a.jpg"))[-14:], "a part of a split zip archive"),
         (zipped({}), "an empty zip archive: fetch it again"),
         (tarred(films("a.jpg"), "w:gz")[:700], "cannot be unpacked: Compressed file ended"),
         (tarred(films("a.jpg"))[:1500], "is a damaged tar .*fetch it again"),
