@@ -225,7 +225,7 @@ def test_a_damaged_header_of_a_tar_loses_one_file_and_says_so(tmp_path: Path) ->
     data = bytearray(tarred(members))
     at = data.index(b"b.jpg")
     data[at : at + 40] = bytes(40)
-    found = read(bytes(data), tmp_path)
+    found = read(bytes(data), tmp_path, images="*.jpg")
     assert found.taken == {name: members[name] for name in ("a.jpg", "c.jpg")}
     (reason,) = found.reasons.items()
     assert reason == (f"file at byte {at}", "its header in the tar is damaged, so its name is lost: fetch the tar anew")
