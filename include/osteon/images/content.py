@@ -40,6 +40,7 @@ _IN_OFFICE = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"word/",
 _PATTERNS: tuple[tuple[re.Pattern[bytes], Content], ...] = tuple(
     (re.compile(pattern, re.DOTALL), content)
     for pattern, content in (
+        (rb".{128}DICM", Content("DICOM", "dicom", CONVERT)),  # first: the bytes before may be a TIFF's (PS3.10, 7.1)
         (rb"\xff\xd8\xff", Content("JPEG", "image")),
         (rb"\x89PNG\r\n\x1a\n", Content("PNG", "image")),
         (rb"II\*\0|MM\0\*", Content("TIFF", "image")),
@@ -52,7 +53,6 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], Content], ...] = tuple(
         (rb"P5\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s", Content("PGM", "image")),
         (rb"P2\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s[\d\s]*\Z", Content("PGM", "image")),
         (rb"P6\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s", Content("PPM", "image")),
-        (rb".{128}DICM", Content("DICOM", "dicom", CONVERT)),
         (rb".{4}ftyp(?:hei|hev|mif1|msf1)", Content("HEIC", "foreign", CONVERT)),
         (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", Content("JPEG XL", "foreign", CONVERT)),
         (rb"\0\0[\0\x01].ftyp|RIFF.{4}AVI |\x1aE\xdf\xa3", Content("a video", "other", "export single films")),
