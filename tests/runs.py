@@ -9,6 +9,7 @@ from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare
 from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT
 from osteon.records import IngestRecord, StageRecord
+from osteon.sources.base import PublishedFile, Source
 
 R = TypeVar("R", bound=StageRecord)
 
@@ -25,6 +26,12 @@ def record_of(context: Context, kind: type[R]) -> R:
     found = context.run.read(kind)
     assert found is not None, f"the run left no record of {kind.stage}"
     return found
+
+
+def published_files(source: Source, version: str | None = None) -> list[PublishedFile]:
+    """The files of a version, or of the latest, without what the source notes of itself."""
+    found = source.fetch(source.latest_version() if version is None else version)
+    return [one for one in found if isinstance(one, PublishedFile)]
 
 
 def ingested(context: Context, source: str = "s") -> IngestRecord:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -32,9 +33,9 @@ def osteon(stack: Stack, environment: dict[str, str], lake: Lake, monkeypatch: p
         if name.startswith(("AWS_", "MLFLOW_")) or name == "OSTEON_MLFLOW_URL":
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("OSTEON_MODEL_NAME", lake.bucket)
-    for name, value in {"MIN_COMPLETED_TRIALS": 1, "BOOTSTRAP_ROUNDS": 20, "MIN_BASELINE_IMAGES": 40}.items():
-        monkeypatch.setenv(f"OSTEON_{name}", str(value))
-    tiny = {"search_epochs": 1, "trials": 1, "search_images": 40, "fit_epochs": 1, "members": 1}
+    for least, count in {"MIN_COMPLETED_TRIALS": 1, "BOOTSTRAP_ROUNDS": 20, "MIN_BASELINE_IMAGES": 40}.items():
+        monkeypatch.setenv(f"OSTEON_{least}", str(count))
+    tiny: dict[str, Any] = {"search_epochs": 1, "trials": 1, "search_images": 40, "fit_epochs": 1, "members": 1}
     monkeypatch.setitem(space.BUDGETS, "smoke", replace(space.BUDGETS["smoke"], **tiny, side=32, search_side=32))
     monkeypatch.setattr(forest, "SPACE", {"n_estimators": [5, 10]})
     monkeypatch.setattr(forest, "ITERATIONS", 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TypeVar, cast
+from typing import Any, TypeVar, overload
 
 import pandas as pd
 from pandera.typing import DataFrame
@@ -21,7 +21,11 @@ NO_PART, NO_LABEL = "no single body part", "no label"
 M = TypeVar("M", bound=Catalogued)
 
 
-def read(lake: Lake, key: str, needs: type[M] = Catalogued) -> DataFrame[M]:  # type: ignore[assignment]
+@overload
+def read(lake: Lake, key: str) -> DataFrame[Catalogued]: ...
+@overload
+def read(lake: Lake, key: str, needs: type[M]) -> DataFrame[M]: ...
+def read(lake: Lake, key: str, needs: type[Catalogued] = Catalogued) -> DataFrame[Any]:
     """Read a catalog, and check it as what the last stage left that it came through.
 
     Args:
@@ -43,7 +47,7 @@ def read(lake: Lake, key: str, needs: type[M] = Catalogued) -> DataFrame[M]:  # 
     if not issubclass(model, needs):
         raise CatalogError(f"{key} came through the stages up to `{name_of(model)}` only: run them up to "
                            f"`{name_of(needs)}`, and name the catalog that it leaves")  # fmt: skip
-    return cast("DataFrame[M]", check(table, model, key))
+    return check(table, model, key)
 
 
 def write(lake: Lake, key: str, catalog: pd.DataFrame, model: type[Catalogued]) -> str:

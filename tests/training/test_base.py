@@ -55,11 +55,11 @@ def test_the_order_of_a_models_classes_decides_nothing() -> None:
     turned = network.build(space.BASE_START.changed(blocks=1), transform.shape, 2)
     turned.set_weights([*straight.get_weights()[:-2], *(w[..., ::-1] for w in straight.get_weights()[-2:])])
     features = np.random.default_rng(0).normal(size=(9, *transform.shape)).astype(np.float16)
-    chances = [
+    one, other = (
         Predictor(model, transform, ClassList(names), 1.3).chance("hand", features)
         for model, names in ((straight, ("hand", "other")), (turned, ("other", "hand")))
-    ]
-    np.testing.assert_allclose(*chances, atol=1e-6)
+    )
+    np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_said_of_each_source_is_counted() -> None:

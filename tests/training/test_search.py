@@ -104,7 +104,7 @@ def test_a_search_that_is_broken_off_three_times_gives_what_it_would_have_given(
 def test_a_search_starts_with_the_design_it_is_given_and_another_space_is_another_study(
     lake: Lake, trials: int | None
 ) -> None:
-    one = {"budget": replace(BUDGET, search_epochs=1, trials=trials), "min_completed": 1}
+    one: dict[str, Any] = {"budget": replace(BUDGET, search_epochs=1, trials=trials), "min_completed": 1}
     _, (trial,) = look(lake, "started", START, **one)
     assert {name: trial[name] for name in START} == START
     studies = {key.split("/")[1] for key in lake.keys("studies/")}
