@@ -16,8 +16,6 @@ from osteon.schemas import HUMAN as HUMAN
 from osteon.schemas import SPLITS as SPLITS
 from osteon.schemas import STAGES, Catalogued, Publications, Split, check, columns_of, measured_in, name_of
 
-NO_PART, NO_LABEL = "no single body part", "no label"
-"""How the `exclusion_reason` of an image begins to which base models may give a part."""
 M = TypeVar("M", bound=Catalogued)
 
 
@@ -109,12 +107,6 @@ def usable(catalog: pd.DataFrame) -> pd.Series:
 def eligible(catalog: pd.DataFrame) -> pd.Series[bool]:
     """Whether each image takes part in training, as far as the stages say that it came through."""
     return catalog["exclusion_reason"].isna() & catalog["reason"].isna()
-
-
-def is_ambiguous(catalog: pd.DataFrame) -> pd.Series[bool]:
-    """Which images take part but for their body part: none is said, or several, or a word that means either."""
-    no_part = catalog["exclusion_reason"].fillna("").str.startswith((NO_PART, NO_LABEL))
-    return no_part & catalog["reason"].isna() & (catalog["label_origin"] != HUMAN)
 
 
 def labelled_by_people(catalog: pd.DataFrame) -> pd.Series:

@@ -16,6 +16,7 @@ from osteon.curation.relabel import (
     RelabelRules,
     Verdict,
     changes,
+    is_ambiguous,
     judge_images,
     judge_source,
     load_rules,
@@ -86,7 +87,7 @@ def test_what_is_ambiguous_is_what_lacks_nothing_but_its_part() -> None:
     frame = catalog("hand+leg|fractured", "mixed", None, "unsorted|normal", "mandible", "hand", "hand+leg")
     frame.loc[5, "body_part"] = "hand"
     frame.loc[6, "label_origin"] = "human"
-    found = catalogs.is_ambiguous(tables.reviewed(frame))
+    found = is_ambiguous(tables.reviewed(frame), tables.publications(frame))
     assert found.tolist() == [True, True, True, True, False, False, False]
 
 

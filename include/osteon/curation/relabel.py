@@ -79,6 +79,21 @@ class Verdict:
     why: str
 
 
+def is_ambiguous(catalog: pd.DataFrame, publications: pd.DataFrame) -> pd.Series[bool]:
+    """Which images take part but for their body part: none is said, or several, or a word that means either.
+
+    Args:
+        catalog: A reviewed catalog.
+        publications: All files that its images were published as.
+
+    Returns:
+        Whether base models may give each image a part. Not where a curator has decided, or a word is unknown.
+    """
+    unknown = catalog["sha256"].isin(words_of(publications, "unknown_words").index)
+    kept_out = catalog["reason"].notna() | catalog["conflict"].notna() | unknown
+    return catalog["body_part"].isna() & ~kept_out & (catalog["label_origin"] != catalogs.HUMAN)
+
+
 def load_rules(path: Path, labels: LabelMap) -> RelabelRules:
     """Read the relabel file. Raises `ConfigurationError`: no such file, a mistake in it, a part that is none."""
     try:
@@ -208,7 +223,7 @@ def relabel(
         return key, table_key
     catalog = catalogs.read(lake, catalog_key, Reviewed)
     publications = catalogs.read_publications(lake, catalog)
-    images = catalog[catalogs.is_ambiguous(catalog)]
+    images = catalog[is_ambiguous(catalog, publications)]
     chances = predict(images) if len(images) and trainings else pd.DataFrame(index=images.index)
     if chances.empty:
         decided = pd.DataFrame(index=images.index, columns=["body_part", "probability", "decision", "why"])
