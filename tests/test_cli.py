@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from osteon.cli import app
+from osteon.cli import OLD_OPTIONS, app
 from osteon.embedded.stack import Stack
 from osteon.errors import QualityError
 from osteon.lake import Lake
@@ -128,3 +128,12 @@ def test_answers_that_cannot_be_read_are_refused(osteon: Osteon, tmp_path: Path,
     (tmp_path / "answers.json").write_text(text)
     result = CliRunner().invoke(app, ["answers", "--catalog", "x", "--answers", str(tmp_path / "answers.json")])
     assert result.exit_code and "answers.json" in str(result.exception)
+
+
+def test_the_old_names_of_options_are_taken_and_not_shown() -> None:
+    old = ["train", "--helped", "--helper", "x", "--winner", "y"]
+    shown = CliRunner().invoke(app, [*old, "--help"])
+    assert shown.exit_code == 0
+    for name, new in OLD_OPTIONS.items():
+        assert f"--{new}" in shown.stdout and f"--{name}" not in shown.stdout
+    assert CliRunner().invoke(app, [*old, "--loser", "z", "--help"]).exit_code == 2

@@ -17,7 +17,16 @@ from osteon.embedded import STATE
 from osteon.errors import OsteonError, RetryableError
 from osteon.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+OLD_OPTIONS = {"helped": "with-helpers", "helper": "help-as", "winner": "design-of"}
+"""Names of options in earlier versions, which scripts may still use."""
+
+app = typer.Typer(
+    context_settings={"token_normalize_func": lambda name: OLD_OPTIONS.get(name, name)},
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=__doc__,
+)
 
 
 @app.callback()

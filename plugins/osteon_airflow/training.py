@@ -121,9 +121,9 @@ def build_training_job(stage: str, catalog: str, model: str, winner: list[str] |
     plan = plan_training(context, CatalogKey(catalog), model, winner=winner[0] if winner else "", **options)
     if helper:
         name = f"tuner{helper}"  # KerasTuner's names; the one that leads is tuner0
-        return TrainingJob(context.lake, plan.out, [*plan.arguments, "--helper", name], f"helpers/{name}.json")
+        return TrainingJob(context.lake, plan.out, [*plan.arguments, "--help-as", name], f"helpers/{name}.json")
     distributed = model == MAIN and param("workers") > 1
-    return TrainingJob(context.lake, plan.out, [*plan.arguments, "--helped"] if distributed else plan.arguments)
+    return TrainingJob(context.lake, plan.out, [*plan.arguments, "--with-helpers"] if distributed else plan.arguments)
 
 
 def failure(arguments: list[str], status: int | None, told: str) -> Exception:
