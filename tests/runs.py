@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
+from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare
 from osteon.pipeline.stages import GROUP, INSPECT, REPAIR, REVIEW, SPLIT
@@ -19,6 +20,13 @@ def run_to_split(run: str, sources: Path) -> Context:
     context = Context.open(run)
     prepare(context, str(sources), INSPECT, REPAIR, GROUP, REVIEW, SPLIT, seed=0)
     return context
+
+
+def until_later_than(lake: Lake, key: str) -> None:
+    """Wait until the store dates what is written now later than an object: it tells times to the second."""
+    lake.put_bytes("clock", b"")
+    while lake.changed("clock") <= lake.changed(key):
+        lake.put_bytes("clock", b"")
 
 
 def record_of(context: Context, kind: type[R]) -> R:

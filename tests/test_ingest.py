@@ -36,7 +36,7 @@ from osteon.settings import ROOT, Settings, load_settings
 from osteon.sources.archive import ArchiveConfig
 from osteon.sources.config import open_source
 from tests.pictures import encode, film, radiograph
-from tests.runs import ingested, published_files, record_of, run_to_split
+from tests.runs import ingested, published_files, record_of, run_to_split, until_later_than
 from tests.sources.publishers import KEY, Publisher, serve
 
 
@@ -210,11 +210,6 @@ def publish(path: Path, *numbers: int) -> None:
             archive.writestr(f"{number}.jpg", encode(radiograph(number)))
 
 
-def pass_a_second() -> None:
-    """The store tells times to the second."""
-    time.sleep(1.1)
-
-
 @pytest.mark.parametrize("by_hand_once", [False, True])
 def test_what_airflow_remembered_before_is_found_in_the_lake(
     by_hand_once: bool, environment: dict[str, str], settings: Settings, lake: Lake, tmp_path: Path
@@ -226,7 +221,7 @@ def test_what_airflow_remembered_before_is_found_in_the_lake(
         pulled.append(ingest(settings, lake, open_source(sources, settings, "s"))[0])  # Airflow's database knows it
         if by_hand_once and len(pulled) == 1:
             pull_one("by hand", sources)
-        pass_a_second()
+        until_later_than(lake, pulled[-1])
     kept = path.rename(path.with_name("b.zip"))
     failed = pull_one("failed", sources)
     assert failed.manifest == pulled[-1] and "nothing at" in str(failed.problem)
@@ -252,7 +247,7 @@ def test_a_pull_that_was_killed_before_it_was_remembered_is_not_its_own_past(
     ingest(settings, lake, opened)  # killed: no memory at all
     first = pull_one("first", sources)
     assert first.before is None and lake.get_json(state_key("s"))["run"] == "first"
-    pass_a_second()
+    until_later_than(lake, str(first.manifest))
     publish(path, 2, 3)
     load_state(lake, "s")
     ingest(settings, lake, opened)  # killed again
@@ -261,11 +256,11 @@ def test_a_pull_that_was_killed_before_it_was_remembered_is_not_its_own_past(
     assert removed_paths(lake, str(second.manifest), second.before) == ["1.jpg"]
 
     lake.remove(state_key("s"))  # killed in the first run after an upgrade
-    pass_a_second()
+    until_later_than(lake, str(second.manifest))
     publish(path, 3, 4)
     load_state(lake, "s")
-    ingest(settings, lake, opened)
-    pass_a_second()
+    killed, _ = ingest(settings, lake, opened)
+    until_later_than(lake, killed)
     third = pull_one("third", sources)
     assert third.before == second.manifest and removed_paths(lake, str(third.manifest), third.before) == ["2.jpg"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from osteon.schemas import Reviewed
 from osteon.settings import Settings, load_settings
 from tests import tables
 from tests.pictures import encode, film
+from tests.runs import until_later_than
 
 THUMB = (np.arange(64 * 64) // 64).astype(np.uint8).tobytes()
 IMAGE = {"width": 100, "height": 120, "mode": "L", "truncated": False, "decoded_fraction": 1.0, "mean": 60.0,
@@ -267,7 +267,7 @@ def test_what_the_run_before_found_as_well_is_no_news_unless_it_stops_the_run(fo
 def test_only_the_last_data_docs_are_kept_and_come_again_when_they_are_asked_for(found: Find, lake: Lake) -> None:
     rows = good(400)
     first = found(rows, kept=1)
-    time.sleep(1.1)  # times in S3 are whole seconds
+    until_later_than(lake, f"{first.docs}/index.html")
     second = found(rows, kept=1, truncated={"max_share": 0.5, "critical_share": None})
     assert lake.exists(f"{second.docs}/index.html") and not lake.exists(f"{first.docs}/index.html")
     assert read_validation(lake, first.key) == first, "findings stay"
