@@ -31,6 +31,7 @@ app = typer.Typer(
 
 @app.callback()
 def main(verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False) -> None:
+    """Set the log's level, and use the embedded services where no lake is configured."""
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(message)s")
     for noisy in ("urllib3", "botocore", "great_expectations", "matplotlib", "alembic", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

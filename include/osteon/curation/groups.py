@@ -39,10 +39,12 @@ class Groups:
 
     @property
     def group(self) -> pd.Series:
+        """The group of each image, by SHA-256."""
         return self.members["group"]
 
     @property
     def cluster(self) -> pd.Series:
+        """The cluster of each image, by SHA-256: groups that must stand in one split."""
         return self.members["cluster"]
 
 

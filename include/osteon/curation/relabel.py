@@ -61,6 +61,7 @@ class RelabelRules(BaseModel):
     sources: dict[str, SourceRule] = {}
 
     def rule(self, source: str) -> SourceRule:
+        """What base models may do with a source's images."""
         return self.sources.get(source, self.default)
 
 

@@ -75,6 +75,7 @@ class TrainingData:
         self._squares = {other: resized for other, resized in self._squares.items() if other == side}
 
     def augment(self, transform: ImageTransform, seed: int) -> Augment:
+        """Moved and turned images as `transform` gives them."""
         return make_augmenter(self.resized(transform.side), transform, MAIN_AUGMENTATION, seed)
 
     @cached_property

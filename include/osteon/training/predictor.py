@@ -124,6 +124,7 @@ class Predictor:
         return answers
 
     def save(self, folder: Path) -> None:
+        """Write the model and what it needs to a folder, for `load`."""
         self.model.save(folder / MODEL)
         stored = PredictorFile(
             kind=self.transform.stored_name,

@@ -81,6 +81,8 @@ class Approval:
 
 @dataclass(frozen=True)
 class Decision:
+    """Whether a challenger becomes champion, and why."""
+
     promoted: bool
     reason: str
     test: str = ""

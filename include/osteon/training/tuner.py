@@ -82,6 +82,7 @@ class PersistentOracleMixin:
 
     @synchronized
     def create_trial(self, tuner_id: str) -> Any:
+        """The next trial; an idle one while other workers run the last ones."""
         trial = super().create_trial(tuner_id)  # type: ignore[misc]
         if trial.status == "RUNNING":
             self.state.started_at.setdefault((trial.trial_id, tuner_id), time.monotonic())
@@ -92,6 +93,7 @@ class PersistentOracleMixin:
 
     @synchronized
     def end_trial(self, trial: Any) -> None:
+        """Take how a trial ended, and write the search's state into the lake."""
         number = trial.trial_id
         running = [worker for worker, one in self.ongoing_trials.items() if one.trial_id == number]
         if not running:  # of a worker that was given up: another runs it, or ran it
@@ -118,6 +120,7 @@ class PersistentOracleMixin:
             self.tuner_ids.discard(worker)
 
     def populate_space(self, trial_id: str) -> Any:
+        """Values for a new trial; none after too many failures."""
         return {"status": "STOPPED"} if self.failure else super().populate_space(trial_id)  # type: ignore[misc]
 
 
@@ -224,6 +227,7 @@ class Servicer(oracle_chief.OracleServicer):  # type: ignore[misc]
         self.last_seen: dict[str, float] = {}
 
     def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+        """Answer a worker, and note that it lives."""
         self.last_seen[request.tuner_id] = time.monotonic()
         return super().CreateTrial(request, context)
 
