@@ -70,6 +70,7 @@ def test_a_text_that_begins_like_something_else_is_a_text(text: bytes) -> None:
         (b"PK00" + zipped({"a.jpg": b"x"})[:HEAD], ZIP.name, "archive"),
         (tarred({"a.jpg": b"x"})[:HEAD], TAR.name, "archive"),
         (tarred({"a.jpg": b"x"})[:HEAD].replace(b"a.jpg", b"b.jpg"), UNKNOWN.name, "other"),
+        (b"II*\0".ljust(128, b"\0") + b"DICM", "DICOM", "dicom"),
         (b"", "an empty file", "other"),
         (b"\x80" * HEAD, UNKNOWN.name, "other"),
     ],

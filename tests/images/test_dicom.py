@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from pydicom import uid
 from pydicom.uid import UID
 
@@ -18,7 +19,7 @@ from osteon.images.content import content_of
 from osteon.images.decode import decode
 from osteon.images.dicom import MOST_INFLATED, read_film, read_header, to_png
 from osteon.images.errors import UndecodableError
-from osteon.images.tone import tone_of
+from osteon.images.tone import Tone, tone_of
 from tests.dicoms import CODECS, SECRETS, dicom, header, written
 from tests.pictures import film
 
@@ -245,7 +246,7 @@ def test_a_file_that_is_a_tiff_as_well_counts_as_dicom() -> None:
 def test_nothing_of_the_header_is_in_the_png() -> None:
     kept = to_png(read_film(dicom(STORED, WindowCenter=2000, WindowWidth=3000), LIMIT))
     texts = Image.open(io.BytesIO(kept)).text
-    assert list(texts) == ["Osteon-Tone"] and tone_of(texts) is not None
+    assert list(texts) == ["Osteon-Tone"] and tone_of(kept) == Tone((500.0, 3499.0), (0.0, 1.0))
     assert not any(secret.encode() in kept for secret in SECRETS)
 
 
@@ -253,7 +254,11 @@ def test_nothing_of_the_header_is_in_the_png() -> None:
     "text", ["", "[]", "[[1],[0]]", "[[2,1],[0,1]]", "[[0,1],[0,9]]", "[[0,NaN],[0,1]]", "null", "[[0,1],0]"]
 )
 def test_a_chunk_of_another_form_is_no_curve(text: str) -> None:
-    assert tone_of({"Osteon-Tone": text}) is None
+    about, buffer = PngInfo(), io.BytesIO()
+    about.add_text("Osteon-Tone", text, zip=True)
+    Image.fromarray(DRAWN).save(buffer, format="PNG", pnginfo=about)
+    assert tone_of(buffer.getvalue()) is None
+    assert np.array_equal(decode(buffer.getvalue(), LIMIT).pixels, DRAWN)
 
 
 def test_decode_reads_a_dicom_file_as_the_lake_would_keep_it() -> None:

@@ -112,6 +112,7 @@ def test_films_that_nobody_decodes_are_passed_over_with_a_remedy(tmp_path: Path)
     odd |= {"arrays.npz": arrays.getvalue(), "volume.nii": bytes(344) + b"n+1\0"}
     found = read(zipped(films("a.jpg") | odd), tmp_path)
     assert set(found.told("passed_over")) == {"arrays.npz", "volume.nii", "x.heic"}
+    assert read(zipped(films("a.jpg") | odd), tmp_path, images="*.jpg").notes == [], "they are not meant"
     assert found.told("passed_over")["x.heic"].endswith("convert it to PNG, and so are 1 more files.")
 
 

@@ -8,6 +8,7 @@ import unicodedata
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_a_backslash_is_a_letter_in_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [zipped, tarred])
-def test_a_dot_before_a_path_says_nothing(packed, tmp_path: Path) -> None:
+def test_a_dot_before_a_path_says_nothing(packed: Callable[[dict[str, bytes]], bytes], tmp_path: Path) -> None:
     table = {"./labels.csv": b"name,part\nimages/a.jpg,hand\n"}
     rule = {"part": {"csv": {"file": "labels.csv", "key": "name", "column": "part"}}}
     found = read(packed(films("./images/a.jpg", "images/./sub//b.jpg") | table), tmp_path, rule, images="images/*")

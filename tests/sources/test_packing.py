@@ -7,6 +7,7 @@ import io
 import lzma
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,9 @@ def test_a_version_of_a_tar_changes_with_its_bytes(tmp_path: Path) -> None:
 )
 def test_a_hostile_tar_is_refused_as_a_whole(info: dict[str, object], message: str, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=message):
-        read(tarred({"a.jpg": b""}, **info), tmp_path)
+        read(tarred({"a.jpg": b""}, **info), tmp_path)  # type: ignore[arg-type]
     with pytest.raises(SourceError, match=message):
-        read(zipped(films("b.jpg") | {"inner.tar": tarred({"a.jpg": b""}, **info)}), tmp_path)
+        read(zipped(films("b.jpg") | {"inner.tar": tarred({"a.jpg": b""}, **info)}), tmp_path)  # type: ignore[arg-type]
 
 
 def test_limits_hold_for_tars_and_for_what_inner_archives_bring(tmp_path: Path) -> None:
@@ -108,7 +109,9 @@ def test_an_xz_of_several_streams_is_read_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("pack", [zipped, *(lambda members, mode=mode: tarred(members, mode) for mode in MODES)])
 @pytest.mark.parametrize("outer", [zipped, tarred, None])
-def test_an_archive_in_the_source_is_entered(outer, pack, tmp_path: Path) -> None:
+def test_an_archive_in_the_source_is_entered(
+    outer: Callable[[dict[str, bytes]], bytes] | None, pack: Callable[[dict[str, bytes]], bytes], tmp_path: Path
+) -> None:
     inner = films("images/fractured/a.jpg", "images/normal/b.jpg") | {"labels.csv": b"name,part\n"}
     members = films("sample.jpg") | {"part 1": pack(inner), "deep/part2.bin": pack(films("x/normal/c.jpg"))}
     place = outer(members) if outer else laid(tmp_path / "set", members)
@@ -206,6 +209,7 @@ def test_one_bad_entry_of_a_zips_directory_leaves_the_others(tmp_path: Path) -> 
         (zipped(films("a.jpg"))[:-200], "its end is missing, where the list of its files stands: fetch it again"),
         (zipped(films("a.jpg")).replace(b"PK\1\2", b"PK\1\3"), "no readable zip .*fetch it again, or pack it anew"),
         (b"PK\7\x08" + zipped(films("a.jpg")), "a part of a split zip archive: join the parts"),
+        (zipped(films("a.jpg"))[:-18] + b"\2\0\2\0" + zipped(films("a.jpg"))[-14:], "a part of a split zip archive"),
         (zipped({}), "an empty zip archive: fetch it again"),
         (tarred(films("a.jpg"), "w:gz")[:700], "cannot be unpacked: Compressed file ended"),
         (tarred(films("a.jpg"))[:1500], "is a damaged tar .*fetch it again"),
@@ -224,7 +228,7 @@ def test_a_damaged_header_of_a_tar_loses_one_file_and_says_so(tmp_path: Path) ->
     data = bytearray(tarred(members))
     at = data.index(b"b.jpg")
     data[at : at + 40] = bytes(40)
-    found = read(bytes(data), tmp_path)
+    found = read(bytes(data), tmp_path, images="*.jpg")
     assert found.taken == {name: members[name] for name in ("a.jpg", "c.jpg")}
     (reason,) = found.reasons.items()
     assert reason == (f"file at byte {at}", "its header in the tar is damaged, so its name is lost: fetch the tar anew")

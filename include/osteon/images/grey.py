@@ -51,7 +51,7 @@ def to_grey(image: Image.Image, data: bytes, missing: NDArray[np.bool_] | None =
     Raises:
         UndecodableError: The image is transparent.
     """
-    tone = tone_of(image.info)
+    tone = tone_of(data)
     if tone or image.mode.startswith(("I", "F")):
         values = np.asarray(image, dtype=np.float32)
         valid = values != image.info.get("transparency")  # the padding of a DICOM film

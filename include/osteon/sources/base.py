@@ -26,6 +26,8 @@ HIDDEN_NAMES = frozenset(
     }
 )  # fmt: skip
 """Of files and folders that operating systems and other programs leave, in lower case."""
+LEFT_BEHIND = ("~", ".bak", ".swp", ".tmp", ".part", ".crdownload")
+"""Endings of what editors and downloads leave beside a file."""
 
 COMPANION, OUTSIDE = "not an image", "not among the source's `images`"
 HIDDEN, ENTERED = "hidden: left by an operating system or a program", "an archive whose files are listed"
@@ -159,5 +161,7 @@ def is_image_name(path: str) -> bool:
 
 
 def is_hidden(path: str) -> bool:
-    """True when a file, or a folder that it lies in, is one that a program keeps for itself."""
-    return any(part.startswith(".") or part.lower() in HIDDEN_NAMES for part in PurePosixPath(path).parts)
+    """True when a file, or a folder that it lies in, is one that a program keeps for itself, or left half-written."""
+    return path.lower().endswith(LEFT_BEHIND) or any(
+        part.startswith((".", "~$")) or part.lower() in HIDDEN_NAMES for part in PurePosixPath(path).parts
+    )

@@ -209,9 +209,13 @@ class _Listing:
 
     def _is_image(self, member: Member) -> bool:
         path = member.path
-        if is_hidden(path) or not fnmatchcase(path, self.config.images) or PurePosixPath(path).name == "DICOMDIR":
+        if is_hidden(path) or PurePosixPath(path).name == "DICOMDIR":
             return False
-        return is_image_name(path) or member.entry.may_be_image or member.content.role in ("image", "dicom")
+        if member.entry.may_be_image:  # nobody knows what paths were lost with it
+            return True
+        if not fnmatchcase(path, self.config.images):
+            return False
+        return is_image_name(path) or member.content.role in ("image", "dicom")
 
     def read_rules(self) -> dict[str, Said]:
         """What the label rules say of each image. Notes tell of what was passed over. Raises `SourceError`."""
@@ -236,26 +240,35 @@ class _Listing:
 
     def _note_oddities(self) -> None:
         odd = defaultdict[tuple[str, str], list[str]](list)
-        tables = defaultdict[tuple[str, str], list[str]](list)
         for member in self.members:
-            path, content = PurePosixPath(member.path), member.content
-            if member.path in self.images:
-                if not is_image_name(member.path) and content.role == "image":
-                    odd["guess", f"{content.name} {ODD_ENDING}"].append(member.path)
-            elif content.role in ("image", "dicom") and is_hidden(member.path):
-                odd["passed_over", f"{content.name} {IN_HIDDEN}"].append(member.path)
-            elif content.role == "foreign" and not is_hidden(member.path):
-                odd["passed_over", f"{content.name}, which is passed over: {content.remedy}"].append(member.path)
-            elif self._may_hold_labels(member):
-                tables[path.parent.as_posix(), path.suffix.lower()].append(member.path)
+            if is_image_name(member.path) and member.path in self.images:
+                continue  # what it is, is seen when it is read
+            if found := self._oddity(member):
+                odd[found].append(member.path)
         for (kind, text), paths in odd.items():
-            self._note(kind, paths, f"is {text}")
+            self._note(kind, paths, text)
+        tables = defaultdict[tuple[str, str], list[str]](list)
+        for path in (member.path for member in self.members if self._may_hold_labels(member)):
+            tables[PurePosixPath(path).parent.as_posix(), PurePosixPath(path).suffix.lower()].append(path)
         for paths in tables.values():
             self._note("unread_table", paths, "is a table that no label rule reads: see whether it says more")
 
+    def _oddity(self, member: Member) -> tuple[str, str] | None:
+        """Kind and text of a note on a file that is an image by its bytes and not by its name, or is passed over."""
+        content = member.content
+        if member.path in self.images:
+            return ("guess", f"is {content.name} {ODD_ENDING}") if content.role == "image" else None
+        if is_hidden(member.path):
+            is_image = content.role in ("image", "dicom")
+            return ("passed_over", f"is {content.name} {IN_HIDDEN}") if is_image else None
+        if content.role == "foreign" and fnmatchcase(member.path, self.config.images):
+            return "passed_over", f"is {content.name}, which is passed over: {content.remedy}"
+        return None
+
     def _may_hold_labels(self, member: Member) -> bool:
         path = PurePosixPath(member.path)
-        return path.suffix.lower() in TABLES and member.path not in self.used and not is_hidden(member.path)
+        is_companion = member.path not in self.images and not is_hidden(member.path)
+        return path.suffix.lower() in TABLES and is_companion and member.path not in self.used
 
     def _note(self, kind: str, paths: list[str], text: str) -> None:
         more = f", and so are {len(paths) - 1} more files" if len(paths) > 1 else ""

@@ -18,6 +18,7 @@ UTF8_NAME = 1 << 11
 """Bit of a zip's flags: the name is UTF-8 (PKWARE's APPNOTE, 4.4.4)."""
 UNICODE_PATH, ZIP64 = 0x7075, 1
 """Extra fields (the same, 4.6.9 and 4.5.3)."""
+SPLIT = "a part of a split zip archive: join the parts (zip -s 0), and pack them anew"
 METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 96: "JPEG", 97: "WavPack", 98: "PPMd"}
 """Methods of zips that Python does not unpack (the same, 4.4.5)."""
 
@@ -25,6 +26,8 @@ METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ",
 def entries(file: IO[bytes]) -> Iterator[Entry]:
     """Files of a zip, in its order. Raises `RefusedError` where nobody can list them."""
     archive = open_zip(file)
+    if _is_last_part(file, archive):
+        raise RefusedError(f"is {SPLIT}")
     for info in archive.infolist():
         if info.orig_filename.endswith(("/", "\\")) and not info.file_size:
             continue
@@ -67,10 +70,17 @@ def _why_no_zip(file: IO[bytes], error: Exception) -> str:
     file.seek(0)
     content = content_of(file.read(HEAD))
     if "multiple disks" in str(error):
-        return "is a part of a split zip archive: join the parts (zip -s 0), and pack them anew"
+        return f"is {SPLIT}"
     if content in (ZIP, UNKNOWN) and "not a zip file" in str(error):
         return "is no readable zip: its end is missing, where the list of its files stands: fetch it again"
     return f"is no readable zip ({error}): fetch it again, or pack it anew"
+
+
+def _is_last_part(file: IO[bytes], archive: zipfile.ZipFile) -> bool:
+    """Whether a zip is the last one of several parts: its end names another disk than the first (APPNOTE, 4.3.16)."""
+    file.seek(max(0, file.seek(0, io.SEEK_END) - 22 - len(archive.comment)))
+    end = file.read(6)
+    return end[:4] == b"PK\5\6" and end[4:] not in (b"\0\0", b"\xff\xff")
 
 
 class _Mended(io.RawIOBase):
