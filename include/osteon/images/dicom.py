@@ -234,8 +234,9 @@ def _without_pixels(header: Dataset, sop_class: uid.UID) -> str:
         return "DICOM of floating-point pixels: export it with whole numbers"
     if sop_class == uid.MediaStorageDirectoryStorage:
         return "DICOM without pixels: a DICOMDIR, which lists other files"
-    kind = sop_class.name if sop_class.name != sop_class else "of no known class"
-    return f"DICOM without pixels ({kind}): leave it out by `images`"
+    if sop_class.name == sop_class:
+        return "damaged DICOM, or none: it has no pixels, and no class that the standard knows"
+    return f"DICOM without pixels ({sop_class.name}): leave it out by `images`"
 
 
 def _photometric(header: Dataset) -> str:
