@@ -37,7 +37,7 @@ from osteon.records import IngestRecord
 from osteon.schemas import Reviewed
 from osteon.settings import Settings
 
-VERSION = 10
+VERSION = 11
 MOST_REPAIRS = 12
 """Repairs that a validation lists; its `repaired` is always complete."""
 

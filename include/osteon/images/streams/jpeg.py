@@ -1,8 +1,8 @@
 """The stream of a JPEG: one decode gives the pixels and the decoder's warnings; what they name is looked at closely.
 
-libjpeg-turbo goes on over damage: it warns at most, and only in some cases. Most damage leads to a block of more than 64
-coefficients, which it passes over in silence. So pixels that do not fit together across rows of MCUs count as a warning
-too. Where something warns, the Huffman codes are read once more, and say what is damaged.
+libjpeg-turbo goes on over damage: it warns at most, and only in some cases. Most damage leads to a block of more than
+64 coefficients, which it passes over in silence. So pixels that do not fit together across rows of MCUs count as a
+warning too. Where something warns, the Huffman codes are read once more, and say what is damaged.
 """
 
 from __future__ import annotations
