@@ -25,7 +25,7 @@ from osteon.images.streams.jpeg_seams import seams
 
 SUSPECT, STEEP = 0.7, 5.0
 """Grey levels: from such a seam on, the codes are read; STEEP where it begins at the left border."""
-CERTAIN, CLEAR, LOUD = 2.0, 0.8, 20.0
+CERTAIN, CLEAR, LOUD = 2.0, 0.8, 15.0
 """Grey levels of a seam that names the place of damage: where the codes make no sense, where they only end early or too
 late, and where they are without fault."""
 NEAR = 2
