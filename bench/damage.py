@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,13 @@ from PIL import Image, ImageFile
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
+from osteon.images.decode import decode
+from osteon.images.errors import UndecodableError
+from osteon.settings import ROOT
+
 sys.path.insert(0, str(ROOT))
 
-from tests.images.streams.files import DAMAGES, FORMATS, drawn  # noqa: E402
-
-from osteon.images.decode import UndecodableError, decode  # noqa: E402 - tests are found above
+from tests.images.streams.files import DAMAGES, FORMATS, drawn
 
 LIMIT = 10**8
 LEVELS, AREA = 16, 0.02

@@ -15,12 +15,12 @@ from osteon.curation.inspect import measure_all
 from osteon.curation.workers import Worker
 from osteon.errors import ExtensionError, OsteonError
 from osteon.images.decode import Decoded
-from osteon.images.families import Family
+from osteon.images.families import Family, Kind
 from osteon.images.measure import IMAGE, Request
 from osteon.settings import load_settings
 from tests.pictures import encode, radiograph
 
-NOTHING = {"grey": "Int64"}
+NOTHING: dict[str, Kind] = {"grey": "Int64"}
 
 
 def crash(image: Decoded) -> dict[str, object]:

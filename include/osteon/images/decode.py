@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from osteon.images.errors import UndecodableError as UndecodableError
+from osteon.images.errors import UndecodableError
+from osteon.images.grey import colour_of, to_grey
 from osteon.images.streams.base import OVER_LIMIT as OVER_LIMIT
 from osteon.images.streams.base import over_limit as over_limit
 from osteon.images.streams.pillow import opened
 from osteon.images.streams.read import other_pictures, reader_of
 
-COLOUR_SAMPLES = (48, 48)
-"""Pixels, evenly spread, that colour is measured on."""
 REDUCED, DETAILED = 256, 800
 """Pixels of the longer side of the two reductions that several measurements share."""
 
@@ -91,7 +90,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         The first picture of the file.
 
     Raises:
-        UndecodableError: Not an image, too large, several pictures, nothing that can be decoded, transparent all over,
+        UndecodableError: Not an image, too large, several pictures, nothing that can be decoded, transparent,
             a mode that cannot become grey. The message says which, and names the format.
     """
     try:
@@ -110,13 +109,11 @@ def _decoded(data: bytes, max_pixels: int) -> Decoded:
     stream = reader(data, max_pixels)
     image = stream.image
     height, width = image.height, image.width
-    if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} and image.getchannel("A").getextrema()[1] == 0:
-        raise UndecodableError("transparent all over: its alpha channel is 0; ask for the picture without alpha")
-    grey, missing = _to_grey(image), np.zeros((height, width), bool)
+    grey, missing = to_grey(image, data, stream.missing), np.zeros((height, width), bool)
     if stream.missing is not None:
         missing = stream.missing
         grey = Image.fromarray(np.where(missing, np.uint8(0), np.asarray(grey)))
-    colour = _colour(image)
+    colour = colour_of(image)
     if (orientation := orientation or _orientation(image)) != 1:
         grey, missing = _upright(np.asarray(grey), orientation), np.asarray(_upright(missing, orientation))
     return Decoded(
@@ -150,23 +147,3 @@ def _upright(pixels: NDArray[np.generic], orientation: int) -> Image.Image:
     image = Image.fromarray(pixels)
     image.getexif()[ExifTags.Base.Orientation] = orientation
     return ImageOps.exif_transpose(image)
-
-
-def _colour(image: Image.Image) -> float:
-    if image.mode in {"1", "L", "LA", "La"} or image.mode.startswith(("I", "F")):
-        return 0.0
-    rgb = image if image.mode == "RGB" else image.convert("RGB")
-    red, green, blue = np.moveaxis(np.asarray(rgb.resize(COLOUR_SAMPLES, Image.Resampling.NEAREST)), 2, 0)
-    highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    return float((highest - lowest).mean())
-
-
-def _to_grey(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # 16- and 32-bit radiographs: stretch what is there to 8 bits
-        values = np.asarray(image, dtype=np.float32)
-        low, high = float(values.min()), float(values.max())
-        scale = 255.0 / (high - low) if high > low else 0.0
-        return Image.fromarray(((values - low) * scale).round().astype(np.uint8))
-    if image.mode in {"P", "PA", "LA", "La", "RGBA", "RGBa"}:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
-    return image if image.mode == "L" else image.convert("L")

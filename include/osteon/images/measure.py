@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from osteon.errors import ExtensionError
-from osteon.images.decode import Decoded, UndecodableError, decode
+from osteon.images.decode import Decoded, decode
+from osteon.images.errors import UndecodableError
 from osteon.images.families import Family
 from osteon.images.fingerprint import fingerprint
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from osteon.curation.workers import DECODER
-from osteon.images.decode import UndecodableError, decode
+from osteon.images.decode import decode
+from osteon.images.errors import UndecodableError
 from osteon.images.letterbox import letterbox
 from osteon.lake import Lake
 from osteon.quality.findings import Finding, Offender, Validation

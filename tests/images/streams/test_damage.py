@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from osteon.images.decode import UndecodableError, decode
+from osteon.images.decode import decode
+from osteon.images.errors import UndecodableError
 from tests.images.streams.files import DAMAGES, FORMATS, SUMMED, Pixels, drawn
 
 LIMIT = 10**7

@@ -13,7 +13,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from osteon.curation.repair import HOPELESS, repair_image
-from osteon.images.decode import Decoded, UndecodableError, decode
+from osteon.images.decode import Decoded, decode
+from osteon.images.errors import UndecodableError
 from osteon.images.streams.base import BROKEN, CUT
 from tests.images.streams.files import FORMATS, chunk, drawn, interlaced, packed
 
