@@ -162,9 +162,12 @@ def _codes(tables: dict[tuple[int, int], bytes], body: bytes) -> None:
 
 def _steps(steps: dict[int, int], body: bytes) -> None:
     while body:
-        wide = body[0] >> 4
-        steps[body[0] & 15] = int.from_bytes(body[1 : 2 + bool(wide)], "big")
-        body = body[1 + 64 * (2 if wide else 1) :]
+        size = 2 if body[0] >> 4 else 1
+        values = [int.from_bytes(body[at : at + size], "big") for at in range(1, 1 + 64 * size, size)]
+        if 0 in values:
+            raise UndecodableError("a JPEG whose quantisation is damaged: fetch it again")
+        steps[body[0] & 15] = values[0]
+        body = body[1 + 64 * size :]
 
 
 def _scan(found: Jpeg, body: bytes, start: int, end: int, interval: int, tables: dict[tuple[int, int], bytes]) -> None:
