@@ -84,8 +84,8 @@ def _pixels(packed: bytes, least: int, most: int) -> tuple[int, bool]:
                 del lengths[clear + 2 :]
                 size, before = least + 1, 0
                 continue
-            if code == stop:
-                return got, got >= most
+            if code == stop:  # where it comes too early, nobody knows where the damage is
+                return (got, True) if got >= most else (0, False)
             if code > len(lengths) or (code == len(lengths) and not before):
                 return got, False
             length = lengths[code] if code < len(lengths) else before + 1

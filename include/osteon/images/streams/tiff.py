@@ -90,9 +90,10 @@ def read_tiff(data: bytes, max_pixels: int) -> Stream:
         plain, is_whole = _unpacked(data[start : start + size], compression, full, page.one(266, 1))
         if is_whole:
             continue
-        there = min(rows, len(plain) // layout.line)
+        is_cut = start + size > len(data)
+        there = min(rows, len(plain) // layout.line) if is_cut else 0  # within a part, nobody knows where the damage is
         missing[top + there : top + rows, left : left + layout.wide] = True
-        kinds.add(CUT if start + size > len(data) else BROKEN)
+        kinds.add(CUT if is_cut else BROKEN)
         packed = _packed(plain[: there * layout.line] + bytes(full - there * layout.line), compression)
         _replace(patched, page, tags, part, packed)
     if not missing.any():
@@ -166,19 +167,13 @@ def _unpacked(packed: bytes, compression: int, full: int, order: int) -> tuple[b
 
 
 def _inflated(packed: bytes, full: int) -> tuple[bytes, bool]:
-    unpacker, found = zlib.decompressobj(), []
+    unpacker = zlib.decompressobj()
     try:
-        for at in range(0, len(packed), 1024):
-            found.append(unpacker.decompress(packed[at : at + 1024], full + 1))
+        plain = unpacker.decompress(packed, full + 1)
+        plain += unpacker.decompress(unpacker.unconsumed_tail, 1)  # reaches the checksum
     except zlib.error:
-        pass  # what came before is all there is
-    plain = b"".join(found)
-    return (plain[:full], True) if unpacker.eof and len(plain) >= full else (_sure(plain), False)
-
-
-def _sure(plain: bytes) -> bytes:
-    """Of what a damaged stream gave. Deflate tells of damage a little late: the last 1024 bytes are not sure."""
-    return plain[: max(0, len(plain) - 1024)]
+        return b"", False
+    return plain[:full], unpacker.eof and len(plain) >= full
 
 
 def _packed(plain: bytes, compression: int) -> bytes:
