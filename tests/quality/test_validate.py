@@ -234,6 +234,14 @@ def test_a_source_that_failed_and_one_that_dropped_images_are_told(found: Find, 
     assert found(good(), {"same": same}).findings == []
 
 
+def test_a_source_of_which_most_is_refused_stops_the_run(found: Find) -> None:
+    half = IngestRecord(source="half", files=10, refused=5)
+    more = IngestRecord(source="more", files=10, refused=6)
+    (finding,) = found(good(), {"half": half, "more": more}).findings
+    assert (finding.check, finding.severity) == ("refused_files", "critical")
+    assert [offender.name for offender in finding.offenders] == ["more"] and "60 %" in finding.message
+
+
 def test_the_mail_tells_the_worst_first_and_escapes_names(found: Find) -> None:
     rows = good()
     rows[0] |= {"quarantined": True, "reason": "blank", "path": "<script>.jpg"}

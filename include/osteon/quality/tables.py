@@ -43,14 +43,19 @@ def label_map_table(labels: LabelMap) -> pd.DataFrame:
 
 
 def source_table(lake: Lake, sources: dict[str, IngestRecord]) -> pd.DataFrame:
-    """One row per source: `source, problem, dropped`; the last two are empty where all is well."""
+    """One row per source: `source, problem, dropped, refused`; `problem` and `dropped` are empty where all is well.
+
+    `refused` is the share of its images that its archive does not give, 0 to 1; empty where nothing was pulled.
+    """
     rows = []
     for name, record in sources.items():
         gone = removed_paths(lake, record.manifest, record.before) if record.manifest else []
         more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
         text = f"{len(gone)} images: {', '.join(gone[:MOST_NAMED])}{more}" if gone else None
-        rows.append({"source": name, "problem": record.problem, "dropped": text})
-    return pd.DataFrame(rows, columns=["source", "problem", "dropped"], dtype="string")
+        refused = record.refused / record.files if record.files else None
+        rows.append({"source": name, "problem": record.problem, "dropped": text, "refused": refused})
+    table = pd.DataFrame(rows, columns=["source", "problem", "dropped", "refused"])
+    return table.astype({"source": "string", "problem": "string", "dropped": "string", "refused": "Float64"})
 
 
 def shift_table(learnt: dict[str, int], classes: pd.DataFrame) -> pd.DataFrame:

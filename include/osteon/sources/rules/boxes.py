@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Literal
 
-import yaml
 from pydantic import Field
 
 from osteon.errors import SourceError
 from osteon.sources.rules.base import BaseRule, Read, SourceFiles
+from osteon.strict_yaml import read_strangers_yaml
 
 
 class Boxes(BaseRule):
@@ -45,11 +45,11 @@ def _yolo(files: SourceFiles) -> Callable[[str], set[str] | None]:
     A line is `class x y width height`, the class a number into `names` of `data.yaml` (Ultralytics' format).
     """
     try:
-        names = yaml.safe_load(files.read("data.yaml"))["names"]
-        by_number = dict(names) if isinstance(names, dict) else dict(enumerate(names))
+        names = read_strangers_yaml(files.read("data.yaml"))["names"]
+        by_number = {int(key): names[key] for key in names} if isinstance(names, dict) else dict(enumerate(names))
     except KeyError:
         raise SourceError(f"source {files.source}: there is no data.yaml with `names`: is it a YOLO export?") from None
-    except (yaml.YAMLError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise SourceError(f"source {files.source}: data.yaml cannot be read: {error}") from None
 
     def classes(path: str) -> set[str] | None:
