@@ -22,6 +22,7 @@ from osteon.settings import ROOT, Settings, load_settings
 from osteon.sources.archive import ArchiveConfig, ArchiveSource
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile
 from osteon.sources.config import open_source, read_sources_file
+from osteon.sources.notes import Note
 from osteon.sources.reader import Reader
 from tests.pictures import encode, radiograph
 
@@ -48,7 +49,8 @@ def source(place: Path | str, settings: Settings, labels: object = None, **more:
 
 
 def read(opened: ArchiveSource) -> dict[str, PublishedFile]:
-    return {file.path: file for file in opened.fetch(opened.latest_version())}
+    files = (file for file in opened.fetch(opened.latest_version()) if isinstance(file, PublishedFile))
+    return {file.path: file for file in files}
 
 
 def make_zip(path: Path, members: dict[str, bytes]) -> Path:
@@ -216,10 +218,11 @@ def test_a_missing_table_or_column_is_named_with_what_there_is(
         read(source(make({"a.jpg": IMAGE, "labels.csv": CSV.encode()}), limits, rules))
 
 
-def test_a_table_that_contradicts_itself_is_refused(make, limits: Settings) -> None:
+def test_a_table_with_two_rows_of_one_file_makes_it_ambiguous(make, limits: Settings) -> None:
     table = CSV + "a.jpg,0,1,1\n"
-    with pytest.raises(SourceError, match=r"a\.jpg twice"):
-        read(source(make({"a.jpg": IMAGE, "labels.csv": table.encode()}), limits, BY_CSV))
+    files = read(source(make({"a.jpg": IMAGE, "b.jpg": IMAGE, "labels.csv": table.encode()}), limits, BY_CSV))
+    assert files["a.jpg"].raw_label == "hand+leg|fractured"
+    assert files["b.jpg"].raw_label == "hand+leg|non-fractured"
 
 
 def test_a_missing_archive_names_every_place_looked_at(tmp_path: Path, limits: Settings) -> None:
@@ -351,11 +354,16 @@ def test_a_sources_file_with_mistakes_names_them(tmp_path: Path, limits: Setting
         open_source(path, limits, "b")
 
 
-def test_the_two_real_archives_have_4396_images(real_data: Path) -> None:
+def test_the_two_real_archives_have_4396_images_and_one_contradiction(real_data: Path) -> None:
     path = ROOT / "config" / "sources.fracatlas.yaml"
     names = [entry.name for entry in read_sources_file(path).sources]
-    files = [file for name in names for file in open_source(path, load_settings(), name).fetch("")]
+    got = [item for name in names for item in open_source(path, load_settings(), name).fetch("")]
+    files = [file for file in got if isinstance(file, PublishedFile)]
     images = [file for file in files if file.data is not None]
     assert len(images) == 4396
     assert sum(file.raw_label == "spine|" for file in images) == 1329
     assert not [file for file in files if file.reason not in (None, COMPANION)]
+    notes = [item for item in got if isinstance(item, Note)]
+    assert [(note.kind, note.subject) for note in notes] == [
+        ("contradiction", "FracAtlas/images/Fractured/IMG0003298.jpg")
+    ]

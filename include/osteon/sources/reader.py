@@ -14,24 +14,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import ClassVar
+
+from pydantic import Field
 
 from osteon.errors import SourceError
 from osteon.progress import SizedIterator
 from osteon.settings import SourceSettings
 from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, SourceConfig, is_image_name
-from osteon.sources.notes import Note
-from osteon.sources.rules import LabelRules, OpenMember, SourceFiles
+from osteon.sources.notes import Note, once
+from osteon.sources.rules import LabelRules, OpenMember, SourceFiles, tell_counts, tell_personal
+from osteon.sources.rules.base import Late
+from osteon.sources.rules.matching import SPLIT_FOLDERS, plain_path
 
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "test": "test",
-    "testing": "test",
-    "holdout": "test",
-}
 RATIO_FROM = 1 << 20
 """Bytes from which on a file's compression ratio is judged; small flat files compress extremely well."""
 CHUNK = 1 << 20
@@ -39,14 +34,17 @@ Said = tuple[str | None, str | None, str | None]
 """What the rules say of an image: label, patient and study."""
 
 
-class LabelledConfig(SourceConfig):
+class LabelledConfig(SourceConfig, Late):
     """What the entries of publishers' archives have in common: which files are images, and how they are labelled."""
 
+    late: ClassVar = frozenset({"expects"})
     images: str = "*"
     """Pattern of the paths that belong to the source (`*` matches `/` as well); other files are companions."""
     labels: LabelRules
     split_folders: bool = True
     """Whether folders named train, valid or test are the publisher's splits."""
+    expects: dict[str, int] = Field(default_factory=dict)
+    """What the publisher states: how many `images` there are, and how many with a word such as `fractured`."""
 
     @property
     def names_patients(self) -> bool:
@@ -67,11 +65,9 @@ class Reader:
     def digest(self) -> str:
         """8 hex digits over all that decides what a manifest says of a file, besides the file: entry and limits.
 
-        Rules for ids count where there are any, so an entry without them keeps the digest that it had before there were
-        such rules.
+        Fields that came later (`Late`) count where an entry uses them, so an entry without them keeps its digest.
         """
-        unused = {name for name in ("patient", "study") if getattr(self.config.labels, name) is None}
-        entry = self.config.model_dump_json(exclude={"name": True, "enabled": True, "labels": unused})
+        entry = self.config.model_dump_json(exclude={"name", "enabled"})
         limits = [self.settings.max_file_bytes, self.settings.max_compression_ratio]
         return hashlib.sha256(json.dumps([entry, limits]).encode()).hexdigest()[:8]
 
@@ -225,8 +221,10 @@ class Reader:
 
     def _read_rules(self, members: list[str], read: OpenMember, notes: list[Note]) -> dict[str, Said]:
         images = tuple(path for path in members if self._is_image(path))
-        files = SourceFiles(self.name, images, tuple(members), read, notes.append)
+        files = SourceFiles(self.name, images, tuple(members), read, once(notes.append))
         labels, ids = self.config.labels.read(files), self.config.labels.read_ids(files)
+        tell_counts(files, labels.values(), self.config.expects)
+        tell_personal(files)
         return {path: (labels[path], *ids[path]) for path in images}
 
     def _published(self, path: str, said: dict[str, Said], data: bytes | None, reason: str | None) -> PublishedFile:
@@ -234,7 +232,7 @@ class Reader:
             data, reason = None, "empty file"
         split = None
         if self.config.split_folders:
-            folders = (SPLIT_FOLDERS.get(part.lower()) for part in PurePosixPath(path).parts[:-1])
+            folders = (SPLIT_FOLDERS.get(part.lower()) for part in PurePosixPath(plain_path(path)).parts[:-1])
             split = next((name for name in folders if name), None)
         label, patient, study = said[path]
         return PublishedFile(
