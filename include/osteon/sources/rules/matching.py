@@ -74,11 +74,13 @@ class Form(NamedTuple):
 
 FORMS = (
     Form("", str, (str,)),
-    Form(WITHOUT_ENDING, without_ending, (str, without_ending)),
     Form("in other letters or with blanks", loose, (loose,)),
+    Form(WITHOUT_ENDING, without_ending, (str, without_ending)),
     Form("in other letters and without their ending", loose_without_ending, (loose, loose_without_ending)),
 )
 """The strictest first."""
+EXACT = 3
+"""The loosest way in which keys and files are alike."""
 LONGER = "with more folders than the files have"
 SHORTENED = "without the folders that all of them begin with"
 
@@ -131,7 +133,8 @@ class Names:
         beside = posixpath.normpath(posixpath.join(folder, plain))
         plain = re.sub(r"^(\.\./)+", "", plain)
         exact = self._index(FORMS[0])
-        yield Attempt(0, "", exact.whole.get(beside, []))
+        for place in (plain_path(key), beside):
+            yield Attempt(0, "", exact.whole.get(place, []))
         for rank, form in enumerate(FORMS, 1):
             index = self._index(form)
             for text in dict.fromkeys(make(plain) for make in form.of_key):
@@ -196,7 +199,7 @@ def match(names: Names, keys: Sequence[str], folder: str) -> Match:
         folder: That the table or the label files lie in.
     """
     root = _common_folder(keys)
-    found = {key: [attempt for attempt in names.attempts(key, folder, root) if attempt.files] for key in keys}
+    found = {key: _attempts(names, key, folder, root) for key in keys}
     reach = _reach(found, folder)
     claims: dict[str, list[tuple[Attempt, str]]] = defaultdict(list)
     result = Match()
@@ -304,6 +307,17 @@ def _absent(files: SourceFiles, keys: list[str], folder: str) -> list[str]:
     images = set(files.images)
     others = (path for path in files.members if path not in images and not path.lower().endswith(LABEL_ENDINGS))
     return match(Names(others), keys, folder).absent
+
+
+def _attempts(names: Names, key: str, folder: str, root: str) -> list[Attempt]:
+    """What a key may mean; looser ways of reading it only where it is alike to no file."""
+    found: list[Attempt] = []
+    for attempt in names.attempts(key, folder, root):
+        if attempt.rank > EXACT and found and found[0].rank <= EXACT:
+            break
+        if attempt.files:
+            found.append(attempt)
+    return found
 
 
 def _also(differs: str, more: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -29,6 +29,12 @@ class Statement(NamedTuple):
 @cache
 def _shipped() -> LabelMap:
     return load_labels(SHIPPED)
+
+
+@lru_cache(maxsize=1000)
+def _state(word: str) -> str | None:
+    """The fracture state that a word means by the shipped label map; None for any other word."""
+    return _shipped().state(word)
 
 
 def united(files: SourceFiles, question: str, statements: Sequence[Statement]) -> dict[str, Words]:
@@ -60,7 +66,7 @@ def by_folders(files: SourceFiles, fracture: Mapping[str, Words]) -> Statement |
     folders = {image: PurePosixPath(plain_path(image)).parts[:-1] for image in files.images}
     for level in range(1, DEEPEST + 1):
         names = {image: parts[-level] for image, parts in folders.items() if len(parts) >= level}
-        states = {name: _shipped().state(name) for name in set(names.values())}
+        states = {name: _state(name) for name in set(names.values())}
         if len({state for state in states.values() if state}) > 1:
             said = {image: (states[name] or "",) for image, name in names.items() if states[name]}
             return Statement("its folder", {image: words for image, words in said.items() if _known(fracture[image])})
@@ -115,12 +121,12 @@ def tell_counts(files: SourceFiles, labels: Iterable[str | None], expected: Mapp
 
 def _differ(question: str, said: list[Words]) -> bool:
     if question == "fracture":
-        return len({_shipped().state(word) or plain_word(word) for words in said for word in words}) > 1
+        return len({_state(word) or plain_word(word) for words in said for word in words}) > 1
     return len({frozenset(map(plain_word, words)) for words in said}) > 1
 
 
 def _known(words: Words) -> bool:
-    return bool(words) and all(_shipped().state(word) for word in words)
+    return bool(words) and all(_state(word) for word in words)
 
 
 def _label_files_in(files: SourceFiles, place: str) -> str:

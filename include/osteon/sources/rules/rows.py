@@ -108,7 +108,8 @@ def _split(lines: list[str], delimiter: str) -> Iterator[Numbered]:
     """
     start = restarts = width = 0
     while start < len(lines):
-        reader = csv.reader((f"{line}\n" for line in islice(lines, start, None)), delimiter=delimiter, strict=True)
+        rest = (f"{line}\n" for line in islice(lines, start, None))
+        reader = csv.reader(rest, delimiter=delimiter, skipinitialspace=True, strict=True)
         begun = start
         try:
             for fields in reader:
@@ -128,15 +129,17 @@ def _split(lines: list[str], delimiter: str) -> Iterator[Numbered]:
 
 def _excel(data: bytes, wanted: Sequence[str]) -> Rows:
     """The rows of the first sheet of an Excel file that has the columns."""
-    problem: ValueError | None = None
+    problems: list[tuple[int, ValueError]] = []
     for sheet in _sheets(data):
         width = max(map(len, sheet), default=0)
         padded = ((number, cells + [""] * (width - len(cells))) for number, cells in enumerate(sheet, 1))
         try:
             return _tabular(padded, wanted)
         except ValueError as error:
-            problem = problem or error
-    raise problem or ValueError("has no sheet: write it anew as CSV")
+            problems.append((width, error))
+    raise (
+        max(problems, key=lambda item: item[0])[1] if problems else ValueError("has no sheet: save it anew, or as CSV")
+    )
 
 
 def _sheets(data: bytes) -> list[list[list[str]]]:
@@ -177,7 +180,8 @@ def _tabular(numbered: Iterable[Numbered], wanted: Sequence[str]) -> Rows:
         if not places:
             seen += 1
             head = [_plain(text) for text in fields or ()]
-            first = first or [text.strip() for text in fields or ()]
+            names = [text.strip() for text in fields or () if text.strip()]
+            first = names if len(names) > len(first) else first
             places = _places(head, wanted)
             width = len(head)
             if not places and seen > HEAD_WITHIN:
@@ -190,7 +194,7 @@ def _tabular(numbered: Iterable[Numbered], wanted: Sequence[str]) -> Rows:
             found.rows.append(Row(line, {name: fields[place].strip() for name, place in places.items()}))
     if not places:
         absent = [name for name in wanted if _plain(name) not in map(_plain, first)]
-        there = ", ".join(filter(None, first))
+        there = ", ".join(first)
         raise ValueError(f"has no column {', '.join(absent or wanted)} (it has {there[:500]}): correct the label rules")
     return found
 

@@ -24,7 +24,7 @@ NO = frozenset({"0", "false", "f", "no", "n", "-"})
 
 def _known_encoding(name: str) -> str:
     try:
-        b"".decode(name)
+        "a".encode(name)
     except (LookupError, ValueError):
         raise ValueError(f"{name!r} is no encoding: use utf-8, latin-1, cp1252, utf-16, ...") from None
     return name
