@@ -103,6 +103,11 @@ def test_names_that_are_no_list_of_words_are_refused(names: bytes) -> None:
         yolo({"a": BOX, "b": b""}, names)
 
 
+def test_a_yaml_file_that_cannot_be_read_is_refused_with_its_line() -> None:
+    with pytest.raises(SourceError, match=r"(?s)data\.yaml has no list.*line 2"):
+        yolo({"a": BOX, "b": b""}, b"nc: 1\n\tnames: [a]\n")
+
+
 def test_a_yaml_file_that_refers_to_itself_costs_nothing() -> None:
     bomb = b"a: &a [x, x]\n" + b"".join(
         b"%c: &%c [%s]\n" % (98 + n, 98 + n, b", ".join([b"*%c" % (97 + n)] * 9)) for n in range(12)
@@ -138,6 +143,17 @@ def test_the_names_nearest_to_an_image_count_unless_the_rule_gives_the_file() ->
     with pytest.raises(SourceError, match=r"may stand in one\.yaml, two\.yaml: give one as `file`"):
         labelled({"fracture": rule}, files)
     assert states(labelled({"fracture": {**rule, "file": "two.yaml"}}, files)) == ["fractured", "fractured"]
+
+
+def test_label_files_that_lie_elsewhere_are_found_by_name_and_the_guess_is_named() -> None:
+    """As FracAtlas has them."""
+    place = "FracAtlas/Annotations/YOLO"
+    files: dict[str, bytes | str] = {f"{place}/classes.txt": "fracture\ntext\n", "FracAtlas/read me.txt": "hello"}
+    for name, text in (("a", BOX), ("b", b"")):
+        files |= {f"FracAtlas/images/{name}.jpg": b"", f"{place}/{name}.txt": text}
+    found = labelled({"fracture": {"boxes": "yolo", **STATE}}, files)
+    assert states(found) == ["fractured", "non-fractured"]
+    assert found.texts("guess") == [f"{place} is taken for the folder of label files: YOLO has them in `labels`"]
 
 
 def test_a_class_that_wins_and_two_states_in_one_film() -> None:
@@ -269,6 +285,13 @@ def test_a_broken_voc_file_costs_its_own_film(xml: bytes, told: str) -> None:
     found = voc_labels({**files, "c.xml": xml, "other/d.xml": b"<project/>"})
     assert states(found) == ["fractured", "non-fractured", "-"]
     assert found.texts("unreadable_label")[0].startswith(f"c.xml {told}")
+
+
+def test_the_file_name_in_a_voc_file_counts_where_its_own_name_means_no_image() -> None:
+    xml = b"<annotation><filename>%s</filename>%s</annotation>"
+    files: dict[str, bytes | str] = {"x/a.jpg": b"", "x/b.jpg": b""}
+    files |= {"v/1.xml": xml % (b"a.jpg", b"<object><name>fracture</name></object>"), "v/2.xml": xml % (b"b.jpg", b"")}
+    assert states(voc_labels(files)) == ["fractured", "non-fractured"]
 
 
 def test_a_source_without_label_files_is_refused() -> None:

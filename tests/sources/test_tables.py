@@ -50,6 +50,7 @@ def test_any_dialect_is_read(delimiter: str, end: str, encoding: str) -> None:
         "image_id,part\na.jpg,hand,\nb.jpg,leg,,,\nc.jpg,hip,\n",
         "image_id,part\na.jpg,hand\n,\nb.jpg,leg\n\nc.jpg,hip\n,\n \n",
         "\n\nWrists of 2024,\n\nimage_id,part\na.jpg,hand\nb.jpg,leg\nc.jpg,hip\n",
+        "\ufeff\ufeffimage_id,part\na.jpg,hand\nb.jpg,leg\nc.jpg,hip\n",
         "sep=;\nimage_id;part\na.jpg;hand\nb.jpg;leg\nc.jpg;hip\n",
         "image_id;size, mm;part\na.jpg;0,5;hand\nb.jpg;1,5;leg\nc.jpg;a,b,c,d;hip\n",
         "image_id,part\na.jpg,hand\nb.jpg,leg\nc.jpg,hip\n" + "\0" * 900,

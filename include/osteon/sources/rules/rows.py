@@ -222,7 +222,7 @@ def _wrong(fields: list[str] | None, width: int, places: dict[str, int]) -> str:
 
 def _plain(name: str) -> str:
     """A column's name without regard to case and to blanks at its ends."""
-    return unicodedata.normalize("NFC", name).strip().casefold()
+    return unicodedata.normalize("NFC", name).strip("\ufeff \t\n").casefold()
 
 
 def _is_json_lines(path: str, lines: list[str]) -> bool:

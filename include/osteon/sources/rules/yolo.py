@@ -18,10 +18,12 @@ from osteon.sources.notes import Note
 from osteon.sources.rules.base import SourceFiles, listed
 from osteon.sources.rules.matching import (
     LABEL_ENDINGS,
+    Names,
     find_members,
     folder_of,
     is_hidden,
     loose_without_ending,
+    match,
     plain_path,
     without_ending,
 )
@@ -56,7 +58,7 @@ def classes(files: SourceFiles, file: str | None) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     refused: list[tuple[str, str]] = []
     for image, path in labels.items():
-        known, where = names.of(image)
+        known, where = names.of(image, path)
         try:
             found[image] = set(_read_boxes(files, path, known, where))
         except ValueError as error:
@@ -73,22 +75,26 @@ class _ClassNames:
     def __init__(self, files: SourceFiles, file: str | None) -> None:
         self._files = files
         self._given = find_members(files, file) if file else None
-        self._by_folder: dict[str, tuple[dict[str, str], str]] = {}
+        self._by_folder: dict[tuple[str, str], tuple[dict[str, str], str]] = {}
         self._read: dict[str, dict[str, str]] = {}
         self._in_folder: dict[str, list[str]] = defaultdict(list)
         for path in files.members if self._given is None else self._given:
             if not is_hidden(path):
                 self._in_folder[folder_of(path)].append(path)
 
-    def of(self, image: str) -> tuple[dict[str, str], str]:
-        """The names, and the file that they stand in. Raises `SourceError` where there is none."""
-        folder = folder_of(image)
-        if folder not in self._by_folder:
-            path = self._find(folder)
+    def of(self, image: str, label: str) -> tuple[dict[str, str], str]:
+        """The names for an image and its label file, and the file that they stand in; none where there is no such.
+
+        Raises:
+            SourceError: The file cannot be used, or there are several.
+        """
+        folders = folder_of(image), folder_of(label)
+        if folders not in self._by_folder:
+            path = self._find(folders[0]) or self._find(folders[1])
             if path not in self._read:
                 self._read[path] = self._names(path) if path else {}
-            self._by_folder[folder] = self._read[path], path
-        return self._by_folder[folder]
+            self._by_folder[folders] = self._read[path], path
+        return self._by_folder[folders]
 
     def tell_unused(self, found: dict[str, set[str]]) -> None:
         """A note on each file that names classes which no label uses."""
@@ -117,32 +123,32 @@ class _ClassNames:
             if name in by_name:
                 return by_name[name]
         others = [path for name, path in by_name.items() if name.endswith((".yaml", ".yml"))]
-        named = [path for path in others if "names" in self._content(path)]
+        named = [path for path in others if "names" in self._content(path)[0]]
         if len(named) > 1:
             raise SourceError(
                 f"source {self._files.source}: the names of classes may stand in {listed(named)}: give one as `file`"
             )
         return next(iter(named), next((by_name[name] for name in LISTS if name in by_name), None))
 
-    def _content(self, path: str) -> dict[str, object]:
-        """A YAML file's fields, all values as strings: `yes` is a word. Nothing where it cannot be read."""
+    def _content(self, path: str) -> tuple[dict[str, object], str]:
+        """A YAML file's fields, and why there are none. All values are strings: `yes` is a word."""
         try:
             content = yaml.load(decode(self._files.read(path)).text, Loader=yaml.BaseLoader)  # noqa: S506
-        except (yaml.YAMLError, RecursionError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        except (yaml.YAMLError, RecursionError) as error:
+            return {}, f" ({error})"
+        return (content, "") if isinstance(content, dict) else ({}, "")
 
     def _names(self, path: str) -> dict[str, str]:
         if not path.lower().endswith((".yaml", ".yml")):
             lines = decode(self._files.read(path)).text.splitlines()
             return {str(number): line.strip() for number, line in enumerate(filter(str.strip, lines))}
-        content = self._content(path)
+        content, problem = self._content(path)
         names = content.get("names")
         pairs = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
         found = {str(number): name.strip() for number, name in pairs if isinstance(name, str)}
         if not isinstance(names, dict | list) or len(found) < len(names):
             raise SourceError(
-                f"source {self._files.source}: {path} has no list of words as `names`: correct it, "
+                f"source {self._files.source}: {path} has no list of words as `names`{problem}: correct it, "
                 "or give another file as `file` in the label rules"
             )
         return found
@@ -162,7 +168,25 @@ def _label_files(files: SourceFiles) -> dict[str, str]:
         label = exact.get(without_ending(place)) or alike.get(loose_without_ending(place))
         if label:
             found[image] = label
+    found = found or _elsewhere(files)
     _tell_absent(files, set(found.values()))
+    return found
+
+
+def _elsewhere(files: SourceFiles) -> dict[str, str]:
+    """The label file of each image by its name alone, from where none lies where YOLO has them."""
+    folders: dict[str, dict[str, str]] = defaultdict(dict)
+    for path in files.members:
+        plain = plain_path(path)
+        if plain.lower().endswith(".txt") and not is_hidden(path) and not _is_list(plain):
+            folders[posixpath.dirname(plain)][without_ending(posixpath.basename(plain))] = path
+    found, names = dict[str, str](), Names(files.images)
+    for folder, stems in folders.items():
+        matched = match(names, list(stems), folder)
+        if matched.keys:
+            text = "is taken for the folder of label files: YOLO has them in `labels`"
+            files.note(Note(kind="guess", subject=folder or "/", text=text, count=len(matched.keys)))
+        found |= {image: stems[keys[0]] for image, keys in matched.keys.items() if len(keys) == 1}
     return found
 
 
