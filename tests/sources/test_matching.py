@@ -43,6 +43,10 @@ def keys(*pairs: tuple[str, str]) -> str:
         ("X/A.jpg", "x/a.jpg", "in other letters or with blanks"),
         ("a.JPG", "a.jpg", "in other letters or with blanks"),
         ("a.jpg", "x/a.jpg ", "in other letters or with blanks"),
+        ("12.0", "x/12.jpg", "without their ending"),
+        ("a.jpg\u200b", "x/a.jpg", "in other letters or with blanks"),
+        ("M%C3%BCller%201.jpg", "x/Müller 1.jpg", "as addresses write them"),
+        ("https://h.org/x/a.jpg", "x/a.jpg", "with more folders than the files have"),
         ("A", "a.jpeg", "in other letters and without their ending"),
         ("/home/ann/x/a.jpg", "x/a.jpg", "with more folders than the files have"),
         (r"C:\data\A", "a.jpg", "in other letters and without their ending, and with more folders"),
@@ -76,6 +80,14 @@ def test_a_table_speaks_of_the_files_near_it() -> None:
         "valid/images/a.jpg": ["valid/images/a.jpg"]
     }
     assert found.absent == ["c.jpg"], "the other split's file is another film"
+
+
+@pytest.mark.parametrize("tables", [("train.csv", "val.csv"), ("x/labels_Train.csv", "x/valid-labels.csv")])
+def test_a_table_that_is_called_like_a_split_speaks_of_it(tables: tuple[str, str]) -> None:
+    files = {tables[0]: table(**{"a.jpg": "hand"}), tables[1]: table(**{"a.jpg": "knee"})}
+    images = ("x/train/a.jpg", "x/valid/a.jpg")
+    found = labelled({"part": {"csv": {**CSV, "file": "*.csv"}}}, files, *images)
+    assert list(found.labels.values()) == ["hand|", "knee|"] and not found.notes
 
 
 def test_folders_that_all_keys_begin_with_may_be_called_otherwise_but_never_a_split() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from osteon.errors import SourceError
 from osteon.sources.notes import Note
 from osteon.sources.rules.base import SourceFiles, listed
-from osteon.sources.rules.matching import Names, find_members, folder_of, match_or_refuse, plain_path
+from osteon.sources.rules.matching import Names, find_members, home_of, match_or_refuse, plain_path
 from osteon.sources.rules.text import decode
 
 USUAL = "_annotations.coco.json"
@@ -33,7 +33,7 @@ def classes(files: SourceFiles, file: str | None) -> dict[str, set[str]]:
     for path in paths:
         try:
             table = _Table(files, path)
-            matched = match_or_refuse(files, images, list(table.classes), path, folder_of(path))
+            matched = match_or_refuse(files, images, list(table.classes), path, home_of(path, images))
         except SourceError as error:
             problems.append((path, error))
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import string
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,12 +16,15 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from osteon.errors import SourceError
 from osteon.sources.notes import Note
 from osteon.sources.rules.base import MISLEADING, SourceFiles, listed
 from osteon.sources.rules.personal import shown
 
+BLANKS = string.whitespace + "\u00a0\u200b\u200e\u200f\ufeff"
+"""What may stand unseen at the ends of a name."""
 ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,5}$")
 SPLIT_FOLDERS = {
     "train": "train",
@@ -51,12 +55,17 @@ def without_ending(path: str) -> str:
 
 def loose(path: str) -> str:
     """A plain path without regard to case, and to blanks at the ends of its parts."""
-    return "/".join(part.strip().casefold() for part in path.split("/"))
+    return "/".join(part.strip(BLANKS).casefold() for part in path.split("/"))
 
 
 def loose_without_ending(path: str) -> str:
     """As `loose`, and without the ending of its file."""
-    return loose(without_ending(path.strip()))
+    return loose(without_ending(path.strip(BLANKS)))
+
+
+def whole_number(path: str) -> str:
+    """A plain path whose last part may be a number that a program wrote with decimals: `12.0` is 12."""
+    return re.sub(r"(?<!\d)(\d+)\.0$", r"\1", path)
 
 
 WITHOUT_ENDING = "without their ending"
@@ -75,19 +84,30 @@ class Form(NamedTuple):
 FORMS = (
     Form("", str, (str,)),
     Form("in other letters or with blanks", loose, (loose,)),
-    Form(WITHOUT_ENDING, without_ending, (str, without_ending)),
+    Form(WITHOUT_ENDING, without_ending, (str, without_ending, whole_number)),
     Form("in other letters and without their ending", loose_without_ending, (loose, loose_without_ending)),
 )
 """The strictest first."""
 EXACT = 3
 """The loosest way in which keys and files are alike."""
 LONGER = "with more folders than the files have"
+QUOTED = "as addresses write them"
 SHORTENED = "without the folders that all of them begin with"
 
 
 def folder_of(path: str) -> str:
     """The plain path of the folder that a file lies in; empty for the outermost."""
     return posixpath.dirname(plain_path(path))
+
+
+def home_of(table: str, names: Names) -> str:
+    """The folder whose files a table speaks of first: its own, or `train` where it is called `train.csv`."""
+    own = folder_of(table)
+    words = re.split(r"[^a-z]+", posixpath.splitext(posixpath.basename(plain_path(table)))[0].lower())
+    meant = {SPLIT_FOLDERS[word] for word in words if word in SPLIT_FOLDERS}
+    splits = {folder for path in names.paths if (folder := split_folder(path)) and _levels(folder, own) == 0}
+    homes = [folder for folder in splits if {SPLIT_FOLDERS[posixpath.basename(folder).lower()]} == meant]
+    return homes[0] if len(homes) == 1 else own
 
 
 def is_hidden(path: str) -> bool:
@@ -142,12 +162,12 @@ class Names:
                 yield Attempt(2 * rank + 1, form.differs, index.tails.get(text, []))
         for rank, form in enumerate(FORMS, 20):
             yield Attempt(rank, _also(form.differs, LONGER), self._end_of(plain, form))
-        if root and plain.startswith(f"{root}/"):
-            shorter = plain.removeprefix(f"{root}/")
-            for rank, form in enumerate(FORMS, 40):
+        shorter = plain.removeprefix(f"{root}/") if root else plain
+        for text, differs, first in ((shorter, SHORTENED, 40), (unquote(plain), QUOTED, 60)):
+            for rank, form in enumerate(FORMS if text != plain else (), first):
                 tails = self._index(form).tails
                 for make in form.of_key:
-                    yield Attempt(rank, _also(form.differs, SHORTENED), tails.get(make(shorter), []))
+                    yield Attempt(rank, _also(form.differs, differs), tails.get(make(text), []))
 
     def _end_of(self, plain: str, form: Form) -> list[str]:
         """Files whose whole path is the end of a key."""

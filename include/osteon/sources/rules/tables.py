@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from osteon.errors import SourceError
 from osteon.sources.notes import Note
 from osteon.sources.rules.base import BaseRule, Read, SourceFiles, Words, winning
-from osteon.sources.rules.matching import Names, find_members, folder_of, match_or_refuse
+from osteon.sources.rules.matching import Names, find_members, home_of, match_or_refuse
 from osteon.sources.rules.reconcile import tell_silent
 from osteon.sources.rules.rows import Dialect, Rows, read_rows
 
@@ -127,7 +127,7 @@ class Csv(BaseRule):
         files.refuse(numbered, lines + len(rows.refused), "rows")
         if not words:
             raise SourceError(f"source {files.source}: {path} has no row that names a file: give another `file`")
-        found = match_or_refuse(files, names, list(words), path, folder_of(path))
+        found = match_or_refuse(files, names, list(words), path, home_of(path, names))
         said: dict[str, Words] = {}
         for image, keys in found.keys.items():
             if len({tuple(words[key]) for key in keys}) > 1:
