@@ -11,7 +11,8 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 from numpy.typing import NDArray
 
-from osteon.images.decode import UndecodableError, decode
+from osteon.images.decode import decode
+from osteon.images.errors import UndecodableError
 from osteon.training.predictor import Predictor
 
 MAX_PIXELS = 100_000_000

@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from osteon.errors import LakeError
-from osteon.images.decode import UndecodableError
+from osteon.images.errors import UndecodableError
 from osteon.lake import Lake
 from osteon.quality.pictures import png, scaled
 from osteon.reports.summary import Summary

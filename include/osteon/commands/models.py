@@ -77,7 +77,8 @@ def predict(
 ) -> None:
     """Ask the champion about radiographs; leaves a Grad-CAM overlay of each. A research tool, not a medical device."""
     from osteon import predict as ask
-    from osteon.images.decode import UndecodableError, decode
+    from osteon.images.decode import decode
+    from osteon.images.errors import UndecodableError
 
     settings, failed, found, overlays = load_settings(), [], [], set[Path]()
     name = model or settings.model_name

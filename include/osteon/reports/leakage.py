@@ -12,7 +12,7 @@ from osteon import history
 from osteon.curation.decisions import decided_pairs, decisions
 from osteon.curation.doubts import image_names, possible_copies
 from osteon.curation.leakage import nearest, not_compared, stored_pairs
-from osteon.images.decode import UndecodableError
+from osteon.images.errors import UndecodableError
 from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.lake import Lake
 from osteon.quality.findings import Finding, Offender
