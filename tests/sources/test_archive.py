@@ -109,6 +109,12 @@ def test_labels_come_from_folders(make, limits: Settings) -> None:
     assert files["top.jpg"].raw_label is None
 
 
+def test_paths_with_backslashes_have_folders_and_a_split(tmp_path: Path, limits: Settings) -> None:
+    place = make_zip(tmp_path / "a.zip", {r"train\hand\a.jpg": IMAGE, r"val\knee\b.jpg": IMAGE})
+    files = read(source(place, limits, {"part": {"folder": -1}}))
+    assert [(file.raw_label, file.raw_split) for file in files.values()] == [("hand|", "train"), ("knee|", "valid")]
+
+
 def test_two_images_of_one_name_in_two_folders_are_two(make, limits: Settings) -> None:
     assert len(read(source(make({"x/a.jpg": IMAGE, "y/a.jpg": IMAGE}), limits))) == 2
 
