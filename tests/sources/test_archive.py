@@ -370,6 +370,7 @@ def test_the_two_real_archives_have_4396_images_and_one_contradiction(real_data:
     assert sum(file.raw_label == "spine|" for file in images) == 1329
     assert not [file for file in files if file.reason not in (None, COMPANION)]
     notes = [item for item in got if isinstance(item, Note)]
-    assert [(note.kind, note.subject) for note in notes] == [
-        ("contradiction", "FracAtlas/images/Fractured/IMG0003298.jpg")
+    assert [(note.kind, note.subject, note.count) for note in notes] == [
+        ("contradiction", "FracAtlas/images/Fractured/IMG0003298.jpg", 1),
+        ("personal_name", "names of files", 80),  # such as `N126--Rt-TAIS--F--13-Yrs`
     ]

@@ -260,10 +260,11 @@ def match_or_refuse(
     """
     result = match(names, keys, folder)
     doubtful = {image for some in result.ambiguous.values() for image in some}
+    misleads = len(doubtful) >= MISLEADING * len(doubtful | set(result.keys))
     for key, some in result.ambiguous.items():
         text = f"names {shown(key)}, which may be {' or '.join(map(shown, some[:3]))}"
         remedy = "use whole paths as keys, or leave one out by `images`"
-        if len(doubtful) >= MISLEADING * len(doubtful | set(result.keys)):
+        if misleads:
             raise SourceError(f"source {files.source}: {table} {text}: {remedy}")
         files.note(Note(kind="unreadable_label", subject=table, text=f"{text}: {remedy}"))
     for why, pairs in result.guesses.items():
