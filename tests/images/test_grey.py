@@ -28,7 +28,7 @@ def film(seed: int = 1) -> NDArray[np.uint8]:
     small = radiograph(seed).astype(np.float64)
     large = np.kron(small, np.ones((2, 2))) + np.random.default_rng(seed).normal(0, 3, (280, 240))
     low, high = np.quantile(large, (0.002, 0.998))
-    return np.clip(10 + (large - low) / (high - low) * 235, 10, 245).astype(np.uint8)
+    return np.asarray(10 + (large - low) / (high - low) * 235).clip(10, 245).astype(np.uint8)
 
 
 def assert_shows(grey: NDArray[np.uint8], drawn: NDArray[np.uint8], where: NDArray[np.bool_] | None = None) -> None:

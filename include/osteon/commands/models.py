@@ -25,8 +25,10 @@ def train(
     budget: Budget = "smoke",
     seed: Seed = 0,
     winner: Winner = "",
-    distributed: Annotated[bool, typer.Option("--helped", help="let other processes help with the search")] = False,
-    helper: Annotated[str, typer.Option(help="only help with such a search, under this name")] = "",
+    distributed: Annotated[
+        bool, typer.Option("--with-helpers", help="let other processes help with the search")
+    ] = False,
+    helper: Annotated[str, typer.Option("--help-as", help="only help with such a search, under this name")] = "",
 ) -> None:
     """Search, fit and evaluate a model on a snapshot; prints the training's key and its measures."""
     from osteon.pipeline.context import Context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ class Found:
 def examine(image: Image.Image) -> Found:
     """What the checks' own measurements say of an image."""
     decoded = decode(encode(image, "PNG"), 10**7)
-    values = {name: value for family in registered() for name, value in family.measure(decoded).items()}
+    values: dict[str, Any] = {name: value for family in registered() for name, value in family.measure(decoded).items()}
     values.pop("thumb")
     return Found(**values)
 
