@@ -135,9 +135,7 @@ def test_too_few_images_and_missing_rare_and_unbalanced_classes_are_told(found: 
     assert "90 can be used, and at least 95 are needed" in told.message, "what is kept out is not counted"
 
 
-def test_what_sources_state_is_told_by_a_finding_of_each_kind_in_the_mail_and_in_data_docs(
-    found: Find, lake: Lake
-) -> None:
+def test_what_sources_state_is_told_by_findings_in_the_mail_and_in_data_docs(found: Find, lake: Lake) -> None:
     notes = [Note(kind=kind, subject=f"{kind}.csv", text=f"is odd by {kind}", count=7) for kind in get_args(NoteKind)]
     result = found(good(), notes=notes)
     assert not result.stops

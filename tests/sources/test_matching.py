@@ -84,7 +84,7 @@ def test_a_table_speaks_of_the_files_near_it() -> None:
 
 @pytest.mark.parametrize("tables", [("train.csv", "val.csv"), ("x/labels_Train.csv", "x/valid-labels.csv")])
 def test_a_table_that_is_called_like_a_split_speaks_of_it(tables: tuple[str, str]) -> None:
-    files = {tables[0]: table(**{"a.jpg": "hand"}), tables[1]: table(**{"a.jpg": "knee"})}
+    files: dict[str, bytes | str] = {tables[0]: table(**{"a.jpg": "hand"}), tables[1]: table(**{"a.jpg": "knee"})}
     images = ("x/train/a.jpg", "x/valid/a.jpg")
     found = labelled({"part": {"csv": {**CSV, "file": "*.csv"}}}, files, *images)
     assert list(found.labels.values()) == ["hand|", "knee|"] and not found.notes
@@ -133,7 +133,7 @@ def test_a_rules_file_may_lie_elsewhere_and_the_error_names_those_there_are() ->
         labelled(RULES, {"x/other.csv": ""}, "x/a.jpg")
     with pytest.raises(SourceError, match=r"may be x/t\.csv or y/t\.csv"):
         labelled(RULES, {"x/t.csv": "", "y/t.csv": ""}, "x/a.jpg")
-    hidden = {"t.csv": table(**{"a.jpg": "hand"}), "__MACOSX/._t.csv": b"\0"}
+    hidden: dict[str, bytes | str] = {"t.csv": table(**{"a.jpg": "hand"}), "__MACOSX/._t.csv": b"\0"}
     assert labelled({"part": {"csv": {**CSV, "file": "*t.csv"}}}, hidden, "a.jpg").kinds == set()
 
 

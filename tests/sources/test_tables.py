@@ -211,8 +211,8 @@ def book(*sheets: list[list[object]]) -> bytes:
 
 
 def test_excel_is_read_from_the_sheet_that_has_the_columns() -> None:
-    rows = [["a title"], ["image_id", "n", "part", "flag"], ["a.jpg", 1, "hand", True], ["b.jpg", None, "leg"], [],
-            ["c.jpg", 0.5, "hip", False]]  # fmt: skip
+    rows: list[list[object]] = [["a title"], ["image_id", "n", "part", "flag"], ["a.jpg", 1, "hand", True]]
+    rows += [["b.jpg", None, "leg"], [], ["c.jpg", 0.5, "hip", False]]
     data = book([["about"], ["this set"]], rows)
     assert read(data, name="t.xlsx").labels == PARTS
     assert read(data, name="dataset.csv").labels == PARTS, "known by its bytes"
