@@ -75,12 +75,12 @@ def test_measurements_of_the_version_before_are_used_and_left_as_they_are(
     assert set(old.columns) >= {"width", "colour", "dark_band", "contrast", "gutter", "oval", "text", "thumb"}
     lake.remove_folder("inspect")
     again = run_stage(INSPECT, context, catalog=catalog)
-    assert (again.catalog, again.decoded) == (key, 5), "streams are looked at anew, by what they concern only"
+    assert (again.catalog, again.decoded) == (key, 4), "streams are looked at anew, by what they concern only"
     folders = {prefix.split("/")[1] for prefix in lake.keys("measurements/") if not prefix.startswith(OLD)}
-    assert folders == {"image-v2", "stream-v1"}
+    assert folders == {"image-v2", "polarity-v1", "stream-v1"}
     pd.testing.assert_frame_equal(catalogs.read(lake, key), whole)
     pd.testing.assert_frame_equal(read_measurements(lake, LIMIT, registered()), families)
-    assert set(IN_OLD) | {"stream"} == {IMAGE.name, *(family.name for family in registered())}
+    assert set(IN_OLD) | {"polarity", "stream"} == {IMAGE.name, *(family.name for family in registered())}
 
 
 def test_a_new_version_of_one_family_measures_by_this_family_only(
