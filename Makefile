@@ -88,6 +88,7 @@ bench: setup-dev  ## seconds of each stage, where the real archives are
 
 bench-quality: setup-dev  ## precision and recall of the checks on injected defects
 	@$(BIN)/python bench/quality.py
+	@$(BIN)/python -W ignore bench/damage.py
 
 bench-inspection: setup-dev  ## inspection against cleanvision, where the real archives are
 	@$(BIN)/python bench/inspection.py

@@ -118,6 +118,10 @@ class ImageSettings(BaseModel):
 
     max_pixels: Annotated[int, ForPods] = Field(100_000_000, ge=1, description="width times height of one image")
     min_side: int = Field(32, ge=1, description="pixels; a smaller image is quarantined")
+    decode_seconds: float = Field(60.0, gt=0, description="an image that takes longer to measure is quarantined")
+    decode_megabytes: int = Field(
+        4096, ge=0, description="MB that measuring one image may take; one that needs more is quarantined; 0: any"
+    )
 
 
 class SourceSettings(ImageSettings, HttpSettings, StateSettings):

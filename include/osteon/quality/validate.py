@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from osteon.curation.catalogue import read_manifests
 from osteon.curation.decisions import decided_pairs, decisions
 from osteon.curation.measurements import read_measurements
 from osteon.images import families
+from osteon.ingest import read_notes
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.quality.check import Check, Table, registered
@@ -30,12 +31,14 @@ from osteon.quality.tables import (
     label_map_table,
     shift_table,
     source_table,
+    statement_table,
     with_source_values,
 )
 from osteon.quality.thresholds import load_thresholds
 from osteon.records import IngestRecord
 from osteon.schemas import Reviewed
 from osteon.settings import Settings
+from osteon.sources.notes import Note
 
 VERSION = 11
 MOST_REPAIRS = 12
@@ -100,6 +103,7 @@ def validate(  # noqa: PLR0913 - each is an input that the key is derived from
         "champion": champion_table(unknown),
         "label_map": label_map_table(labels),
         "sources": with_source_values(pulled, images, _of_table("sources")),
+        "statements": statement_table(_notes(lake, manifest_keys), manifests),
         "groups": group_table(catalog),
         "pairs": pairs,
     }
@@ -126,6 +130,11 @@ def validate(  # noqa: PLR0913 - each is an input that the key is derived from
     for old in lake.newest("quality/", "/docs/index.html")[settings.data_docs_kept :]:
         lake.remove_folder(old.removesuffix("/index.html"))  # the findings stay
     return result
+
+
+def _notes(lake: Lake, manifest_keys: list[str]) -> dict[str, list[Note]]:
+    """The notes on each source of some manifests."""
+    return {PurePosixPath(key).parent.name: read_notes(lake, key) for key in manifest_keys}
 
 
 def _of_table(name: Table) -> list[Check]:

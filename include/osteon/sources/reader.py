@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
 from pydantic import Field, field_validator
 
@@ -32,19 +33,11 @@ from osteon.sources.base import (
 from osteon.sources.containers import Opener, archive_listing, folder_listing
 from osteon.sources.discretion import discreet, shown
 from osteon.sources.members import Member, RefusedError
-from osteon.sources.notes import Note
-from osteon.sources.rules import LabelRules, SourceFiles
+from osteon.sources.notes import Note, once
+from osteon.sources.rules import LabelRules, SourceFiles, tell_counts, tell_personal
+from osteon.sources.rules.base import Late
+from osteon.sources.rules.matching import SPLIT_FOLDERS, plain_path
 
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "test": "test",
-    "testing": "test",
-    "holdout": "test",
-}
 TABLES = frozenset([".csv", ".tsv", ".xlsx", ".xls", ".json", ".jsonl", ".xml", ".parquet"])
 """Endings of files that may hold labels."""
 Said = tuple[str | None, str | None, str | None]
@@ -55,14 +48,17 @@ ODD_ENDING = (
 IN_HIDDEN = "in a hidden file or folder, which is passed over: move it if it is a film"
 
 
-class LabelledConfig(SourceConfig):
+class LabelledConfig(SourceConfig, Late):
     """What the entries of publishers' archives have in common: which files are images, and how they are labelled."""
 
+    late: ClassVar = frozenset({"expects", "metadata_encoding", "archive_depth", "hash_paths", "blank_text"})
     images: str = "*"
     """Pattern of the paths that belong to the source (`*` matches `/` as well); other files are companions."""
     labels: LabelRules
     split_folders: bool = True
     """Whether folders named train, valid or test are the publisher's splits."""
+    expects: dict[str, int] = Field(default_factory=dict)
+    """What the publisher states: how many `images` there are, and how many with a word such as `fractured`."""
     metadata_encoding: str | None = None
     """Code page of file names that do not say theirs, such as `cp932`; a guess where it is missing."""
     archive_depth: int | None = Field(None, ge=0, le=8)
@@ -113,14 +109,10 @@ class Reader:
     def digest(self) -> str:
         """8 hex digits over all that decides what a manifest says of a file, besides the file: entry and limits.
 
-        Fields that an entry leaves out do not count, nor does a depth of 1. So an entry keeps the digest that it had
-        before there were such fields.
+        Fields that came later (`Late`) count where an entry uses them, and a depth other than 1. So an entry keeps the
+        digest that it had before there were such fields.
         """
-        unused = {name for name in ("patient", "study") if getattr(self.config.labels, name) is None}
-        later = ("metadata_encoding", "archive_depth", "hash_paths", "blank_text")
-        absent = {name for name in later if getattr(self.config, name) in (None, False)}
-        left_out = dict.fromkeys({"name", "enabled"} | absent, True)
-        entry = self.config.model_dump_json(exclude={**left_out, "labels": unused})
+        entry = self.config.model_dump_json(exclude={"name", "enabled"})
         limits = [self.settings.max_file_bytes, self.settings.max_compression_ratio]
         limits += [self._depth] if self._depth != 1 else []
         return hashlib.sha256(json.dumps([entry, limits]).encode()).hexdigest()[:8]
@@ -225,8 +217,11 @@ class _Listing:
                 "points and its `images`"
             )
         paths = tuple(member.path for member in self.members)
-        files = SourceFiles(self.config.name, tuple(self.images), paths, self._read_companion, self.notes.append)
+        note = once(self.notes.append)
+        files = SourceFiles(self.config.name, tuple(self.images), paths, self._read_companion, note)
         labels, ids = self.config.labels.read(files), self.config.labels.read_ids(files)
+        tell_counts(files, labels.values(), self.config.expects)
+        tell_personal(files)
         self._note_oddities()
         return {path: (labels[path], *ids[path]) for path in self.images}
 
@@ -314,7 +309,7 @@ class _Listing:
         if not self.config.split_folders:
             return None
         folders = (part.lower().removesuffix(".gz").removesuffix(".tar").removesuffix(".zip")
-                   for part in PurePosixPath(path).parts[:-1])  # fmt: skip
+                   for part in PurePosixPath(plain_path(path)).parts[:-1])  # fmt: skip
         return next((SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS), None)
 
 

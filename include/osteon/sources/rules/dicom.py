@@ -8,7 +8,7 @@ from pydantic import Field
 
 from osteon.errors import SourceError
 from osteon.sources.dicom import header_facts
-from osteon.sources.rules.base import BaseRule, Pattern, Read, SourceFiles
+from osteon.sources.rules.base import BaseRule, Pattern, Read, SourceFiles, Words
 from osteon.sources.rules.paths import matched
 
 
@@ -29,7 +29,11 @@ class DicomId(BaseRule):
     dicom: Literal["PatientID", "StudyInstanceUID"]
 
     def compile(self, files: SourceFiles) -> Read:
-        return lambda path: _fact(files, path, self.dicom)
+        def name(path: str) -> Words:
+            found = _fact(files, path, self.dicom)
+            return (found,) if found else ()
+
+        return name
 
 
 def _fact(files: SourceFiles, path: str, keyword: str) -> str:
