@@ -56,7 +56,7 @@ class Answers:
 
     def take(self, rows: NDArray[np.generic]) -> Answers:
         """Those of some rows, by a mask or by numbers."""
-        parts = None if self.parts is None else self.parts[rows].reset_index(drop=True)
+        parts = None if self.parts is None else self.parts.iloc[rows].reset_index(drop=True)
         return Answers(parts, self.states[rows])
 
 
@@ -116,14 +116,14 @@ def classifier(
 
 def _state_answers(teaching: pd.DataFrame, taught: Scores, asked: pd.DataFrame, wanted: Scores) -> Scores:
     """Log-odds of a fracture: by what all parts have in common, and by what is special to each."""
-    said = (teaching["body_part"].notna() & teaching["fractured"].notna()).to_numpy()
+    said = teaching["fractured"].notna().to_numpy()
     answers = np.full(len(asked), np.nan)
     rows, features = teaching[said], _centred(teaching[said], taught[said])
-    about = asked["body_part"].isin(set(rows["body_part"])).to_numpy()
+    about = _parts(asked).isin(set(_parts(rows))).to_numpy()
     chosen = [(np.ones(len(rows), bool), about)]
     chosen += [
-        ((rows["body_part"] == part).to_numpy(), about & (asked["body_part"] == part).to_numpy())
-        for part in sorted(set(rows["body_part"]))
+        ((_parts(rows) == part).to_numpy(), about & (_parts(asked) == part).to_numpy())
+        for part in sorted(set(_parts(rows)))
     ]
     wanted = _centred(asked, wanted)
     for teach, ask in chosen:
@@ -140,17 +140,22 @@ def _state_answers(teaching: pd.DataFrame, taught: Scores, asked: pd.DataFrame, 
     return answers
 
 
+def _parts(rows: pd.DataFrame) -> pd.Series:
+    """Body parts, where those that are not said are one, too: fractures are compared within each."""
+    return rows["body_part"].fillna("")
+
+
 def _centred(rows: pd.DataFrame, features: Scores) -> Scores:
     """Without what a body part of a source looks like in the mean: that tells parts and detectors, not fractures."""
     table = pd.DataFrame(features)
-    means = table.groupby([rows["source"].to_numpy(), rows["body_part"].fillna("").to_numpy()]).transform("mean")
+    means = table.groupby([rows["source"].to_numpy(), _parts(rows).to_numpy()]).transform("mean")
     centred: Scores = (table - means).to_numpy()
     return centred
 
 
 def agreement_on(kind: Kind, rows: pd.DataFrame, answers: Answers, every: bool = False) -> Agreement | None:
     """How well answers agree with the labels of one row of each cluster, or of `every` row: its error is too small."""
-    labelled = rows["body_part"].notna() & (kind == "body part" or rows["fractured"].notna()) & answers.about(kind)
+    labelled = rows[COLUMN[kind]].notna() & answers.about(kind)
     first = independent(rows[labelled]).reindex(rows.index, fill_value=False)
     chosen = (labelled & (every | first)).to_numpy()
     some, said = rows[chosen], answers.take(chosen)
@@ -159,7 +164,7 @@ def agreement_on(kind: Kind, rows: pd.DataFrame, answers: Answers, every: bool =
             return None
         return agreement(part_comparisons(some["body_part"].to_numpy(), said.parts), len(some))
     states = some["fractured"].to_numpy(bool)
-    return agreement(state_comparisons(some["body_part"].to_numpy(), states, said.states), len(some))
+    return agreement(state_comparisons(_parts(some).to_numpy(), states, said.states), len(some))
 
 
 # Labels of the rows beside
@@ -253,7 +258,8 @@ def judge(
         unsure = learnt is None or learnt.low(2) <= 0.5
         if one.same_films and unsure and _is_chance(kind, on, one.promised[kind]):
             return Judgement(contradicted=f"shuffled: {one.name} agrees with them no better than chance ({on})")
-    return Judgement(unchecked=_unchecked(kind, rows, learnt, bool(measured)))
+    confirmed = any(on.low(SURE) > 0.5 for _, on in measured.values())
+    return Judgement(unchecked=_unchecked(kind, rows, learnt, confirmed))
 
 
 def _opposed(kind: Kind, rows: pd.DataFrame, measured: Iterable[tuple[Reference, Agreement]]) -> str | None:
@@ -295,7 +301,7 @@ def _chance(learnt: Agreement, able: list[Reference]) -> Judgement:
     )
 
 
-def _unchecked(kind: Kind, rows: pd.DataFrame, learnt: Agreement | None, referred: bool) -> list[str]:
+def _unchecked(kind: Kind, rows: pd.DataFrame, learnt: Agreement | None, confirmed: bool) -> list[str]:
     said = rows[COLUMN[kind]].dropna()
     if said.empty:
         return []
@@ -303,11 +309,11 @@ def _unchecked(kind: Kind, rows: pd.DataFrame, learnt: Agreement | None, referre
         return ["body part: all images have the same, so the images cannot contradict it"]
     sentences = []
     wrong = "an inversion of all labels" if kind == "fracture state" else "an exchange of two parts"
-    if not referred:
+    if not confirmed:
         sentences.append(
-            f"{kind}: {wrong} cannot be seen without a champion, an accepted version or a source that teaches the same"
+            f"{kind}: {wrong} cannot be seen: no champion, accepted version or other source knows these labels well"
         )
-    if not referred and (learnt is None or learnt.low(SURE) <= 0.5):
+    if not confirmed and (learnt is None or learnt.low(SURE) <= 0.5):
         sentences.append(f"{kind}: it cannot be told from so few images whether the labels belong to them")
     return sentences
 

@@ -18,6 +18,7 @@ from osteon.quality.label_sets import (
 )
 from osteon.quality.unlike import unlike_films
 
+UNTOLD = "films: foreign pictures cannot be seen among so few films, or films of one body part, without other sources"
 COLUMNS_OF_TABLE = {
     "class": "string", "source": "string", "contradicted": "string", "at_chance": "string", "changed": "string",
     "changed_share": "Float64", "rates": "string", "unlike": "Float64", "unlike_films": "string",
@@ -85,9 +86,14 @@ def _of_source(
                 "rates": "; ".join(rates) or None,
             }
         )
+    if any(row["contradicted"] or row["at_chance"] for row in found):  # what fits wrong labels says nothing of films
+        return found, unchecked
     unlike = unlike_films(own, features, answers, pd.concat(teaching), known=len(before) > 0)
     if unlike is None:
-        return found, [*unchecked, "films: foreign pictures cannot be seen without other films of this body part"]
+        return found, [
+            *unchecked,
+            UNTOLD,
+        ]
     return [*found, {"class": f"{source}: films", "unlike": unlike.share, "unlike_films": unlike.text}], unchecked
 
 

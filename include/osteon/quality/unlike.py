@@ -20,8 +20,9 @@ FITTING, UNFIT = 0.85, 0.75
 """Agreement with the body parts that the other images of the source have at least, and the unlike ones at most."""
 NEW_KIND = 0.9
 """A new source of which more than this share is unlike others shows films of another kind, not foreign ones."""
-LEAST = 40
-"""Images of a source that are needed to tell."""
+LEAST, LEAST_INSIDE = 40, 300
+"""Images of a source that are needed to tell by other films, and by its own body parts alone: of fewer, a classifier
+errs at too many looks."""
 MOST_NAMED = 3
 
 
@@ -92,7 +93,7 @@ def _inside(rows: pd.DataFrame, features: pd.DataFrame, own: Answers) -> Unlike 
     None where it has one body part, or too few images.
     """
     judged = own.about("body part") & rows["body_part"].notna().to_numpy()
-    if own.parts is None or judged.sum() < LEAST:
+    if own.parts is None or judged.sum() < LEAST_INSIDE:
         return None
     some, said = rows[judged].reset_index(drop=True), own.take(judged)
     assert said.parts is not None

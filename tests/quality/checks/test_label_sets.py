@@ -161,9 +161,8 @@ def champion(source: pd.DataFrame) -> Reference:
     right = pd.DataFrame({part: 3.0 * (source["body_part"] == part) for part in PARTS})
     states = 2.0 * source["fractured"].to_numpy(float) - 1 + rng.normal(0, 1, len(source))
     parts = right + rng.normal(0, 1, right.shape)
-    return Reference(
-        "the champion, version 3,", {"body part": 0.9, "fracture state": 0.7}, Answers(parts, states), True
-    )
+    promised: dict[Kind, float] = {"body part": 0.9, "fracture state": 0.7}
+    return Reference("the champion, version 3,", promised, Answers(parts, states), True)
 
 
 def test_alone_a_shuffled_set_stops_and_an_inverted_one_is_said_to_be_unknown(films: Films, source) -> None:
@@ -245,7 +244,7 @@ def test_the_order_of_a_table_is_that_of_file_names_with_numbers_as_numbers() ->
     assert ordered["path"].tolist() == ["a/9.png", "b/10.png", "a/100.png", "b/x1.png"]
     moved = moved_labels(ordered)
     assert moved["one row too low"]["body_part"].tolist() == ["a", "c", "d", "b"]
-    assert moved["one row too high in the order of paths"]["body_part"].tolist() == ["c", "d", "b", "a"]
+    assert moved["one row too high in the order of paths"]["body_part"].tolist() == ["c", "b", "d", "a"]
 
 
 def test_agreement_is_the_area_under_the_curve_and_knows_its_error() -> None:
