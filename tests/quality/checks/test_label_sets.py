@@ -187,7 +187,7 @@ def test_a_shift_in_a_sorted_table_is_found_although_it_changes_few_labels(films
 
 
 def test_a_champion_that_promises_nothing_says_nothing(films: Films, source) -> None:
-    weak = replace(champion(source), promised={"fracture state": 0.52})
+    weak = replace(champion(source), promised={"fracture state": 0.51})
     table, unchecked = films.judged([inverted(source)], champion=weak)
     assert table["contradicted"].isna().all() and "s" in unchecked
     silent = replace(champion(source), answers=Answers(None, np.full(len(source), np.nan)))
