@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: coverage help setup setup-dev demo test test-all test-slow test-browser test-jax test-kubernetes up down compose lint prose docs bench bench-quality bench-inspection bench-labels bench-copies bench-models bench-proxy bench-scaling bench-workers bench-cost lock
+.PHONY: coverage help setup setup-dev demo test test-all test-slow test-browser test-jax test-kubernetes up down compose lint prose docs bench bench-quality bench-inspection bench-labels bench-polarity bench-copies bench-models bench-proxy bench-scaling bench-workers bench-cost lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -94,6 +94,9 @@ bench-inspection: setup-dev  ## inspection against cleanvision, where the real a
 
 bench-labels: setup-dev  ## sets whose labels are wrong as a whole, and what is found in them
 	@$(BIN)/python bench/labels.py
+
+bench-polarity: setup-dev  ## how often a film and its negative are told apart, where the real archives are
+	@$(BIN)/python bench/polarity.py
 
 bench-copies: setup-dev  ## recall of altered copies, joins of the real archives and growth, into the folder OUT
 	@$(BIN)/python bench/copies.py --out $(or $(OUT),/tmp/osteon-copies)

@@ -229,7 +229,9 @@ def _judge_peer(peer: Peer, limit: float, known: Known, fresh: list[Altered], re
         result[one.strength].by_peers[peer.name] += number == place[one.films[0]]
 
 
-def limits_of(films: Sequence[Film], hashes: list[Hashes], groups: NDArray[np.intp], told: Report) -> dict[str, float]:
+def limits_of(
+    films: Sequence[Film], hashes: list[Hashes], groups: NDArray[np.intp], report: Report
+) -> dict[str, float]:
     """The limit of each peer, and what set it."""
     limits = {}
     for peer in PEERS:
@@ -240,7 +242,7 @@ def limits_of(films: Sequence[Film], hashes: list[Hashes], groups: NDArray[np.in
         if pair is not None:
             one, other = (films[places[number]].short for number in pair)
             text += f"; of {len(places)} films the nearest two different ones are {least:.4g} apart: {one}, {other}"
-        told(text)
+        report(text)
     return limits
 
 
@@ -251,7 +253,7 @@ def recall(options: argparse.Namespace) -> None:
     joined with a film that is no copy of the original. A peer joins what is nearer than any two different films of the
     archives are.
     """
-    told = Report(options.out, "recall")
+    report = Report(options.out, "recall")
     films = read_films(options.subset)
     rng = np.random.default_rng(options.seed)
     of_half = [film for film in films if options.half == "all" or film.fitted is (options.half == "fitted")]
@@ -265,9 +267,9 @@ def recall(options: argparse.Namespace) -> None:
     prints = {name: one.data for name, one in seen.items()}
     rows, _ = compare(pd.Series(prints), [], names)
     groups, hashes = groups_of(names, rows), [one.hashes for one in seen.values() if one.hashes is not None]
-    told(f"{len(films)} films are known, in {groups.nunique()} sets of copies; {len(drawn)} of them are altered")
+    report(f"{len(films)} films are known, in {groups.nunique()} sets of copies; {len(drawn)} of them are altered")
     step("limits of the peers")
-    limits = limits_of(films, hashes, groups.to_numpy(np.intp), told)
+    limits = limits_of(films, hashes, groups.to_numpy(np.intp), report)
     known = Known(
         dict(zip(names, names, strict=True)),
         prints,
@@ -305,12 +307,16 @@ def recall(options: argparse.Namespace) -> None:
             table.add_row(kind, strength, *_cells(row))
             single = single + row if kind in KINDS else single
     table.add_row("one alteration, all kinds", "", *_cells(single))
-    told(table)
-    told("No candidate: not found, as the index proposed no comparison with the original (of a mosaic, with all four).")
-    told("Of a mosaic, found means that it is named as one; of one of two exposures, that its own film is found in it.")
+    report(table)
+    report(
+        "No candidate: not found, as the index proposed no comparison with the original (of a mosaic, with all four)."
+    )
+    report(
+        "Of a mosaic, found means that it is named as one; of one of two exposures, that its own film is found in it."
+    )
     slowly = sum(film.name in slow for film in drawn)
-    told(f"crop-resistant, which is slow: {slowly} of these films, among {len(slow | strangers)} that are known.")
-    told(f"Of films that are no mosaics, {false_mosaics} were taken for one, in the worst kind.")
+    report(f"crop-resistant, which is slow: {slowly} of these films, among {len(slow | strangers)} that are known.")
+    report(f"Of films that are no mosaics, {false_mosaics} were taken for one, in the worst kind.")
 
 
 def _cells(row: Row) -> list[str]:
@@ -327,7 +333,7 @@ def _cells(row: Row) -> list[str]:
 
 def joins(options: argparse.Namespace) -> None:
     """All pairs of films of both archives, as they are: candidates, copies, and what is doubtful."""
-    told = Report(options.out, "joins")
+    report = Report(options.out, "joins")
     films = {film.name: film for film in read_films(options.subset)}
     prints = {name: one.data for name, one in look_at(list(films.values()), False).items()}
     step("comparison")
@@ -338,12 +344,12 @@ def joins(options: argparse.Namespace) -> None:
     inside = rows["first"].map(groups) == rows["second"].map(groups)
     found = {"copies": of(rows[~same], history.COPY), "possible": of(rows[~inside], history.POSSIBLE)}
     doubtful = set(found["possible"]["first"]) | set(found["possible"]["second"])
-    told(f"{len(films)} films, {len(films) * (len(films) - 1) // 2} pairs, {costs.total:.1f} s of CPU")
-    told(f"candidate pairs: {len(costs.pairs)}, of which {costs.proved} were aligned")
-    told(f"pairs of copies: {len(of(rows, history.COPY))}, of which {int(same.sum())} are byte-identical")
-    told(f"sets of more than one film: {int((groups.value_counts() > 1).sum())}")
-    told(f"possible pairs: {len(found['possible'])}")
-    told(f"films with a possible copy: {len(doubtful)}, {len(doubtful) / len(films):.2%} (at most 1 % is wanted)")
+    report(f"{len(films)} films, {len(films) * (len(films) - 1) // 2} pairs, {costs.total:.1f} s of CPU")
+    report(f"candidate pairs: {len(costs.pairs)}, of which {costs.proved} were aligned")
+    report(f"pairs of copies: {len(of(rows, history.COPY))}, of which {int(same.sum())} are byte-identical")
+    report(f"sets of more than one film: {int((groups.value_counts() > 1).sum())}")
+    report(f"possible pairs: {len(found['possible'])}")
+    report(f"films with a possible copy: {len(doubtful)}, {len(doubtful) / len(films):.2%} (at most 1 % is wanted)")
     for what, pairs in found.items():
         for old in options.out.glob(f"{what}-*.png"):
             old.unlink()
@@ -355,7 +361,7 @@ def joins(options: argparse.Namespace) -> None:
         for row in pairs.to_dict("records"):
             ends = (films[row[end]].short for end in ("first", "second"))
             table.add_row(f"{row['score']:.2f}", str(row["inliers"]), *ends)
-        told(table)
+        report(table)
 
 
 def sheet(pairs: pd.DataFrame, films: dict[str, Film]) -> NDArray[np.uint8]:
@@ -389,12 +395,12 @@ def growth(options: argparse.Namespace) -> None:
     Each film has many copies, altered twice each. So candidates and joins grow as in a lake that holds many copies.
     Exponents are those of a power law through two sizes: 1 is linear.
     """
-    told = Report(options.out, "growth")
+    report = Report(options.out, "growth")
     films = read_films(options.subset)
     timed_films = [film for film in films if film.number is not None][:: max(1, len(films) // TIMED)][:TIMED]
     cost = fingerprint_cost(timed_films)
     text = "a fingerprint, of {films} films of FracAtlas: {ms:.1f} ms of CPU, {bytes:.0f} bytes, {most} at most"
-    told(text.format_map(cost))
+    report(text.format_map(cost))
     cache = options.cache or options.out / "growth.prints"
     fill(cache, films, max(options.sizes) + max(options.sizes) // LATER, options.seed)
     measured: list[dict[str, float]] = []
@@ -421,8 +427,8 @@ def growth(options: argparse.Namespace) -> None:
         exponents = [exponent(*pair) for pair in pairwise(points)]
         last = [", ".join(f"{one:.2f}" for one in exponents)] if exponents else []
         table.add_row(title, *map(form.format, values), *last)
-    told(table)
-    told(f"A week later, one in {LATER} more is compared with all that is known.")
+    report(table)
+    report(f"A week later, one in {LATER} more is compared with all that is known.")
 
 
 def exponent(small: tuple[int, float], large: tuple[int, float]) -> float:

@@ -32,7 +32,6 @@ from osteon.training.data import TrainingData
 from osteon.training.fit import dataset
 from osteon.training.sampling import THREADS, prepare_keras
 from osteon.training.train import search_of
-from osteon.training.tuner import DesignHyperModel
 
 TRIALS, EPOCHS = 6, 3
 
@@ -55,12 +54,7 @@ class Drawn:
 
 def trial(data: TrainingData, design: NetworkDesign, seed: int, epochs: int) -> float:
     """The least validation loss of a design, fitted as the main model's search fits it."""
-    keras.backend.clear_session()  # as KerasTuner does
-    search = search_of(data, data.learn, "", lambda hp: design)
-    candidates = DesignHyperModel(search.train_val, search.space, search.augment, data.plan)
-    candidates.seed = seed
-    told = candidates.fit(None, candidates.build(None), epochs=epochs, verbose=0)
-    return float(min(told.history["val_loss"]))
+    return min(search_of(data, data.learn, "", lambda hp: design).fit(design, seed, epochs=range(epochs)))
 
 
 def main(budget: str) -> None:

@@ -342,7 +342,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    told = Report(options.out, "fit")
+    report = Report(options.out, "fit")
     films, rng = read_films(options.subset), np.random.default_rng(options.seed)
     seen = look_at(films, False)
     data = {name: one.data for name, one in seen.items()}
@@ -358,11 +358,11 @@ def main() -> None:
 
     step("altered copies")
     altered = [one for made in in_processes(alter_film, tasks()) for one in made]
-    learn(told, films, data, groups, altered, options, rng)
+    learn(report, films, data, groups, altered, options, rng)
 
 
 def learn(
-    told: Report,
+    report: Report,
     films: Sequence[Film],
     data: dict[str, bytes],
     groups: pd.Series,
@@ -394,26 +394,28 @@ def learn(
     different += examine_pairs(doubtful, turned=True)
     step("second fit")
     model = fit_model([*known, *turned], different)
-    told(f"fitted on {len(known) + len(turned)} pairs of copies and on {len(different)} pairs of different films")
-    told(f"kinds of the pairs of different films: {dict(Counter(pair.kind for pair in different))}")
+    report(f"fitted on {len(known) + len(turned)} pairs of copies and on {len(different)} pairs of different films")
+    report(f"kinds of the pairs of different films: {dict(Counter(pair.kind for pair in different))}")
     found = scores(model, different)
     features = np.array([model.features.score(pair.evidence) if pair.evidence else -np.inf for pair in different])
-    told(f"pairs of different films that their features alone rule out: {(features < model.ruled_out).mean():.1%}")
-    told(f"score from which features alone make copies: {model.sure}, {MARGIN:g} above the highest of different films")
+    report(f"pairs of different films that their features alone rule out: {(features < model.ruled_out).mean():.1%}")
+    report(
+        f"score from which features alone make copies: {model.sure}, {MARGIN:g} above the highest of different films"
+    )
     table = Table("score", "inliers", "kind", "names", title="different films with the highest scores")
     for place in np.argsort(-found)[:16]:
         pair = different[place]
         table.add_row(
             f"{found[place]:.2f}", str(pair.inliers), pair.kind, ", ".join(Path(name).name for name in pair.names)
         )
-    told(table)
+    report(table)
     for title, some in (("copies that weights were fitted on", known), ("copies of films of the other half", unseen)):
         table = recall_table(model, some)
         table.title = title
-        told(table)
+        report(table)
     if options.write:
         FILE.write_text(json.dumps(asdict(model)) + "\n")
-        told(f"written to {FILE.name}")
+        report(f"written to {FILE.name}")
 
 
 if __name__ == "__main__":

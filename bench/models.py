@@ -152,7 +152,7 @@ def main(budget: str, side: int, seeds: int, split_seed: int, on: str, keep: Pat
         key = snapshot(context, split_seed)
         by_seed = [TrainingData(context.settings, context.lake, key, budget, seed) for seed in range(seeds)]
         for data in by_seed:
-            data._squares = by_seed[0]._squares
+            data.share_images(by_seed[0])
             data.plan = replace(data.plan, members=1, side=side or data.plan.side)  # a network each
         side = by_seed[0].plan.side
         images, classes, rounds = (

@@ -106,21 +106,21 @@ def growth(small: tuple[int, float], large: tuple[int, float]) -> float:
 
 
 def main(sizes: list[int]) -> None:
-    told: dict[int, dict[str, dict[str, float]]] = {}
+    by_size: dict[int, dict[str, dict[str, float]]] = {}
     with store():
         for size in sizes:  # a process each, whose memory is its own
             child = subprocess.run(  # noqa: S603 - this very script
                 [sys.executable, __file__, "--measure", str(size)], stdout=subprocess.PIPE, text=True, check=True
             )
-            told[size] = json.loads(child.stdout.splitlines()[-1])
-            print(json.dumps({size: told[size]}), flush=True)
+            by_size[size] = json.loads(child.stdout.splitlines()[-1])
+            print(json.dumps({size: by_size[size]}), flush=True)
     table = Table("stage", *(f"{size:,}" for size in sizes), "growth of CPU", "of memory", "of requests")
-    for name in told[sizes[0]]:
+    for name in by_size[sizes[0]]:
         cells = [
-            "{wall:.1f} s, {cpu:.1f} s CPU, {memory:.0f} MB, {requests} requests".format_map(told[size][name])
+            "{wall:.1f} s, {cpu:.1f} s CPU, {memory:.0f} MB, {requests} requests".format_map(by_size[size][name])
             for size in sizes
         ]
-        two = [[(size, told[size][name][what]) for size in sizes[-2:]] for what in ("cpu", "memory", "requests")]
+        two = [[(size, by_size[size][name][what]) for size in sizes[-2:]] for what in ("cpu", "memory", "requests")]
         table.add_row(name, *cells, *(f"{growth(*pair):.2f}" if len(pair) == 2 else "" for pair in two))
     Console(width=None if sys.stdout.isatty() else 220).print(table)
 

@@ -51,9 +51,9 @@ def main(budget: str, workers: list[int]) -> None:
                 other.wait(timeout=600)
             by = [trial.worker for trial in trials]
             alone = alone or seconds
-            told = {"workers": count, "trials": len(trials), "by": {who: by.count(who) for who in sorted(set(by))}}
-            told |= {"times faster": round(alone / seconds, 2), "efficiency": round(alone / seconds / count, 2)}
-            print(json.dumps(told | {"seconds": round(seconds), "best": round(trials[0].score, 3)}), flush=True)
+            row = {"workers": count, "trials": len(trials), "by": {who: by.count(who) for who in sorted(set(by))}}
+            row |= {"times faster": round(alone / seconds, 2), "efficiency": round(alone / seconds / count, 2)}
+            print(json.dumps(row | {"seconds": round(seconds), "best": round(trials[0].score, 3)}), flush=True)
 
 
 def help_with(data: str, key: str, budget: str, worker: str) -> None:

@@ -87,7 +87,7 @@ def migrated(stack: Stack) -> dict[str, str]:
     """Variables of an Airflow whose database is migrated, and which uses the test servers."""
     own = ("OSTEON_", "AIRFLOW", "AWS_", "MLFLOW_", "GX_", "PYTHONPATH")
     variables = {name: value for name, value in stack.environment().items() if name.startswith(own)}
-    command = [Path(sys.executable).with_name("airflow"), "db", "migrate"]
+    command = [str(Path(sys.executable).with_name("airflow")), "db", "migrate"]
     subprocess.run(command, check=True, capture_output=True, timeout=300, env={**os.environ, **variables})
     return variables
 

@@ -26,7 +26,8 @@ def film(seed: int, part: str | None = None, longer: int = 360) -> np.ndarray:
     """
     rng = np.random.default_rng(seed)
     part = part or sorted(PARTS)[seed % len(PARTS)]
-    size = (longer, int(longer * rng.uniform(0.75, 0.95)))[:: 1 if rng.random() < 0.3 else -1]
+    width, height = longer, int(longer * rng.uniform(0.75, 0.95))
+    size = (width, height) if rng.random() < 0.3 else (height, width)
     plain = draw(part, False, size, rng).astype(np.float32)
     texture = np.zeros_like(plain)
     for cell in (3, 6, 12, 24, 48):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,13 +12,14 @@ from osteon.curation.eligibility import with_eligibility
 from osteon.curation.publications import publications_of
 from osteon.labels import load_labels
 from osteon.lake import Lake
+from osteon.records import CatalogKey
 from osteon.schemas import Catalogued, Manifest, Reviewed, Split, check, columns_of
 from osteon.settings import load_settings
 
 FILE = {"source": "s", "source_version": "1", "licence": "CC0-1.0", "attribution": "Ann", "bytes": 1}
 IMAGE = {**FILE, "label_origin": "source", "quarantined": False}
 PUBLICATIONS = "publications/t.parquet"
-Rows = Iterable[Mapping[str, Any]] | pd.DataFrame
+Rows = Sequence[Mapping[str, Any]] | pd.DataFrame
 
 
 def manifest(files: Rows) -> pd.DataFrame:
@@ -40,7 +41,7 @@ def catalog(rows: Rows) -> pd.DataFrame:
     return table.assign(cluster=table["cluster"].fillna(table["group"]))
 
 
-def put(lake: Lake, key: str, rows: Rows, stage: type[Catalogued], files: Rows | None = None) -> str:
+def put(lake: Lake, key: str, rows: Rows, stage: type[Catalogued], files: Rows | None = None) -> CatalogKey:
     """Write a catalog as a stage leaves it, and its publications: `files`, or else one for each image."""
     table = catalog(rows)
     published = publications(table if files is None else files)
@@ -49,8 +50,8 @@ def put(lake: Lake, key: str, rows: Rows, stage: type[Catalogued], files: Rows |
         table = with_eligibility(table, published, "marginal")
     if stage is Split:
         table["split"] = table["split"].mask(table["exclusion_reason"].notna())
-    columns = [*columns_of(stage), *(name for name in table if "." in name)]
-    return catalogs.write(lake, key, table[columns].assign(publications=PUBLICATIONS), stage)
+    columns = [*columns_of(stage), *(name for name in table.columns.astype(str) if "." in name)]
+    return CatalogKey(catalogs.write(lake, key, table[columns].assign(publications=PUBLICATIONS), stage))
 
 
 def reviewed(rows: Rows, files: Rows | None = None) -> pd.DataFrame:

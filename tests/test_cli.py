@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
-from osteon.cli import app
+from osteon.cli import OLD_OPTIONS, app
 from osteon.embedded.stack import Stack
 from osteon.errors import QualityError
 from osteon.lake import Lake
@@ -32,9 +33,9 @@ def osteon(stack: Stack, environment: dict[str, str], lake: Lake, monkeypatch: p
         if name.startswith(("AWS_", "MLFLOW_")) or name == "OSTEON_MLFLOW_URL":
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("OSTEON_MODEL_NAME", lake.bucket)
-    for name, value in {"MIN_COMPLETED_TRIALS": 1, "BOOTSTRAP_ROUNDS": 20, "MIN_BASELINE_IMAGES": 40}.items():
-        monkeypatch.setenv(f"OSTEON_{name}", str(value))
-    tiny = {"search_epochs": 1, "trials": 1, "search_images": 40, "fit_epochs": 1, "members": 1}
+    for least, count in {"MIN_COMPLETED_TRIALS": 1, "BOOTSTRAP_ROUNDS": 20, "MIN_BASELINE_IMAGES": 40}.items():
+        monkeypatch.setenv(f"OSTEON_{least}", str(count))
+    tiny: dict[str, Any] = {"search_epochs": 1, "trials": 1, "search_images": 40, "fit_epochs": 1, "members": 1}
     monkeypatch.setitem(space.BUDGETS, "smoke", replace(space.BUDGETS["smoke"], **tiny, side=32, search_side=32))
     monkeypatch.setattr(forest, "SPACE", {"n_estimators": [5, 10]})
     monkeypatch.setattr(forest, "ITERATIONS", 2)
@@ -127,3 +128,12 @@ def test_answers_that_cannot_be_read_are_refused(osteon: Osteon, tmp_path: Path,
     (tmp_path / "answers.json").write_text(text)
     result = CliRunner().invoke(app, ["answers", "--catalog", "x", "--answers", str(tmp_path / "answers.json")])
     assert result.exit_code and "answers.json" in str(result.exception)
+
+
+def test_the_old_names_of_options_are_taken_and_not_shown() -> None:
+    old = ["train", "--helped", "--helper", "x", "--winner", "y"]
+    shown = CliRunner().invoke(app, [*old, "--help"])
+    assert shown.exit_code == 0
+    for name, new in OLD_OPTIONS.items():
+        assert f"--{new}" in shown.stdout and f"--{name}" not in shown.stdout
+    assert CliRunner().invoke(app, [*old, "--loser", "z", "--help"]).exit_code == 2

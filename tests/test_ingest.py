@@ -36,7 +36,7 @@ from osteon.settings import ROOT, Settings, load_settings
 from osteon.sources.archive import ArchiveConfig
 from osteon.sources.config import open_source
 from tests.pictures import encode, film, radiograph
-from tests.runs import ingested, record_of, run_to_split
+from tests.runs import ingested, published_files, record_of, run_to_split, until_later_than
 from tests.sources.publishers import KEY, Publisher, serve
 
 
@@ -97,7 +97,8 @@ def test_a_week_compares_only_its_new_images_and_finds_their_originals_of_weeks_
     added = [len(json.loads(lake.get_bytes(key))["new"]) for key in lake.keys("copies/")]
     assert sorted(added) == [1, 3], "each was new once"
     catalog = catalogs.read(lake, record_of(second, SplitRecord).catalog).set_index("path")
-    assert catalog.at["copy.jpg", "group"] == catalog.at["1.jpg", "group"] and catalog["group"].nunique() == 3
+    group = catalog["group"]
+    assert group["copy.jpg"] == group["1.jpg"] and group.nunique() == 3
 
 
 def test_odd_files_are_left_out_with_a_reason_and_disturb_nothing(
@@ -155,7 +156,8 @@ def test_an_image_is_measured_again_when_the_limit_changes(
     (tmp_path / "archive").mkdir()
     (tmp_path / "archive" / "a.png").write_bytes(encode(radiograph(1), "PNG"))
     sources = sources_file(tmp_path, tmp_path / "archive")
-    decoded, kept_out = [], []
+    decoded: list[int] = []
+    kept_out: list[int] = []
     for limit in ("100000", "1000", "100000"):
         monkeypatch.setenv("OSTEON_MAX_PIXELS", limit)
         context = run_to_split(f"limit-{limit}-{len(decoded)}", sources)
@@ -168,8 +170,8 @@ def test_a_refused_archive_leaves_no_manifest(settings: Settings, lake: Lake, tm
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
         archive.writestr("a.jpg", encode(radiograph(1)))
         archive.writestr("../b.jpg", encode(radiograph(2)))
-    entry = {"name": "s", "kind": "archive", "licence": "CC0-1.0", "location": str(tmp_path / "bad.zip")}
-    entry["labels"] = {"part": {"constant": "hand"}}
+    place, labels = str(tmp_path / "bad.zip"), {"part": {"constant": "hand"}}
+    entry = {"name": "s", "kind": "archive", "licence": "CC0-1.0", "location": place, "labels": labels}
     with pytest.raises(SourceError, match="points outside"):
         ingest(settings, lake, ArchiveConfig.model_validate(entry).open(settings, tmp_path))
     assert not list(lake.keys(""))
@@ -208,11 +210,6 @@ def publish(path: Path, *numbers: int) -> None:
             archive.writestr(f"{number}.jpg", encode(radiograph(number)))
 
 
-def pass_a_second() -> None:
-    """The store tells times to the second."""
-    time.sleep(1.1)
-
-
 @pytest.mark.parametrize("by_hand_once", [False, True])
 def test_what_airflow_remembered_before_is_found_in_the_lake(
     by_hand_once: bool, environment: dict[str, str], settings: Settings, lake: Lake, tmp_path: Path
@@ -224,7 +221,7 @@ def test_what_airflow_remembered_before_is_found_in_the_lake(
         pulled.append(ingest(settings, lake, open_source(sources, settings, "s"))[0])  # Airflow's database knows it
         if by_hand_once and len(pulled) == 1:
             pull_one("by hand", sources)
-        pass_a_second()
+        until_later_than(lake, pulled[-1])
     kept = path.rename(path.with_name("b.zip"))
     failed = pull_one("failed", sources)
     assert failed.manifest == pulled[-1] and "nothing at" in str(failed.problem)
@@ -250,7 +247,7 @@ def test_a_pull_that_was_killed_before_it_was_remembered_is_not_its_own_past(
     ingest(settings, lake, opened)  # killed: no memory at all
     first = pull_one("first", sources)
     assert first.before is None and lake.get_json(state_key("s"))["run"] == "first"
-    pass_a_second()
+    until_later_than(lake, str(first.manifest))
     publish(path, 2, 3)
     load_state(lake, "s")
     ingest(settings, lake, opened)  # killed again
@@ -259,11 +256,11 @@ def test_a_pull_that_was_killed_before_it_was_remembered_is_not_its_own_past(
     assert removed_paths(lake, str(second.manifest), second.before) == ["1.jpg"]
 
     lake.remove(state_key("s"))  # killed in the first run after an upgrade
-    pass_a_second()
+    until_later_than(lake, str(second.manifest))
     publish(path, 3, 4)
     load_state(lake, "s")
-    ingest(settings, lake, opened)
-    pass_a_second()
+    killed, _ = ingest(settings, lake, opened)
+    until_later_than(lake, killed)
     third = pull_one("third", sources)
     assert third.before == second.manifest and removed_paths(lake, str(third.manifest), third.before) == ["2.jpg"]
 
@@ -338,7 +335,9 @@ def test_publishers_give_the_real_images_that_the_archives_give(
         done = subprocess.run(command, env=environment | accounts, check=True, capture_output=True, text=True)
     for name, key in zip(("fracatlas", "spine-region"), done.stdout.split(), strict=True):
         opened = open_source(ROOT / "config" / "sources.fracatlas.yaml", load_settings(), name)
-        expected = {file.path: (file.data, file.raw_label) for file in opened.fetch("") if file.data is not None}
+        expected = {
+            file.path: (file.data, file.raw_label) for file in published_files(opened, "") if file.data is not None
+        }
         digests = {path: (hashlib.sha256(data).hexdigest(), label) for path, (data, label) in expected.items()}
         table = lake.get_table(key).dropna(subset=["sha256"]).set_index("path")
         assert {path: (row.sha256, row.raw_label) for path, row in table.iterrows()} == digests

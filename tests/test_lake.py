@@ -7,7 +7,6 @@ import os
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -27,6 +26,7 @@ from osteon.embedded.ports import free_ports
 from osteon.errors import LakeError, LakeUnreachableError
 from osteon.lake import Lake, derived_key, image_key, newest_first
 from osteon.settings import Settings, load_settings
+from tests.runs import until_later_than
 
 
 def test_an_image_is_kept_once_under_its_digest(lake: Lake) -> None:
@@ -127,7 +127,7 @@ def test_the_newest_come_first_and_folders_can_be_removed(lake: Lake) -> None:
     for name in ("b", "a", "c"):
         lake.put_bytes(f"q/{name}/docs/index.html", b"x")
         lake.put_bytes(f"q/{name}/result.json", b"x")
-        time.sleep(1.1)  # times in S3 are whole seconds
+        until_later_than(lake, f"q/{name}/result.json")
     assert lake.newest("q/", "/docs/index.html") == [f"q/{name}/docs/index.html" for name in ("c", "a", "b")]
     assert lake.remove_folder("q/a/docs") == 1
     assert sorted(lake.keys("q/a")) == ["q/a/result.json"] and lake.exists("q/b/docs/index.html")

@@ -18,6 +18,7 @@ from osteon.pipeline.data import inspect_part, inspect_parts
 from osteon.pipeline.local import prepare, run_on_catalog
 from osteon.pipeline.stages import INSPECT, REPAIR, run_stage
 from osteon.pipeline.training import cache_partition, list_cache_partitions
+from osteon.records import CatalogKey
 
 
 @pytest.mark.parametrize(("images", "count"), [(0, 0), (100, 0), (101, 2), (1000, 10), (10**7, 16)])
@@ -31,7 +32,7 @@ def test_parts_hold_every_image_once(images: int, count: int) -> None:
 
 
 @pytest.fixture
-def published(environment: dict[str, str], tmp_path: Path) -> tuple[Context, str]:
+def published(environment: dict[str, str], tmp_path: Path) -> tuple[Context, CatalogKey]:
     entry = {"name": "clinic", "kind": "phantom", "licence": "CC0-1.0", "images": 60, "longer_side": [60, 80]}
     sources = tmp_path / "sources.yaml"
     sources.write_text(yaml.safe_dump({"sources": [{**entry, "parts": ["hand"], "defects": {"truncated": 4}}]}))
@@ -39,7 +40,7 @@ def published(environment: dict[str, str], tmp_path: Path) -> tuple[Context, str
     return context, prepare(context, str(sources))
 
 
-def test_images_are_measured_in_parts_as_in_one(published: tuple[Context, str], lake: Lake) -> None:
+def test_images_are_measured_in_parts_as_in_one(published: tuple[Context, CatalogKey], lake: Lake) -> None:
     context, catalog = published
     images = len(catalogs.read(lake, catalog))
     todo = inspect_parts(context, catalog)
@@ -58,7 +59,7 @@ def test_images_are_measured_in_parts_as_in_one(published: tuple[Context, str], 
     pd.testing.assert_frame_equal(catalogs.read(lake, record.catalog), in_parts)
 
 
-def test_squares_are_made_in_parts(published: tuple[Context, str], lake: Lake) -> None:
+def test_squares_are_made_in_parts(published: tuple[Context, CatalogKey], lake: Lake) -> None:
     context, catalog = published
     repaired = run_on_catalog(context, catalog, INSPECT, REPAIR)
     todo = list_cache_partitions(context, repaired)

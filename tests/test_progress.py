@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +12,7 @@ from osteon.progress import SizedIterator, parallel
 def test_results_keep_the_order_and_few_items_are_held() -> None:
     held, most, lock = 0, 0, threading.Lock()
 
-    def items():
+    def items() -> Iterator[int]:
         nonlocal held, most
         for number in range(200):
             with lock:

@@ -93,7 +93,7 @@ def test_a_pseudonym_is_the_same_in_the_next_version_and_another_in_another_sour
     for column in ("patient", "study"):
         pd.testing.assert_series_equal(second.loc[list(FILMS), column], first.loc[list(FILMS), column])
         assert not set(second[column].dropna()) & set(other[column].dropna())
-    assert second.at["ann-lee/study3/c.jpg", "patient"] == first.at[FILMS[0], "patient"]
+    assert second["patient"]["ann-lee/study3/c.jpg"] == first["patient"][FILMS[0]]
 
 
 def test_a_study_may_be_left_out(pull: Pull) -> None:

@@ -266,7 +266,8 @@ def test_the_card_of_a_version_says_how_it_was_found_and_on_what_it_was_tested(r
 
 
 def test_the_run_of_a_version_has_its_parameters_measures_and_snapshot(registered: Registered) -> None:
-    run = connect(registered.settings).get_run(registered.version().run_id)
+    run = connect(registered.settings).get_run(str(registered.version().run_id))
+    assert run.inputs is not None
     assert (run.data.params["snapshot"], run.data.params["blocks"]) == ("abc", "2")
     assert run.data.metrics["fracture_auroc"] > 0.9
     assert run.inputs.dataset_inputs[0].dataset.name == "abc"
@@ -494,7 +495,7 @@ def test_the_model_card_says_what_the_check_of_the_split_found(registry: Setting
     lake.put_table(leakage_key(checked), pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS))
     training = shelf.leave("models/checked", "untrained", snapshot_key="split/checked.parquet")
     register_alone(registry, lake, training)
-    card = connect(registry).get_model_version(registry.model_name, "1").description
+    card = connect(registry).get_model_version(registry.model_name, "1").description or ""
     assert (
         "The closest of 30 test images to anything in train or val scores 7.5; "
         f"the bar for a copy is {COPIED:g}. "
@@ -511,7 +512,7 @@ def test_a_long_model_card_is_cut_at_a_section_and_says_where_the_rest_is(regist
     register_alone(registry, shelf.lake, out)
     version = connect(registry).get_model_version(registry.model_name, "1")
     whole = mlflow.artifacts.load_text(f"runs:/{version.run_id}/model_card.md")
-    assert len(whole) > LONGEST_DESCRIPTION >= len(version.description)
+    assert version.description and len(whole) > LONGEST_DESCRIPTION >= len(version.description)
     sections, _, rest = version.description.rpartition("\n\n")
     assert whole.startswith(f"{sections}\n\n## ")
     assert "`model_card.md`" in rest
@@ -567,7 +568,7 @@ def test_what_a_rival_beats_is_a_challenger_and_the_rivals_figures_are_logged(
     assert (found.alias, found.promoted, found.champion, found.new) == ("challenger", False, "", True)
     assert "forest" in found.reason
     client = connect(registry)
-    logged = client.get_run(client.get_model_version(name, "1").run_id).info
+    logged = client.get_run(str(client.get_model_version(name, "1").run_id)).info
     (rival,) = client.search_runs([logged.experiment_id], f"tags.`mlflow.parentRunId` = '{logged.run_id}'")
     assert rival.data.metrics == {"macro_f1": 0.5, "part_accuracy": 0.5}
     assert (rival.data.params["model"], rival.data.params["verdict"]) == ("forest", "worse")

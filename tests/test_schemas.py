@@ -15,7 +15,7 @@ from osteon.lake import Lake
 from osteon.schemas import STAGES, Catalogued, Manifest, Publications, Repaired, Reviewed, Split, check, columns_of
 from tests import tables
 
-FILMS = [
+FILMS: list[dict[str, Any]] = [
     {"sha256": "a" * 64, "body_part": "hand", "raw_label": "hand", "split": "train"},
     {"sha256": "b" * 64, "reason": "blank", "quarantined": True},
 ]
@@ -55,10 +55,10 @@ def test_columns_that_are_missing_or_not_known_are_named() -> None:
     with pytest.raises(CatalogError, match="column mood is not known; column cluster is missing"):
         check(snapshot().drop(columns="cluster").assign(mood="good"), Split, "split/x.parquet")
     with pytest.raises(CatalogError, match=r"`ingest` leaves: column licence is empty \(s:a\.jpg\)"):
-        check(tables.manifest([{"path": "a.jpg"}]).assign(licence=pd.NA), Manifest, "manifests/m.parquet")
+        check(tables.manifest([{"path": "a.jpg"}]).assign(licence=None), Manifest, "manifests/m.parquet")
     files = tables.publications([{"path": "a.jpg", "sha256": "a"}])
     with pytest.raises(CatalogError, match="column sha256 is empty"):
-        check(files.assign(sha256=pd.NA), Publications, "publications/p.parquet")
+        check(files.assign(sha256=None), Publications, "publications/p.parquet")
 
 
 def test_a_catalog_has_the_columns_of_its_stages_and_is_refused_where_later_ones_are_needed(lake: Lake) -> None:
@@ -75,7 +75,8 @@ def test_a_catalog_has_the_columns_of_its_stages_and_is_refused_where_later_ones
 
 def test_a_snapshot_of_an_earlier_version_can_be_read(lake: Lake) -> None:
     old = snapshot().drop(columns=["publications", "conflict", "exclusion_reason", "cluster"])
-    old = old.assign(published=[[{"source": "s", "path": "a.jpg"}]] * 2, reason=["no label", "blank"], split=pd.NA)
+    old = old.assign(reason=["no label", "blank"], split=None)
+    old["published"] = pd.Series([[{"source": "s", "path": "a.jpg"}]] * 2)
     lake.put_table("split/old.parquet", old)
     found = catalogs.read(lake, "split/old.parquet", Split)
     assert found["exclusion_reason"].tolist() == ["no label", "blank"] and found["cluster"].equals(found["group"])

@@ -35,9 +35,20 @@ def test_a_wrong_value_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> Non
         load_settings()
 
 
-def test_the_old_name_of_a_variable_is_still_read_and_the_new_one_wins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OSTEON_RIVAL_SHARE", "0.3")
-    assert load_settings().baseline_share == 0.3
-    monkeypatch.setenv("OSTEON_BASELINE_SHARE", "0.4")
-    assert load_settings().baseline_share == 0.4
-    assert load_settings(baseline_share=0.5).baseline_share == 0.5
+@pytest.mark.parametrize(
+    ("old", "name", "values"),
+    [
+        ("RIVAL_SHARE", "baseline_share", (0.3, 0.4, 0.5)),
+        ("RIVAL_LEAST", "min_baseline_images", (61, 62, 63)),
+        ("ASK_MOST", "max_questions", (7, 8, 9)),
+    ],
+)
+def test_the_old_name_of_a_variable_is_still_read_and_the_new_one_wins(
+    old: str, name: str, values: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_old_name, by_name, by_argument = values
+    monkeypatch.setenv(f"OSTEON_{old}", str(by_old_name))
+    assert getattr(load_settings(), name) == by_old_name
+    monkeypatch.setenv(f"OSTEON_{name.upper()}", str(by_name))
+    assert getattr(load_settings(), name) == by_name
+    assert getattr(load_settings(**{name: by_argument}), name) == by_argument

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TypeVar, cast
+from typing import Any, TypeVar, overload
 
 import pandas as pd
 from pandera.typing import DataFrame
@@ -16,12 +16,14 @@ from osteon.schemas import HUMAN as HUMAN
 from osteon.schemas import SPLITS as SPLITS
 from osteon.schemas import STAGES, Catalogued, Publications, Split, check, columns_of, measured_in, name_of
 
-NO_PART, NO_LABEL = "no single body part", "no label"
-"""How the `exclusion_reason` of an image begins to which base models may give a part."""
 M = TypeVar("M", bound=Catalogued)
 
 
-def read(lake: Lake, key: str, needs: type[M] = Catalogued) -> DataFrame[M]:  # type: ignore[assignment]
+@overload
+def read(lake: Lake, key: str) -> DataFrame[Catalogued]: ...
+@overload
+def read(lake: Lake, key: str, needs: type[M]) -> DataFrame[M]: ...
+def read(lake: Lake, key: str, needs: type[Catalogued] = Catalogued) -> DataFrame[Any]:
     """Read a catalog, and check it as what the last stage left that it came through.
 
     Args:
@@ -43,7 +45,7 @@ def read(lake: Lake, key: str, needs: type[M] = Catalogued) -> DataFrame[M]:  # 
     if not issubclass(model, needs):
         raise CatalogError(f"{key} came through the stages up to `{name_of(model)}` only: run them up to "
                            f"`{name_of(needs)}`, and name the catalog that it leaves")  # fmt: skip
-    return cast("DataFrame[M]", check(table, model, key))
+    return check(table, model, key)
 
 
 def write(lake: Lake, key: str, catalog: pd.DataFrame, model: type[Catalogued]) -> str:
@@ -105,12 +107,6 @@ def usable(catalog: pd.DataFrame) -> pd.Series:
 def eligible(catalog: pd.DataFrame) -> pd.Series[bool]:
     """Whether each image takes part in training, as far as the stages say that it came through."""
     return catalog["exclusion_reason"].isna() & catalog["reason"].isna()
-
-
-def is_ambiguous(catalog: pd.DataFrame) -> pd.Series[bool]:
-    """Which images take part but for their body part: none is said, or several, or a word that means either."""
-    no_part = catalog["exclusion_reason"].fillna("").str.startswith((NO_PART, NO_LABEL))
-    return no_part & catalog["reason"].isna() & (catalog["label_origin"] != HUMAN)
 
 
 def labelled_by_people(catalog: pd.DataFrame) -> pd.Series:

@@ -17,11 +17,21 @@ from osteon.embedded import STATE
 from osteon.errors import OsteonError, RetryableError
 from osteon.settings import load_settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+OLD_OPTIONS = {"helped": "with-helpers", "helper": "help-as", "winner": "design-of"}
+"""Names of options in earlier versions, which scripts may still use."""
+
+app = typer.Typer(
+    context_settings={"token_normalize_func": lambda name: OLD_OPTIONS.get(name, name)},
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=__doc__,
+)
 
 
 @app.callback()
 def main(verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False) -> None:
+    """Set the log's level, and use the embedded services where no lake is configured."""
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(message)s")
     for noisy in ("urllib3", "botocore", "great_expectations", "matplotlib", "alembic", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

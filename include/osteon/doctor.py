@@ -69,18 +69,18 @@ class MailServer(BaseModel):
     extra: Annotated[MailExtra, BeforeValidator(_extra_of)] = MailExtra()
 
     @classmethod
-    def from_connection(cls, told: str) -> MailServer:
+    def from_connection(cls, connection: str) -> MailServer:
         """Read a connection as Airflow's variables hold it.
 
         Args:
-            told: JSON, or a URI.
+            connection: JSON, or a URI.
 
         Raises:
             pydantic.ValidationError: It names no host, or a port that is none.
         """
-        if told.startswith("{"):
-            return cls.model_validate_json(told)
-        parts = urlsplit(told)
+        if connection.startswith("{"):
+            return cls.model_validate_json(connection)
+        parts = urlsplit(connection)
         extra = {name: values[0] for name, values in parse_qs(parts.query).items()}
         user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
         given = {"host": parts.hostname, "port": parts.port, "login": user, "password": password}
@@ -133,10 +133,10 @@ def _mlflow(settings: RegistrySettings, sources_file: Path) -> list[Line]:
 
 def _mail(settings: MailSettings, sources_file: Path) -> list[Line]:
     """Log in to the mail server, and send nothing."""
-    told = os.environ.get(MAIL_VARIABLE)
-    if told is None:
+    connection = os.environ.get(MAIL_VARIABLE)
+    if connection is None:
         return [Line("mail", False, f"{MAIL_VARIABLE} is not set here: mails would not be sent")]
-    server = MailServer.from_connection(told)
+    server = MailServer.from_connection(connection)
     kind = smtplib.SMTP if server.extra.disable_ssl else smtplib.SMTP_SSL
     where = f"{server.host}:{server.port or kind.default_port}"
     with kind(server.host, server.port or 0, timeout=PATIENCE) as client:

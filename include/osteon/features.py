@@ -21,7 +21,7 @@ from osteon.partitions import select_partition
 from osteon.progress import parallel
 from osteon.settings import Settings, TrainingSettings
 
-VERSION = 2
+VERSION = 3
 ImageTransform = WaveletTransform | FourierTransform
 SHARD = 512
 """Images in one shard at most; all of its images are of one part."""

@@ -49,6 +49,7 @@ class RawLabel:
 
     @classmethod
     def parse(cls, text: str | None) -> RawLabel:
+        """Read `part|state`, or `part+part|state`, as catalogs hold published labels."""
         parts, _, fracture = (text or "").partition("|")
         return cls(tuple(word for word in parts.split("+") if word), fracture)
 

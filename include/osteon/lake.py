@@ -144,6 +144,7 @@ class Lake:
     # Anything else
 
     def put_bytes(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        """Write an object, over one that is there."""
         self.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type)
 
     def get_bytes(self, key: str) -> bytes:
@@ -166,6 +167,7 @@ class Lake:
             return list(threads.map(self.get_bytes, keys))
 
     def exists(self, key: str) -> bool:
+        """Whether there is an object of this key."""
         try:
             self.client.stat_object(self.bucket, key)
         except S3Error as error:
@@ -214,21 +216,26 @@ class Lake:
         return len(keys)
 
     def put_table(self, key: str, table: pd.DataFrame) -> None:
+        """Write a table as Parquet, without its index."""
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False, compression="zstd")
         self.put_bytes(key, buffer.getvalue(), "application/vnd.apache.parquet")
 
     def get_table(self, key: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """Read a table, or some of its columns. Raises `LakeError` where there is none."""
         return pd.read_parquet(io.BytesIO(self.get_bytes(key)), columns=columns)
 
     def put_json(self, key: str, value: Any) -> None:
+        """Write a value as JSON. Raises `ValueError` for a number that is not finite."""
         text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
         self.put_bytes(key, text.encode(), "application/json")
 
     def get_json(self, key: str) -> Any:
+        """Read JSON. Raises `LakeError` where there is none."""
         return json.loads(self.get_bytes(key))
 
     def put_model(self, key: str, value: BaseModel) -> None:
+        """Write a pydantic model as JSON."""
         self.put_json(key, value.model_dump(mode="json"))
 
     def get_model(self, kind: type[M], key: str) -> M:

@@ -67,6 +67,8 @@ class Curves(Stored):
 
 
 class ConfusionMatrix(Stored):
+    """How often each class was taken for each."""
+
     labels: list[str]
     counts: list[list[int]]
     """(labels, labels): images by true label (rows) and predicted label (columns)."""
@@ -171,6 +173,7 @@ class TrainingResult(ModelResult):
 
     @property
     def figures(self) -> dict[str, float]:
+        """All numbers by name, as commands and MLflow show them."""
         return _numbers(self.evaluation.metrics, self.evaluation.fracture_auroc_by_part, self.seconds)
 
     @model_validator(mode="before")
@@ -221,6 +224,7 @@ class BaseModelResult(ModelResult):
 
     @property
     def figures(self) -> dict[str, float]:
+        """All numbers by name, as commands and MLflow show them."""
         return _numbers(self.metrics)
 
 

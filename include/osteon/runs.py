@@ -38,6 +38,7 @@ class Run:
 
     @property
     def prefix(self) -> str:
+        """Where in the lake the run's records lie; characters that keys do not hold become `-`."""
         return f"runs/{re.sub(r'[^A-Za-z0-9_.-]+', '-', self.run_id)}"
 
     def _key(self, name: str) -> str:

@@ -11,7 +11,8 @@ import pandas as pd
 from mlflow.pyfunc.model import PythonModel
 from numpy.typing import NDArray
 
-from osteon.images.decode import UndecodableError, decode
+from osteon.images.decode import decode
+from osteon.images.errors import UndecodableError
 from osteon.training.predictor import Predictor
 
 MAX_PIXELS = 100_000_000
@@ -26,9 +27,15 @@ class ServedModel(PythonModel):
     """
 
     def load_context(self, context: Any) -> None:
+        """Load the predictor from the version's files. MLflow calls it."""
         self.predictor = Predictor.load(Path(context.artifacts["predictor"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Answer a table whose column `image` holds image files.
+
+        Returns:
+            One row for each image: `problem`, empty where there is none, and the probability of each class.
+        """
         said = self.predictor.answer([_pixels(bytes(data)) for data in model_input["image"]])
         table = pd.DataFrame([answer.classes for answer in said], columns=list(self.predictor.classes.names))
         table.insert(0, "problem", [answer.problem for answer in said])

@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from osteon.errors import LakeError
-from osteon.images.decode import UndecodableError
+from osteon.images.errors import UndecodableError
 from osteon.lake import Lake
 from osteon.quality.pictures import png, scaled
 from osteon.reports.summary import Summary
@@ -64,9 +64,9 @@ def _row(lake: Lake, key: str) -> str:
         links = [("report", summary.report)]
         if summary.data_docs and lake.exists(f"{summary.data_docs}/index.html"):
             links.append(("Data Docs", f"{summary.data_docs}/index.html"))
-    told = " &middot; ".join(f"<a href='{PAGES}/lake/{quote(key)}'>{name}</a>" for name, key in links)
+    linked = " &middot; ".join(f"<a href='{PAGES}/lake/{quote(key)}'>{name}</a>" for name, key in links)
     texts = "".join(f"<td>{html.escape('–' if cell is None else str(cell))}</td>" for cell in cells)
-    return f"<tr>{texts}<td>{told}</td></tr>"
+    return f"<tr>{texts}<td>{linked}</td></tr>"
 
 
 @app.get("/lake/{key:path}")

@@ -110,9 +110,9 @@ class TrainingPod(KubernetesPodOperator):
         if not ended:
             why = [event["message"], status.message, *(state.waiting.message for state in own if state.waiting)]
             why += [condition.message for condition in status.conditions or [] if condition.status == "False"]
-            told = "; ".join(text for text in dict.fromkeys(why) if text)
+            reasons = "; ".join(text for text in dict.fromkeys(why) if text)
             return TrainingInterruptedError(
-                f"pod {event['name']} of `osteon {shlex.join(arguments)}` gave no result: {told}"
+                f"pod {event['name']} of `osteon {shlex.join(arguments)}` gave no result: {reasons}"
             )
         last = "\n".join((ended[0].message or "").splitlines()[-LAST_LINES:])
         reason = "" if ended[0].exit_code == EXIT_EXPECTED_ERROR else f"{ended[0].reason}\n"  # OOMKilled, say

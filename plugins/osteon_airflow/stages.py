@@ -103,10 +103,10 @@ def credentials() -> dict[str, str]:
     values = {name: value.get_secret_value() for name, value in found.credentials.items()}
     hidden = set(values)
     for account in accounts():
-        told = {name: found.secret(name) for name in account.names}
-        if not any(told[name] for name in account.secrets) and (kept := connection(account.connection)):
-            told |= account.of_connection(kept.login, kept.password)
-        values |= told
+        secrets = {name: found.secret(name) for name in account.names}
+        if not any(secrets[name] for name in account.secrets) and (kept := connection(account.connection)):
+            secrets |= account.of_connection(kept.login, kept.password)
+        values |= secrets
         hidden |= set(account.secrets)
     values = {name: value for name, value in values.items() if value}
     for name in hidden & values.keys():

@@ -121,15 +121,15 @@ def build_training_job(stage: str, catalog: str, model: str, winner: list[str] |
     plan = plan_training(context, CatalogKey(catalog), model, winner=winner[0] if winner else "", **options)
     if helper:
         name = f"tuner{helper}"  # KerasTuner's names; the one that leads is tuner0
-        return TrainingJob(context.lake, plan.out, [*plan.arguments, "--helper", name], f"helpers/{name}.json")
+        return TrainingJob(context.lake, plan.out, [*plan.arguments, "--help-as", name], f"helpers/{name}.json")
     distributed = model == MAIN and param("workers") > 1
-    return TrainingJob(context.lake, plan.out, [*plan.arguments, "--helped"] if distributed else plan.arguments)
+    return TrainingJob(context.lake, plan.out, [*plan.arguments, "--with-helpers"] if distributed else plan.arguments)
 
 
-def failure(arguments: list[str], status: int | None, told: str) -> Exception:
-    """What to raise when `osteon` ended with an exit status other than 0, after `told`, its last lines."""
+def failure(arguments: list[str], status: int | None, output: str) -> Exception:
+    """What to raise when `osteon` ended with an exit status other than 0, after `output`, its last lines."""
     kind = TrainingError if status == EXIT_EXPECTED_ERROR else TrainingInterruptedError
-    return kind(f"`osteon {shlex.join(arguments)}` ended with exit status {status}:\n{told}")
+    return kind(f"`osteon {shlex.join(arguments)}` ended with exit status {status}:\n{output}")
 
 
 def doctor() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from osteon.images.decode import decode
 from osteon.images.wavelet import WaveletTransform
 from osteon.models import network
-from osteon.models.design import NetworkDesign
+from osteon.models.design import Hyperparameter, NetworkDesign
 from osteon.training.classes import ClassList
 from osteon.training.predictor import Answer, Predictor
 from tests.pictures import encode, radiograph
@@ -24,7 +24,7 @@ Film = NDArray[np.uint8]
 PARTS = ("forearm", "leg")
 """Long bones: a fracture is seen there in a small picture, after little training."""
 CLASSES = ClassList(tuple(f"{part}/{state}" for part in PARTS for state in ("non-fractured", "fractured")))
-DESIGN = {
+DESIGN: dict[str, Hyperparameter] = {
     "blocks": 3, "filters": 16, "growth": 2, "kernel": 3, "block": "residual", "norm": "batch", "columns": "pooled",
     "lstm_layers": 1, "lstm_units": 24, "dropout": 0.2, "learning_rate": 2e-3,
 }  # fmt: skip

@@ -37,9 +37,9 @@ def test_who_says_nothing_of_an_image_contradicts_nobody(
     ]
     lake.put_table("m.parquet", manifest(files))
     key, counts = catalogue(lake, load_labels(settings.labels_file), ["m.parquet"])
-    (image,) = catalogs.read(lake, key).itertuples()
-    found = [None if pd.isna(value) else value for value in (image.body_part, image.fractured)]
-    assert image.raw_label == next(filter(None, said)), "not told as published without any label"
+    (image,) = catalogs.read(lake, key).to_dict("records")
+    found = [None if pd.isna(image[name]) else image[name] for name in ("body_part", "fractured")]
+    assert image["raw_label"] == next(filter(None, said)), "not told as published without any label"
     assert found == [part, fractured] and counts == {"images": 1, "duplicates": 1}
 
 
@@ -64,8 +64,8 @@ def test_a_manifest_from_before_there_were_pseudonyms_names_no_patient(settings:
     files = [{"source": "s", "path": "a.png", "claims_image": True, "sha256": "a" * 64, "raw_label": "hand"}]
     lake.put_table("m.parquet", manifest(files).drop(columns=["patient", "study"]))
     key, counts = catalogue(lake, load_labels(settings.labels_file), ["m.parquet"])
-    (image,) = catalogs.read(lake, key).itertuples()
-    assert pd.isna(image.patient) and pd.isna(image.study) and counts == {"images": 1, "duplicates": 0}
+    image = catalogs.read(lake, key)
+    assert image["patient"].isna().all() and image["study"].isna().all() and counts == {"images": 1, "duplicates": 0}
 
 
 def test_patients_are_part_of_a_snapshot_only_where_there_are_any(settings: Settings) -> None:
@@ -73,6 +73,6 @@ def test_patients_are_part_of_a_snapshot_only_where_there_are_any(settings: Sett
     rows = catalogs.complete(pd.DataFrame({"sha256": ["a", "b"], "body_part": "hand", "split": "train"}))
     nobody = catalogs.snapshot_id(rows, labels)
     assert nobody == "17bf0743787099bf", "as before there were patients"
-    somebody = catalogs.snapshot_id(rows.assign(patient=["p1", None]), labels)
-    another = catalogs.snapshot_id(rows.assign(patient=["p2", None]), labels)
+    somebody = catalogs.snapshot_id(rows.assign(patient=pd.Series(["p1", None])), labels)
+    another = catalogs.snapshot_id(rows.assign(patient=pd.Series(["p2", None])), labels)
     assert len({nobody, somebody, another}) == 3

@@ -123,8 +123,8 @@ def test_whole_pictures_that_are_alike_make_a_copy_unless_evidence_is_clearly_ag
     said = Weights(evidence, {"inliers": 0.0}, {"inliers": 1.0}, {"inliers": 0.0}, [])
     same = Trees([[0]], [[0.0]], [[evidence, evidence]])
     monkeypatch.setattr(registration, "model", lambda: Model(said, AGAINST - 2, AGAINST + 2, said, same))
-    both = [read_fingerprint(one) for one in prints_of([film(0), film(0)])]
-    aligned = registration.register(*both)
+    first, second = (read_fingerprint(one) for one in prints_of([film(0), film(0)]))
+    aligned = registration.register(first, second)
     assert aligned is not None and aligned.score == score
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from osteon import history
-from osteon.curation.groups import MOST_DOUBTFUL, find_groups, mosaic_reason, same_paths, within
+from osteon.curation.groups import MOST_DOUBTFUL, Groups, find_groups, mosaic_reason, same_paths, within
 from osteon.curation.split import placements
 from tests.curation.facts import WHOLE, copies, decided, groups, names
 
@@ -118,7 +119,7 @@ NAMES = st.tuples(DIGESTS, st.sampled_from(["1", "2", "3", "4"]), st.sampled_fro
 SPLITS = st.tuples(DIGESTS, st.sampled_from(["train", "val", "test"]))
 
 
-def facts(kind: history.Kind, rows: list[tuple]) -> pd.DataFrame:
+def facts(kind: history.Kind, rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     if kind is history.COPIES:
         table = [(*pair, *rest) for pair, *rest in rows]
         columns = ["first", "second", "verdict", "score", "region_first", "region_second"]
@@ -134,11 +135,11 @@ def facts(kind: history.Kind, rows: list[tuple]) -> pd.DataFrame:
     st.lists(st.tuples(PAIRS, st.booleans()), max_size=2, unique_by=lambda one: one[0]), st.data(),
 )  # fmt: skip
 def test_any_order_and_repetition_of_additions_gives_the_same_groups_clusters_and_placements(
-    pairs: list, named: list, placed: list, said: list, data: st.DataObject
+    pairs: list[Any], named: list[Any], placed: list[Any], said: list[Any], data: st.DataObject
 ) -> None:
     """Each addition is merged on its own first, as `append` does; then all are merged, in any order."""
 
-    def told(whole: bool) -> tuple:
+    def told(whole: bool) -> tuple[Groups, dict[str, str], list[pd.DataFrame]]:
         merged = []
         for kind, rows in ((history.COPIES, pairs), (history.NAMES, named), (history.PLACEMENTS, placed)):
             additions = [rows]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,10 +122,11 @@ def test_a_family_that_fails_or_gives_other_columns_is_named_with_the_image() ->
         measure(Request("abc", (Family("light", 1, {"mean": "Float64"}, broken),), False), data, LIMIT)
     with pytest.raises(ExtensionError, match="gives mean instead of its columns average"):
         measure(Request("abc", (Family("light", 1, {"average": "Float64"}, brightness),), False), data, LIMIT)
-    for family in ({"name": "Light"}, {"version": 0}, {"columns": {}}, {"columns": {"mean": "bytes"}}):
-        values = {"name": "light", "version": 1, "columns": {"mean": "Float64"}, "measure": brightness}
+    wrong: list[dict[str, Any]] = [{"name": "Light"}, {"version": 0}, {"columns": {}}, {"columns": {"mean": "bytes"}}]
+    for family in wrong:
+        values: dict[str, Any] = {"name": "light", "version": 1, "columns": {"mean": "Float64"}, "measure": brightness}
         with pytest.raises(ExtensionError, match=r"measurement `[Ll]ight`"):
-            Family(**{**values, **family})  # type: ignore[arg-type]
+            Family(**{**values, **family})
 
 
 def test_the_catalog_keeps_typed_columns_of_checks_and_refuses_others() -> None:

@@ -31,6 +31,7 @@ from osteon.notify.mails import quality_mail
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import run_on_catalog
 from osteon.pipeline.stages import CHECK, GROUP, REVIEW, SPLIT, run_stage
+from osteon.records import CatalogKey, ManifestKey
 from osteon.reports.leakage import NOT_CHECKED, closest_pairs, leakage_line, read_leakage, undecided_pairs
 from osteon.schemas import Split
 from osteon.settings import Settings
@@ -44,7 +45,7 @@ ALTERED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "equalised": equalised,
 }
 TESTS, DOUBT = 6, (COPIED + DOUBTFUL) / 2
-CATALOG, MANIFEST = "split/s.parquet", "manifests/m.parquet"
+CATALOG, MANIFEST = CatalogKey("split/s.parquet"), ManifestKey("manifests/m.parquet")
 
 
 def put_images(lake: Lake, films: dict[str, np.ndarray], fingerprints: bool = True) -> dict[str, str]:
@@ -133,8 +134,8 @@ def test_what_a_curator_says_is_no_copy_stops_nothing(
 ) -> None:
     labels = load_labels(settings.labels_file)
     for number, name in enumerate(ALTERED):
-        pair = {"target": planted[1][f"{number}.jpg"], "other": planted[1][f"{name}.jpg"]}
-        decide(lake, labels, Decision(**pair, action="no copies", who="ann", why="seen"))
+        target, other = planted[1][f"{number}.jpg"], planted[1][f"{name}.jpg"]
+        decide(lake, labels, Decision(target=target, other=other, action="no copies", who="ann", why="seen"))
     assert check() == []
     found = read_leakage(lake, planted[0])
     assert found is not None and found.numbers.tests == TESTS
@@ -148,7 +149,9 @@ def test_the_report_shows_the_closest_pairs_and_pairs_for_a_curator(lake: Lake, 
     catalog = put_split(lake, digests, splits)
     assert check() == []
     pairs = find_pairs(lake, catalog)
-    pairs.loc[pairs.index[0], ["score", "view", "verdict"]] = [DOUBT, "mirrored", "possible"]
+    doubtful = pairs.index == pairs.index[0]
+    for column, value in {"score": DOUBT, "view": "mirrored", "verdict": "possible"}.items():
+        pairs[column] = pairs[column].mask(doubtful, value)
     lake.put_table(leakage.leakage_key(catalog), pairs)
     (alert,) = check()
     assert [finding.check for finding in alert.findings] == ["possible_across_splits"]
@@ -226,17 +229,17 @@ def test_images_that_the_split_moved_are_named(lake: Lake, check: Any, settings:
     ],
 )
 def test_what_does_not_add_up_or_stands_in_two_splits_is_told(
-    change: dict[str, object], images: int, message: str
+    change: dict[str, Any], images: int, message: str
 ) -> None:
     rows = pd.DataFrame({"sha256": ["a", "b", "c"], "group": ["a", "b", "c"], "split": ["train", "test", None]})
-    catalog = tables.catalog(rows.assign(exclusion_reason=[None, None, "no label"], **change))
+    catalog = tables.catalog(rows.assign(exclusion_reason=pd.Series([None, None, "no label"]), **change))
     with pytest.raises(CatalogError, match=message):
         split_accounts(catalog, images)
 
 
 def test_counts_of_a_good_split_add_up() -> None:
     rows = pd.DataFrame({"sha256": ["a", "b", "c"], "group": ["a", "b", "c"], "split": ["train", "test", None]})
-    catalog = tables.catalog(rows.assign(exclusion_reason=[None, None, "no label: x"]))
+    catalog = tables.catalog(rows.assign(exclusion_reason=pd.Series([None, None, "no label: x"])))
     assert split_accounts(catalog, 3) == ({"no label": 1}, {"train": 1, "val": 0, "test": 1})
 
 

@@ -24,6 +24,7 @@ from osteon.curation.decisions import Decision, decide
 from osteon.curation.grouping import group, recall
 from osteon.curation.review import review
 from osteon.curation.split import split
+from osteon.images import fingerprint
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.records import InspectRecord, SplitRecord
@@ -88,11 +89,11 @@ def test_a_fingerprint_of_another_format_is_made_of_images_of_earlier_weeks_too(
     films(tmp_path / "a", 0, 3)
     sources = sources_file(tmp_path / "a", "s")
     run_to_split("first", sources)
-    monkeypatch.setattr(inspect, "FORMAT", inspect.FORMAT + 1)
+    monkeypatch.setattr(inspect, "FORMAT", fingerprint.FORMAT + 1)
     for number in (0, 1):
         (tmp_path / "a" / f"{number}.jpg").unlink()
     assert record_of(run_to_split("second", sources), InspectRecord).decoded == 1
-    assert history.read(lake, history.FINGERPRINTS, ["sha256"])["format"].tolist() == [inspect.FORMAT] * 3
+    assert history.read(lake, history.FINGERPRINTS, ["sha256"])["format"].tolist() == [fingerprint.FORMAT + 1] * 3
     assert record_of(run_to_split("third", sources), InspectRecord).decoded == 0
 
 

@@ -24,7 +24,8 @@ def clusters(**strata: int) -> pd.DataFrame:
 
 def counts(frame: pd.DataFrame, placed: dict[str, str], stratum: str) -> dict[str, int]:
     members = frame[frame["stratum"] == stratum]
-    return members.groupby(members["cluster"].map(placed))["size"].sum().to_dict()
+    sizes = members.groupby(members["cluster"].map(placed))["size"].sum()
+    return {str(split): int(size) for split, size in sizes.items()}
 
 
 def test_each_stratum_is_split_60_20_20() -> None:
@@ -159,5 +160,5 @@ def test_clusters_change_the_snapshots_id_only_where_they_are_more_than_groups(s
         catalogs.snapshot_id(catalogs.complete(rows.assign(cluster=names)), labels)
         for names in (["a", "b"], ["a", "a"])
     ]
-    before_clusters = catalogs.of_earlier_version(rows.assign(published=[[]] * 2))
+    before_clusters = catalogs.of_earlier_version(rows.assign(published=pd.Series([[]] * 2)))
     assert catalogs.snapshot_id(before_clusters, labels) == ids[0] != ids[1]

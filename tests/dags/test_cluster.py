@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -52,7 +52,7 @@ class Relay(socketserver.ThreadingTCPServer):
         self.port = port
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
-    def finish_request(self, request: socket.socket, client_address: Any) -> None:
+    def finish_request(self, request: Any, client_address: Any) -> None:
         with socket.create_connection(("127.0.0.1", self.port)) as server:
             back = threading.Thread(target=_pass, args=(server, request), daemon=True)
             back.start()
@@ -296,9 +296,9 @@ def test_a_search_goes_on_after_its_pod_broke_off(
     assert none_left(pods)
 
 
-def none_left(pods: Any) -> bool:
+def none_left(pods: Callable[[], Sequence[object]]) -> bool:
     """Whether all pods go; Kubernetes takes some seconds to remove what was deleted."""
     deadline = time.monotonic() + 60
     while pods() and time.monotonic() < deadline:
         time.sleep(1)
-    return pods() == []
+    return not pods()

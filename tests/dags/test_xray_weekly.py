@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -123,7 +123,7 @@ def body(mail: EmailMessage, kind: str = "plain") -> str:
     return str(found.get_content())
 
 
-def write_sources(folder: Path, *entries: dict[str, object]) -> Path:
+def write_sources(folder: Path, *entries: Mapping[str, object]) -> Path:
     path = folder / "sources.yaml"
     path.write_text(yaml.safe_dump({"sources": list(entries)}))
     return path

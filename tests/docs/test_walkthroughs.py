@@ -36,10 +36,12 @@ catalog = prepare(context, sys.argv[1], INSPECT, REPAIR, GROUP, REVIEW)
 checked = {"catalog": catalog, "manifests": [one.manifest for one in context.run.sources().values()]}
 run_stage(VALIDATE, context, **checked, sources=sys.argv[1])
 run_on_catalog(context, catalog, SPLIT, seed=0)
-strict = Context.open(f"{sys.argv[2]}-strict", **({"quality_file": sys.argv[3]} if sys.argv[3:] else {}))
-run_stage(VALIDATE, strict, **checked, sources=sys.argv[1])
+contexts = [context]
+for quality_file in sys.argv[3:]:
+    contexts.append(Context.open(f"{sys.argv[2]}-strict", quality_file=quality_file))
+    run_stage(VALIDATE, contexts[-1], **checked, sources=sys.argv[1])
 print(json.dumps([{name: record.model_dump(mode="json") for name, record in read_records(one.run).items()}
-                  for one in (context, strict)]))
+                  for one in contexts]))
 """
 
 
@@ -96,12 +98,12 @@ def test_a_check_is_added_as_its_page_says(environment: dict[str, str], lake: La
         told = python(TO_VALIDATE, sources, name, *quality, environment=environment, package=package)
         return list(json.loads(told.splitlines()[-1]))
 
-    before, _ = run(tmp_path / "sharp.yaml", "before", None)
+    (before,) = run(tmp_path / "sharp.yaml", "before", None)
     old, history, split = measured(lake), objects(lake, "history/"), before["split"]
     images = old["image-v1"]
     assert before["inspect"]["decoded"] == len(images) == sharp["images"] and history
 
-    added, _ = run(tmp_path / "sharp.yaml", "added", package)
+    (added,) = run(tmp_path / "sharp.yaml", "added", package)
     assert measured(lake) == {**old, "sharpness-v1": images}, "old images are measured for what is new, and for no more"
     assert added["inspect"]["decoded"] == len(images)
     assert objects(lake, "history/") == history
@@ -122,7 +124,7 @@ def test_a_check_is_added_as_its_page_says(environment: dict[str, str], lake: La
     known = catalog.groupby("source")["sharpness.variance"].median()
     assert known[sharp["name"]] > 250 > known[blurred["name"]]
 
-    gone, _ = run(tmp_path / "sharp.yaml", "gone", None)
+    (gone,) = run(tmp_path / "sharp.yaml", "gone", None)
     assert gone["split"]["catalog"] == before["split"]["catalog"], "without the package all is as before it"
 
 

@@ -27,7 +27,7 @@ from tests.conftest import fresh_settings
 def listening(pids: set[int]) -> set[str]:
     """Addresses that the processes listen on."""
     found = psutil.net_connections(kind="tcp")
-    return {item.laddr.ip for item in found if item.status == psutil.CONN_LISTEN and item.pid in pids}
+    return {item.laddr.ip for item in found if item.laddr and item.status == psutil.CONN_LISTEN and item.pid in pids}
 
 
 def test_services_start_once_listen_on_loopback_only_and_leave_nothing(tmp_path: Path) -> None:
@@ -68,7 +68,9 @@ def test_mails_are_kept_and_shown_without_running_what_is_in_them(stack: Stack) 
     message["Subject"], message["From"], message["To"] = "<b>Überprüfung</b>", "a@localhost", "b@localhost"
     message.set_content("plain")
     message.add_alternative("<p>rich</p><img src='cid:one'><script>alert(1)</script>", subtype="html")
-    message.get_payload()[1].add_related(b"\x89PNG", "image", "png", cid="<one>")
+    _, rich = message.iter_parts()
+    assert isinstance(rich, EmailMessage)
+    rich.add_related(b"\x89PNG", "image", "png", cid="<one>")
     before = set((stack.home / "mail").glob("*.eml"))
     with smtplib.SMTP(HOST, stack.settings.smtp_port, timeout=10) as client:
         client.send_message(message)

@@ -8,7 +8,8 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from osteon.curation.repair import repair_image
-from osteon.images.decode import UndecodableError, decode
+from osteon.images.decode import decode
+from osteon.images.errors import UndecodableError
 from osteon.images.measure import IMAGE, Measured, Request, measure
 from tests.pictures import encode, radiograph
 

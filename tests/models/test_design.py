@@ -10,10 +10,10 @@ import pytest
 from osteon.errors import TrainingError
 from osteon.lake import Lake
 from osteon.models import space
-from osteon.models.design import NetworkDesign
+from osteon.models.design import Hyperparameter, NetworkDesign
 from osteon.training.search import Search
 
-STORED = {
+STORED: dict[str, Hyperparameter] = {
     "wavelet": "haar", "level": 2, "blocks": 3, "filters": 24, "growth": 2, "kernel": 3, "block": "residual",
     "norm": "batch", "dropout": 0.2, "learning_rate": 1e-3, "columns": "pooled", "lstm_layers": 1, "lstm_units": 24,
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from osteon.pipeline.stages import REPORT, STAGES, STOPS, Stage, is_wanted
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_a_stage_takes_what_the_table_says(stage: Stage) -> None:
+def test_a_stage_takes_what_the_table_says(stage: Stage[Any]) -> None:
     _, *parameters = inspect.signature(stage.function).parameters
     assert set(parameters) == {*stage.inputs, *stage.options, *stage.people}
 

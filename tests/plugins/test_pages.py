@@ -79,7 +79,8 @@ def test_a_thumbnail_is_scaled_and_an_image_that_is_not_there_is_none(reader: An
     digest, _ = lake.put_image(encode(radiograph(1)))
     answer = reader.get(f"/thumbnail/{digest}.png")
     assert answer.headers["Content-Type"] == "image/png"
-    assert cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_GRAYSCALE).shape == (512, 512)
+    shown = cv2.imdecode(np.frombuffer(answer.content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert shown is not None and shown.shape == (512, 512)
     assert reader.get(f"/thumbnail/{'0' * 64}.png").status_code == 404
 
 

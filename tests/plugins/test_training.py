@@ -58,17 +58,22 @@ def test_the_doctor_of_a_task_sees_what_airflow_keeps_in_connections(
     assert (mail["host"], mail["password"], seen["OSTEON_ROBOFLOW_API_KEY"]) == ("mail", "a%b", "key")
 
 
-def test_a_command_ends_when_it_is_told_to() -> None:
-    code = "import os, signal, time; from osteon import cli; "
-    code += "cli.app = lambda: (os.kill(os.getpid(), signal.SIGTERM), time.sleep(60)); cli.entry()"
-    assert subprocess.run([sys.executable, "-c", code], timeout=30).returncode == 128 + signal.SIGTERM
+def test_a_command_ends_when_it_is_told_to(environment: dict[str, str], tmp_path: Path) -> None:
+    sources = tmp_path / "sources.yaml"
+    os.mkfifo(sources)  # who reads it waits for somebody who writes
+    command = [sys.executable, "-m", "osteon.cli", "ingest", "--sources", str(sources)]
+    with subprocess.Popen(command, env=environment) as process, sources.open("w"):  # open as soon as it is read
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_main_model_is_searched_by_as_many_as_asked_for(
-    workers: int, airflow: dict[str, str], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    workers: int, airflow: dict[str, str], environment: dict[str, str]
 ) -> None:
-    from osteon_airflow import stages, training
+    from airflow.sdk.execution_time.context import set_current_context
+
+    from osteon_airflow import training
 
     lake, images = (
         Lake.from_settings(load_settings()),
@@ -77,11 +82,12 @@ def test_the_main_model_is_searched_by_as_many_as_asked_for(
     snapshot = tables.put(lake, "split/x.parquet", images.assign(raw_label="hand", body_part="hand"), Split)
     params = {"stop_after": "report", "budget": "smoke", "seed": 0, "force_retrain": False, "workers": workers}
     params["sources"] = str(ROOT / "config" / "sources.demo.yaml")
-    monkeypatch.setattr(stages, "get_current_context", lambda: {"params": params, "run_id": "y"})
-    assert ("--helped" in training.build_training_job("train", snapshot, MAIN, None).arguments) == (workers > 1)
-    assert "--helped" not in training.build_training_job("train", snapshot, "forest", None).arguments
-    help = training.build_training_job("train", snapshot, MAIN, None, helper=2)
-    assert help.arguments[-2:] == ["--helper", "tuner2"] and not help.done
+    with set_current_context({"params": params, "run_id": "y"}):  # all that is read
+        main = training.build_training_job("train", snapshot, MAIN, None)
+        forest = training.build_training_job("train", snapshot, "forest", None)
+        help = training.build_training_job("train", snapshot, MAIN, None, helper=2)
+    assert ("--with-helpers" in main.arguments) == (workers > 1) and "--with-helpers" not in forest.arguments
+    assert help.arguments[-2:] == ["--help-as", "tuner2"] and not help.done
     lake.put_json(f"{help.out}/helpers/tuner2.json", {"trials": 0})
     assert help.done
 

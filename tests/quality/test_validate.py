@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,50 +30,54 @@ from osteon.quality.validate import validate
 from osteon.records import IngestRecord, ManifestKey
 from osteon.reports.leakage import undecided_pairs
 from osteon.schemas import Reviewed
-from osteon.settings import Settings
+from osteon.settings import Settings, load_settings
 from tests import tables
 from tests.pictures import encode, film
+from tests.runs import until_later_than
 
 IMAGE = {"width": 100, "height": 120, "mode": "L", "truncated": False, "decoded_fraction": 1.0, "mean": 60.0,
          "std": 30.0, "blank_fraction": 0.0, "dhash": "0" * 16}  # fmt: skip
-MEASURED = {
+MEASURED: dict[str, Mapping[str, object]] = {
     "image": IMAGE, "channels": {"colour": 0.0}, "exposures": {"gutter": 0.0},
     "bands": {"dark_band": 0.0, "bright_band": 0.0, "band_where": ""}, "levels": {"contrast": 150.0, "median": 40.0},
     "outline": {"oval": 0.0}, "writing": {"text": 0},
 }  # fmt: skip
+Find = Callable[..., Validation]
 
 
-def image(number: int, part: str | None = "hand", fractured: bool | None = None, **more: object) -> dict[str, object]:
+def image(number: int, part: str | None = "hand", fractured: bool | None = None, **more: object) -> dict[str, Any]:
     state = {True: "fractured", False: "non-fractured", None: ""}[fractured]
     raw, digest = f"{part}|{state}" if part else None, f"{number:064x}"
     path = f"{number}.jpg"
-    row = {"sha256": digest, "source": "s", "path": path, "raw_label": raw, "body_part": part, "fractured": fractured,
-           "truncated": False, "quarantined": False, "mode": "L", "group": digest, "width": 100, "height": 120,
-           "raw_split": None, "copies": []}  # fmt: skip
+    row: dict[str, Any] = {
+        "sha256": digest, "source": "s", "path": path, "raw_label": raw, "body_part": part, "fractured": fractured,
+        "truncated": False, "quarantined": False, "mode": "L", "group": digest, "width": 100, "height": 120,
+        "raw_split": None, "copies": [],
+    }  # fmt: skip
     return {**row, **more}
 
 
-def measured(row: dict[str, object]) -> Measured:
+def measured(row: dict[str, Any]) -> Measured:
     """What is measured of an image, whose thumbnail shows its label."""
     number = int(str(row["sha256"]), 16) % 2**32
     pixels = np.random.default_rng(number).integers(0, 40, (64, 64))
-    parts = list(load_labels(Settings().labels_file).parts)
+    parts = list(load_labels(load_settings().labels_file).parts)
     place = parts.index(str(row["body_part"])) if row["body_part"] else 0
     pixels[6 * place : 6 * place + 6] += 120
     pixels[:, 40:50] += 90 * int(bool(row["fractured"]))
     return Measured(str(row["sha256"]), values={**MEASURED, "thumbnail": {"thumb": pixels.astype(np.uint8).tobytes()}})
 
 
-def good(count: int = 800) -> list[dict[str, object]]:
+def good(count: int = 800) -> list[dict[str, Any]]:
     """Every joint class, 40 originals of each."""
-    parts = list(load_labels(Settings().labels_file).parts)
+    parts = list(load_labels(load_settings().labels_file).parts)
     return [image(i, parts[i % 10], i // 10 % 2 == 1) for i in range(count)]
 
 
 @pytest.fixture
-def found(settings: Settings, lake: Lake, tmp_path: Path):
+def found(settings: Settings, lake: Lake, tmp_path: Path) -> Find:
     def run(
-        rows: list[dict[str, object]],
+        rows: list[dict[str, Any]],
         sources: dict[str, dict[str, Any]] | None = None,
         learnt: dict[str, int] | None = None,
         kept: int = 12,
@@ -85,7 +89,7 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
         (tmp_path / "quality.yaml").write_text(yaml.safe_dump(rules))
         names = ("path", "sha256", "raw_label", "raw_split")
         files = [{name: row[name] for name in names} for row in rows]
-        more = [copy | {"sha256": row["sha256"]} for row in rows for copy in row["copies"]]  # type: ignore[attr-defined]
+        more = [copy | {"sha256": row["sha256"]} for row in rows for copy in row["copies"]]
         images = pd.DataFrame(rows).drop(columns=["raw_split", "copies"])
         tables.put(lake, "review/c.parquet", images, Reviewed, [*files, *more])
         lake.put_table("manifests/m.parquet", tables.manifest(files))
@@ -99,13 +103,13 @@ def found(settings: Settings, lake: Lake, tmp_path: Path):
     return run
 
 
-def test_a_good_catalog_has_no_finding_and_nothing_to_mail(found) -> None:
+def test_a_good_catalog_has_no_finding_and_nothing_to_mail(found: Find) -> None:
     result = found(good())
     assert result.findings == [] and not result.stops
     assert not Alert(result, None, {}, None).news
 
 
-def test_a_share_above_the_critical_one_stops_and_below_it_warns(found, lake: Lake) -> None:
+def test_a_share_above_the_critical_one_stops_and_below_it_warns(found: Find, lake: Lake) -> None:
     rows = good()
     for row in rows[:80]:
         row["truncated"] = True
@@ -118,7 +122,7 @@ def test_a_share_above_the_critical_one_stops_and_below_it_warns(found, lake: La
     assert lake.exists(f"{warned.docs}/index.html")
 
 
-def test_too_few_images_and_missing_rare_and_unbalanced_classes_are_told(found) -> None:
+def test_too_few_images_and_missing_rare_and_unbalanced_classes_are_told(found: Find) -> None:
     rows = [row for row in good() if row["body_part"] != "knee"]
     rows = [row for i, row in enumerate(rows) if row["body_part"] != "hip" or i < 60]
     by_name = {finding.check: finding for finding in found(rows, class_balance={"maximum": 5}).findings}
@@ -136,7 +140,7 @@ def test_too_few_images_and_missing_rare_and_unbalanced_classes_are_told(found) 
     assert "90 can be used, and at least 95 are needed" in told.message, "what is kept out is not counted"
 
 
-def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
+def test_what_was_published_twice_or_under_two_labels_is_told(found: Find) -> None:
     rows = good()
     rows[0]["copies"] = [{"source": "t", "path": "x.jpg"}]
     rows[11]["group"] = rows[1]["group"]
@@ -150,10 +154,10 @@ def test_what_was_published_twice_or_under_two_labels_is_told(found) -> None:
     assert by_name["leaking_split"].offenders[0].detail == "test and train"
 
 
-def test_pairs_for_a_curator_mosaics_and_large_groups_are_told(found, lake: Lake) -> None:
+def test_pairs_for_a_curator_mosaics_and_large_groups_are_told(found: Find, lake: Lake) -> None:
     rows = good()
     for row in rows[:2]:
-        row["sha256"] = lake.put_image(encode(film(int(row["path"][0]))))[0]  # type: ignore[call-overload]
+        row["sha256"] = lake.put_image(encode(film(int(row["path"][0]))))[0]
         row["group"] = row["sha256"]
     rows[2] |= {"reason": "mosaic of several films: s:0.jpg, s:1.jpg"}
     for row in rows[100:130]:
@@ -179,11 +183,11 @@ def test_pairs_for_a_curator_mosaics_and_large_groups_are_told(found, lake: Lake
     commands = undecided_pairs(lake, result.findings, 10**7)[0].commands
     assert [command.split()[3] for command in commands] == ["--copies", "--no-copies"]
     decision = Decision(target=pair[0], other=pair[1], action="no copies", who="ann", why="seen")
-    decide(lake, load_labels(Settings().labels_file), decision)
+    decide(lake, load_labels(load_settings().labels_file), decision)
     assert "possible_copies" not in {finding.check for finding in found(rows).findings}
 
 
-def test_a_rule_that_fits_some_files_only_and_images_that_teach_nothing_are_told(found) -> None:
+def test_a_rule_that_fits_some_files_only_and_images_that_teach_nothing_are_told(found: Find) -> None:
     rows = [row | image(i, str(row["body_part"])) if i % 3 == 0 else row for i, row in enumerate(good())]
     by_name = {finding.check: finding for finding in found(rows).findings}
     assert by_name["label_coverage"].offenders == [Offender(name="s: fracture state", detail="33 %")]
@@ -194,7 +198,7 @@ def test_a_rule_that_fits_some_files_only_and_images_that_teach_nothing_are_told
     )
 
 
-def test_copies_that_name_no_part_contradict_each_other_by_their_fracture_state(found) -> None:
+def test_copies_that_name_no_part_contradict_each_other_by_their_fracture_state(found: Find) -> None:
     rows = good()
     for row, state in ((rows[0], "fractured"), (rows[1], "normal")):
         row |= {"body_part": None, "fractured": state == "fractured", "group": "g", "raw_label": f"unsorted|{state}"}
@@ -203,10 +207,10 @@ def test_copies_that_name_no_part_contradict_each_other_by_their_fracture_state(
     assert "no single part/fractured, but s:1.jpg is no single part/non-fractured" in str(found_there)
 
 
-def test_a_shift_of_the_classes_since_the_champion_learnt_is_told_with_what_moved(found) -> None:
+def test_a_shift_of_the_classes_since_the_champion_learnt_is_told_with_what_moved(found: Find) -> None:
     names = [
         f"{part}/{state}"
-        for part in load_labels(Settings().labels_file).parts
+        for part in load_labels(load_settings().labels_file).parts
         for state in ("fractured", "non-fractured")
     ]
     assert found(good(), learnt=dict.fromkeys(names, 24)).findings == []
@@ -214,7 +218,7 @@ def test_a_shift_of_the_classes_since_the_champion_learnt_is_told_with_what_move
     assert finding.check == "class_shift" and "knee/fractured 84.0% to 5.0%" in finding.message
 
 
-def test_what_a_curator_dropped_or_labelled_is_no_finding_any_more(found) -> None:
+def test_what_a_curator_dropped_or_labelled_is_no_finding_any_more(found: Find) -> None:
     rows = good()
     for row in rows[:4]:
         row |= {"truncated": True, "reason": "dropped by ann: seen"}
@@ -224,7 +228,7 @@ def test_what_a_curator_dropped_or_labelled_is_no_finding_any_more(found) -> Non
     assert result.findings == [] and sum(result.classes["hand/non-fractured"].values()) == 39
 
 
-def test_a_source_that_failed_and_one_that_dropped_images_are_told(found, lake: Lake) -> None:
+def test_a_source_that_failed_and_one_that_dropped_images_are_told(found: Find, lake: Lake) -> None:
     before = pd.DataFrame({"path": ["a.jpg", "b.jpg", "c.txt"], "sha256": ["a", "b", None]})
     for name, table in (("before", before), ("now", before.iloc[:1])):
         lake.put_table(f"manifests/{name}.parquet", table.astype("string"))
@@ -240,7 +244,7 @@ def test_a_source_that_failed_and_one_that_dropped_images_are_told(found, lake: 
     assert found(good(), {"same": same}).findings == []
 
 
-def test_the_mail_tells_the_worst_first_and_escapes_names(found) -> None:
+def test_the_mail_tells_the_worst_first_and_escapes_names(found: Find) -> None:
     rows = good()
     rows[0] |= {"quarantined": True, "reason": "blank", "path": "<script>.jpg"}
     for row in rows[100:400]:
@@ -255,7 +259,7 @@ def test_the_mail_tells_the_worst_first_and_escapes_names(found) -> None:
     assert "&lt;script&gt;.jpg" in mail.html and "<script>" not in mail.html
 
 
-def test_what_the_run_before_found_as_well_is_no_news_unless_it_stops_the_run(found) -> None:
+def test_what_the_run_before_found_as_well_is_no_news_unless_it_stops_the_run(found: Find) -> None:
     rows = good()
     for row in rows[:80]:
         row["truncated"] = True
@@ -270,10 +274,10 @@ def test_what_the_run_before_found_as_well_is_no_news_unless_it_stops_the_run(fo
     assert quality_mail(gone, "run 2", {}).subject == "[Osteon] all data-quality findings of the run before are gone"
 
 
-def test_only_the_last_data_docs_are_kept_and_come_again_when_they_are_asked_for(found, lake: Lake) -> None:
+def test_only_the_last_data_docs_are_kept_and_come_again_when_they_are_asked_for(found: Find, lake: Lake) -> None:
     rows = good(400)
     first = found(rows, kept=1)
-    time.sleep(1.1)  # times in S3 are whole seconds
+    until_later_than(lake, f"{first.docs}/index.html")
     second = found(rows, kept=1, truncated={"max_share": 0.5, "critical_share": None})
     assert lake.exists(f"{second.docs}/index.html") and not lake.exists(f"{first.docs}/index.html")
     assert read_validation(lake, first.key) == first, "findings stay"
@@ -311,4 +315,4 @@ def test_what_the_quality_file_leaves_out_has_its_defaults(tmp_path: Path) -> No
 
 
 def test_the_quality_file_that_comes_with_osteon_says_the_defaults() -> None:
-    assert load_thresholds(Settings().quality_file) == {name: check.default for name, check in checks().items()}
+    assert load_thresholds(load_settings().quality_file) == {name: check.default for name, check in checks().items()}

@@ -35,7 +35,7 @@ def test_the_line_says_what_is_known_and_what_is_true(
 
 
 def test_a_source_without_patients_has_none_and_all_its_images_count_as_unnamed() -> None:
-    counts = count_patients(pd.DataFrame(UNKNOWN + KNOWN, columns=COLUMNS), ["fracatlas", "mura", "left-out"])
+    counts = count_patients(pd.DataFrame([*UNKNOWN, *KNOWN], columns=COLUMNS), ["fracatlas", "mura", "left-out"])
     assert counts.model_dump() == {
         "patients": {"fracatlas": 0, "mura": 2, "left-out": 0},
         "without_patient": {"fracatlas": 2},

@@ -9,7 +9,7 @@ import re
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile
 from osteon.sources.config import open_source, read_sources_file
 from osteon.sources.reader import Reader
 from tests.pictures import encode, radiograph
+from tests.runs import published_files
 
 IMAGE = encode(radiograph(1))
 WITHOUT_PATIENTS = "7f63e98e"
@@ -34,6 +35,7 @@ BY_CSV = {
     "part": {"csv": {**TABLE, "columns": ["hand", "leg"]}},
     "fracture": {"csv": {**TABLE, "column": "fractured", "values": {"1": "fractured", "0": "non-fractured"}}},
 }
+Make = Callable[[dict[str, bytes]], Path]
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def source(place: Path | str, settings: Settings, labels: object = None, **more:
 
 
 def read(opened: ArchiveSource) -> dict[str, PublishedFile]:
-    return {file.path: file for file in opened.fetch(opened.latest_version())}
+    return {file.path: file for file in published_files(opened)}
 
 
 def make_zip(path: Path, members: dict[str, bytes]) -> Path:
@@ -66,18 +68,18 @@ def make_folder(path: Path, members: dict[str, bytes]) -> Path:
 
 
 @pytest.fixture(params=[make_zip, make_folder])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> object:
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     return lambda members: request.param(tmp_path / "archive", members)
 
 
-def test_labels_come_from_columns_and_every_file_is_accounted_for(make, limits: Settings) -> None:
+def test_labels_come_from_columns_and_every_file_is_accounted_for(make: Make, limits: Settings) -> None:
     files = read(source(make({"train/a.jpg": IMAGE, "b.jpg": IMAGE, "labels.csv": CSV.encode()}), limits, BY_CSV))
     assert files["train/a.jpg"] == PublishedFile("train/a.jpg", IMAGE, "hand|fractured", "train")
     assert files["b.jpg"].raw_label == "hand+leg|non-fractured"
     assert files["labels.csv"].reason == COMPANION
 
 
-def test_what_the_sources_pattern_leaves_out_is_none_of_its_images(make, lake: Lake, limits: Settings) -> None:
+def test_what_the_sources_pattern_leaves_out_is_none_of_its_images(make: Make, lake: Lake, limits: Settings) -> None:
     place = make({"images/a.png": IMAGE, "images/b.png": IMAGE + b"x", "masks/a.png": IMAGE, "read.me": b"text"})
     key, counts = ingest(limits, lake, source(place, limits, images="images/*"))
     assert counts == {"files": 2, "uploaded": 2, "refused": 0}
@@ -100,18 +102,18 @@ def test_a_folder_that_cannot_be_read_is_an_error_and_no_smaller_source(
         read(source(place, limits, {"part": {"folder": 0}}))
 
 
-def test_labels_come_from_folders(make, limits: Settings) -> None:
+def test_labels_come_from_folders(make: Make, limits: Settings) -> None:
     rules = {"part": {"folder": 0}, "fracture": {"folder": -1, "values": {"Pos": "fractured"}}}
     files = read(source(make({"XR_HAND/Pos/ü 手.jpg": IMAGE, "top.jpg": IMAGE}), limits, rules))
     assert files["XR_HAND/Pos/ü 手.jpg"].raw_label == "XR_HAND|fractured"
     assert files["top.jpg"].raw_label is None
 
 
-def test_two_images_of_one_name_in_two_folders_are_two(make, limits: Settings) -> None:
+def test_two_images_of_one_name_in_two_folders_are_two(make: Make, limits: Settings) -> None:
     assert len(read(source(make({"x/a.jpg": IMAGE, "y/a.jpg": IMAGE}), limits))) == 2
 
 
-def test_an_empty_and_a_large_file_are_left_out_with_a_reason(make, limits: Settings) -> None:
+def test_an_empty_and_a_large_file_are_left_out_with_a_reason(make: Make, limits: Settings) -> None:
     files = read(source(make({"a.jpg": IMAGE, "empty.jpg": b"", "large.jpg": bytes(60_000)}), limits))
     assert files["a.jpg"].data == IMAGE
     assert files["empty.jpg"].reason == "empty file"
@@ -210,13 +212,13 @@ def test_damage_in_one_member_leaves_out_that_member_only(tmp_path: Path, limits
     ],
 )
 def test_a_missing_table_or_column_is_named_with_what_there_is(
-    make, rules: object, message: str, limits: Settings
+    make: Make, rules: object, message: str, limits: Settings
 ) -> None:
     with pytest.raises(SourceError, match=message):
         read(source(make({"a.jpg": IMAGE, "labels.csv": CSV.encode()}), limits, rules))
 
 
-def test_a_table_that_contradicts_itself_is_refused(make, limits: Settings) -> None:
+def test_a_table_that_contradicts_itself_is_refused(make: Make, limits: Settings) -> None:
     table = CSV + "a.jpg,0,1,1\n"
     with pytest.raises(SourceError, match=r"a\.jpg twice"):
         read(source(make({"a.jpg": IMAGE, "labels.csv": table.encode()}), limits, BY_CSV))
@@ -273,8 +275,11 @@ class Server(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None: ...
 
 
+Served = tuple[type[Server], str]
+
+
 @pytest.fixture
-def server() -> Iterator[tuple[type[Server], str]]:
+def server() -> Iterator[Served]:
     handler = type("Handler", (Server,), {"ranges": [], "breaks": 0})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -282,7 +287,7 @@ def server() -> Iterator[tuple[type[Server], str]]:
         running.shutdown()
 
 
-def test_a_download_that_breaks_goes_on_where_it_stopped(server, tmp_path: Path, limits: Settings) -> None:
+def test_a_download_that_breaks_goes_on_where_it_stopped(server: Served, tmp_path: Path, limits: Settings) -> None:
     handler, url = server
     members = {f"{i}.jpg": random.Random(i).randbytes(45_000) for i in range(8)}
     handler.data = make_zip(tmp_path / "a.zip", members).read_bytes()
@@ -294,7 +299,7 @@ def test_a_download_that_breaks_goes_on_where_it_stopped(server, tmp_path: Path,
 
 
 def test_what_is_no_zip_is_fetched_again_and_never_kept(
-    server, tmp_path: Path, limits: Settings, monkeypatch: pytest.MonkeyPatch
+    server: Served, tmp_path: Path, limits: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     handler, url = server
     handler.data = b"<html>sign in</html>"
@@ -304,16 +309,18 @@ def test_what_is_no_zip_is_fetched_again_and_never_kept(
     with pytest.raises(SourceError, match=r"6 times in a row .*no zip"):
         opened.fetch(version)
     handler.data = make_zip(tmp_path / "a.zip", {"a.jpg": IMAGE}).read_bytes()
-    assert [file.path for file in opened.fetch(version)] == ["a.jpg"]
+    assert [file.path for file in published_files(opened, version)] == ["a.jpg"]
 
 
-def test_a_server_that_refuses_head_is_asked_by_get(server, tmp_path: Path, limits: Settings) -> None:
+def test_a_server_that_refuses_head_is_asked_by_get(server: Served, tmp_path: Path, limits: Settings) -> None:
     handler, url = server
     handler.data, handler.head = make_zip(tmp_path / "a.zip", {"a.jpg": IMAGE}).read_bytes(), 405
     assert list(read(source(url, limits))) == ["a.jpg"]
 
 
-def test_a_server_that_tells_nothing_of_a_version_or_wants_a_browser_is_refused(server, limits: Settings) -> None:
+def test_a_server_that_tells_nothing_of_a_version_or_wants_a_browser_is_refused(
+    server: Served, limits: Settings
+) -> None:
     handler, url = server
     handler.tells = False
     with pytest.raises(SourceError, match="neither ETag nor date nor length"):
@@ -324,7 +331,9 @@ def test_a_server_that_tells_nothing_of_a_version_or_wants_a_browser_is_refused(
 
 
 @pytest.mark.parametrize(("status", "remedy"), [(403, "refused"), (404, "not there")])
-def test_a_refusal_is_told_at_once_without_the_urls_secrets(server, status: int, remedy: str, limits: Settings) -> None:
+def test_a_refusal_is_told_at_once_without_the_urls_secrets(
+    server: Served, status: int, remedy: str, limits: Settings
+) -> None:
     handler, url = server
     handler.status = status
     with pytest.raises(SourceError, match=remedy) as caught:
@@ -354,7 +363,7 @@ def test_a_sources_file_with_mistakes_names_them(tmp_path: Path, limits: Setting
 def test_the_two_real_archives_have_4396_images(real_data: Path) -> None:
     path = ROOT / "config" / "sources.fracatlas.yaml"
     names = [entry.name for entry in read_sources_file(path).sources]
-    files = [file for name in names for file in open_source(path, load_settings(), name).fetch("")]
+    files = [file for name in names for file in published_files(open_source(path, load_settings(), name), "")]
     images = [file for file in files if file.data is not None]
     assert len(images) == 4396
     assert sum(file.raw_label == "spine|" for file in images) == 1329

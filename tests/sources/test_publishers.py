@@ -20,6 +20,7 @@ from osteon.sources.archive import ArchiveConfig
 from osteon.sources.base import Source
 from osteon.sources.kaggle import KaggleConfig
 from osteon.sources.roboflow import RoboflowConfig
+from tests.runs import published_files
 from tests.sources.publishers import KEY, USER, Publisher, archive, serve
 
 RULES = {"part": {"folder": 1}, "fracture": {"folder": 2}}
@@ -237,11 +238,11 @@ def test_roboflow_without_a_key_names_the_setting(account: Settings) -> None:
 def test_the_real_kaggle(tmp_path: Path) -> None:
     settings = load_settings(state_dir=tmp_path, kaggle_token=LIVE["OSTEON_KAGGLE_TOKEN"])
     source = open_kaggle(settings, dataset="vuppalaadithyasairam/bone-fracture-detection-using-xrays")
-    assert any(file.data for file in source.fetch(source.latest_version()))
+    assert any(file.data for file in published_files(source))
 
 
 @pytest.mark.skipif(not LIVE["OSTEON_ROBOFLOW_API_KEY"], reason="OSTEON_ROBOFLOW_API_KEY is not set")
 def test_the_real_roboflow(tmp_path: Path) -> None:
     settings = load_settings(state_dir=tmp_path, roboflow_api_key=LIVE["OSTEON_ROBOFLOW_API_KEY"])
     source = open_roboflow(settings, project="classspinemaxnormalvfrac/classfrxnormal", version=3)
-    assert any(file.data for file in source.fetch(source.latest_version()))
+    assert any(file.data for file in published_files(source))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pytest
 import yaml
@@ -11,6 +12,8 @@ from osteon.errors import SourceError
 from osteon.labels import load_labels
 from osteon.settings import ROOT, load_settings
 from osteon.sources.config import read_sources_file
+from osteon.sources.notes import Note
+from osteon.sources.reader import LabelledConfig
 from osteon.sources.rules import LabelRules, SourceFiles
 
 NAMES = {"names": ["Fracture", "hand", "artefact"]}
@@ -18,10 +21,11 @@ NAMES = {"names": ["Fracture", "hand", "artefact"]}
 
 def source_files(content: dict[str, str], paths: list[str]) -> SourceFiles:
     members = tuple(dict.fromkeys([*paths, *content]))
-    return SourceFiles("s", tuple(paths), members, lambda path: content[path].encode(), [].append)
+    notes: list[Note] = []
+    return SourceFiles("s", tuple(paths), members, lambda path: content[path].encode(), notes.append)
 
 
-def labels(rules: object, files: dict[str, object], paths: list[str]) -> list[str | None]:
+def labels(rules: object, files: Mapping[str, object], paths: list[str]) -> list[str | None]:
     content = {name: text if isinstance(text, str) else json.dumps(text) for name, text in files.items()}
     found = LabelRules.model_validate(rules).read(source_files(content, paths))
     return [found[path] for path in paths]
@@ -75,6 +79,7 @@ def test_coco_boxes_name_what_is_in_an_image() -> None:
 
 def test_muras_positive_is_not_taken_for_fractured() -> None:
     (mura,) = [entry for entry in read_sources_file(ROOT / "config" / "sources.yaml").sources if entry.name == "mura"]
+    assert isinstance(mura, LabelledConfig)
     for root in ("MURA-v1.1/", ""):  # the zip, and the unpacked folder
         paths = [f"{root}valid/XR_HAND/patient1/study1_{word}/image1.png" for word in ("positive", "negative")]
         found = labels(mura.labels, {}, paths)

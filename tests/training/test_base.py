@@ -23,10 +23,13 @@ from osteon.pipeline.stages import BASE_MODELS, GROUP, INSPECT, QUESTIONS, RELAB
 from osteon.pipeline.training import training_key
 from osteon.records import TrainingKey
 from osteon.results import BaseModelResult
+from osteon.schemas import Reviewed
+from osteon.settings import Settings
 from osteon.training.base import by_source, insufficient_data_reason, select_training_images, train_base
 from osteon.training.classes import ClassList
 from osteon.training.plan import TrainingPlan
 from osteon.training.predictor import Predictor
+from tests import tables
 from tests.notifier import RecordingNotifier
 from tests.pictures import radiograph
 
@@ -55,11 +58,11 @@ def test_the_order_of_a_models_classes_decides_nothing() -> None:
     turned = network.build(space.BASE_START.changed(blocks=1), transform.shape, 2)
     turned.set_weights([*straight.get_weights()[:-2], *(w[..., ::-1] for w in straight.get_weights()[-2:])])
     features = np.random.default_rng(0).normal(size=(9, *transform.shape)).astype(np.float16)
-    chances = [
+    one, other = (
         Predictor(model, transform, ClassList(names), 1.3).chance("hand", features)
         for model, names in ((straight, ("hand", "other")), (turned, ("other", "hand")))
-    ]
-    np.testing.assert_allclose(*chances, atol=1e-6)
+    )
+    np.testing.assert_allclose(one, other, atol=1e-6)
 
 
 def test_said_of_each_source_is_counted() -> None:
@@ -138,8 +141,9 @@ def test_wrists_merge_into_hands_by_their_rule_and_spines_do_not(
     assert came.startswith("wrists is now merged into hand") and went.startswith("wrists is no longer merged into hand")
 
 
-def test_a_base_model_without_images_says_what_it_lacks(reviewed: Any, lake: Lake) -> None:
-    context, catalog = reviewed
+def test_a_base_model_without_images_says_what_it_lacks(settings: Settings, lake: Lake) -> None:
+    hands = [{"sha256": f"{number:064x}", "body_part": "hand", "raw_label": "hand"} for number in range(90)]
+    catalog = tables.put(lake, "review/hands.parquet", hands, Reviewed)
     plan = TrainingPlan("leg_base", catalog, "smoke", 0, "", TrainingKey("models/leg_base/x"))
     with pytest.raises(TrainingError, match="leg_base cannot be trained: 0 originals of the answer in train"):
-        train_base(context.settings, lake, plan)
+        train_base(settings, lake, plan)

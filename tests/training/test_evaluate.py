@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from osteon.training.classes import ClassList
 from osteon.training.evaluate import Predictions, evaluate, group_bootstrap_indices, metadata_baseline, sensitivity
@@ -27,13 +28,13 @@ def images(count: int = 200, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def truth(frame: pd.DataFrame) -> np.ndarray:
+def truth(frame: pd.DataFrame) -> NDArray[np.float64]:
     return CLASSES.allowed(frame).astype(float)
 
 
-def blurred(frame: pd.DataFrame, noise: float, seed: int = 1) -> np.ndarray:
+def blurred(frame: pd.DataFrame, noise: float, seed: int = 1) -> NDArray[np.float64]:
     scores = truth(frame) + np.random.default_rng(seed).random((len(frame), 4)) * noise
-    return scores / scores.sum(axis=1, keepdims=True)
+    return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
 
 def test_a_perfect_model_gets_perfect_figures() -> None:
@@ -54,7 +55,7 @@ def test_knowing_the_part_only_earns_nothing_within_a_part() -> None:
     floor = metadata_baseline(frame.assign(bytes=1, width=1, height=1, mode="L"),
                            frame.assign(bytes=1, width=1, height=1, mode="L"))  # fmt: skip
     assert figures["fracture_auroc"] == pytest.approx(floor["body part"])
-    assert floor["body part"] > 0.6 and floor["file size, dimensions, mode"] == 0.5
+    assert floor["body part"] is not None and floor["body part"] > 0.6 and floor["file size, dimensions, mode"] == 0.5
 
 
 def test_a_part_whose_state_the_model_cannot_tell_counts_for_part_accuracy_only() -> None:
@@ -109,7 +110,7 @@ def test_intervals_hold_the_figure_and_narrow_with_more_images() -> None:
     )
     assert wide is not None and narrow is not None
     figure = Predictions(images(1500), blurred(images(1500), 2.0), CLASSES).measure()["joint_accuracy"]
-    assert narrow[0] < figure < narrow[1]
+    assert figure is not None and narrow[0] < figure < narrow[1]
     assert narrow[1] - narrow[0] < 0.5 * (wide[1] - wide[0])
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from osteon.images.wavelet import LAZY, WaveletTransform
 from osteon.lake import Lake
-from osteon.models.design import NetworkDesign
+from osteon.models.design import Hyperparameter, NetworkDesign
 from osteon.models.network import build
 from osteon.settings import Settings
 from osteon.training.classes import ClassList
@@ -50,8 +50,10 @@ def test_a_model_that_always_says_the_same_is_steady(settings: Settings, lake: L
 
 def test_an_image_and_its_mirror_image_get_the_same_answer() -> None:
     transform = WaveletTransform(64, "db2", 2)
-    design = {"blocks": 2, "filters": 8, "growth": 2, "kernel": 3, "block": "plain", "norm": "group", "lstm_layers": 1,
-              "lstm_units": 4, "dropout": 0.2, "learning_rate": 1e-3}  # fmt: skip
+    design: dict[str, Hyperparameter] = {
+        "blocks": 2, "filters": 8, "growth": 2, "kernel": 3, "block": "plain", "norm": "group", "lstm_layers": 1,
+        "lstm_units": 4, "dropout": 0.2, "learning_rate": 1e-3,
+    }  # fmt: skip
     predictor = Predictor(
         build(NetworkDesign.from_hyperparameters(design), transform.shape, 2), transform, CLASSES, 1.0
     )

@@ -10,6 +10,8 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -25,10 +27,10 @@ from osteon.lake import Lake
 from osteon.models.design import NetworkDesign
 from osteon.models.space import Budget
 from osteon.training import workers
-from osteon.training.augment import MAIN_AUGMENTATION, make_augmenter
+from osteon.training.augment import MAIN_AUGMENTATION, Augment, make_augmenter
 from osteon.training.fit import TrainValData
 from osteon.training.search import Search
-from osteon.training.tuner import TOKEN, DesignHyperModel
+from osteon.training.tuner import TOKEN
 
 RECIPE = WaveletTransform(16)
 BUDGET = Budget(search_epochs=2, factor=2, search_images=60, fit_epochs=1, side=16, batch=16)
@@ -53,11 +55,16 @@ def pictures() -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
     return pixels.clip(0, 255).astype(np.uint8), kind
 
 
-def searching(lake: Lake, data: str, **changes: Any) -> Search:
+def searching(lake: Lake, data: str, before_fit: Callable[[int], None] = lambda seed: None, **changes: Any) -> Search:
+    """A search on pictures. `before_fit` is called with the seed of each trial, before it is fitted."""
     squares, kind = pictures()
     features, allowed = RECIPE.apply_batch(squares), np.eye(2, dtype=np.float32)[kind]
     learnt = TrainValData(lambda rows: features[rows], RECIPE.shape, allowed, np.arange(60), np.arange(60, 90))
-    augment = lambda design, seed: make_augmenter(squares, RECIPE, MAIN_AUGMENTATION, seed)  # noqa: E731
+
+    def augment(design: NetworkDesign, seed: int) -> Augment:
+        before_fit(seed)
+        return make_augmenter(squares, RECIPE, MAIN_AUGMENTATION, seed)
+
     keywords: dict[str, Any] = {"space": choose, "budget": BUDGET, "seed": 0} | changes
     return Search(lake=lake, train_val=lambda design: learnt, augment=augment, data=data, **keywords)
 
@@ -68,7 +75,7 @@ def look(lake: Lake, data: str, start: dict[str, Any] | None = None, min_complet
 
 
 def test_a_search_that_is_broken_off_three_times_gives_what_it_would_have_given(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
+    lake: Lake,
 ) -> None:
     design, trials = look(lake, "whole")
     assert len({trial["trial"] for trial in trials}) == len(trials) == 5
@@ -77,34 +84,32 @@ def test_a_search_that_is_broken_off_three_times_gives_what_it_would_have_given(
     )
 
     fitted: list[int] = []
-    fit = DesignHyperModel.fit
 
-    def breaking(self: DesignHyperModel, *arguments: Any, **keywords: Any) -> Any:
-        fitted.append(self.seed)
-        result = fit(self, *arguments, **keywords)
+    def breaking(seed: int) -> None:
+        fitted.append(seed)
         if len(fitted) in (1, 3, 6):
             raise KeyboardInterrupt
-        return result
 
-    monkeypatch.setattr(DesignHyperModel, "fit", breaking)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            look(lake, "broken")
-    again, resumed = look(lake, "broken")
+            look(lake, "broken", before_fit=breaking)
+    again, resumed = look(lake, "broken", before_fit=breaking)
     assert again == design
     assert [trial["trial"] for trial in resumed] == [trial["trial"] for trial in trials]
     np.testing.assert_allclose([t["score"] for t in resumed], [t["score"] for t in trials], rtol=1e-3)
     assert len(fitted) == 5 + 3, "only what was broken off ran again"
     kept = list(lake.keys("studies/"))
     assert kept and not [key for key in kept if key.endswith(".h5")]
-    assert look(lake, "broken")[1] == resumed and len(fitted) == 8, "a finished search is not run again"
+    assert look(lake, "broken", before_fit=breaking)[1] == resumed and len(fitted) == 8, (
+        "a finished search is not run again"
+    )
 
 
 @pytest.mark.parametrize("trials", [None, 1], ids=["hyperband", "random"])
 def test_a_search_starts_with_the_design_it_is_given_and_another_space_is_another_study(
     lake: Lake, trials: int | None
 ) -> None:
-    one = {"budget": replace(BUDGET, search_epochs=1, trials=trials), "min_completed": 1}
+    one: dict[str, Any] = {"budget": replace(BUDGET, search_epochs=1, trials=trials), "min_completed": 1}
     _, (trial,) = look(lake, "started", START, **one)
     assert {name: trial[name] for name in START} == START
     studies = {key.split("/")[1] for key in lake.keys("studies/")}
@@ -114,13 +119,24 @@ def test_a_search_starts_with_the_design_it_is_given_and_another_space_is_anothe
     assert fixed.study.split("/")[1] not in studies, "what is not searched is part of the question, too"
 
 
-def test_a_search_whose_trials_fail_says_so(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(self: DesignHyperModel, *arguments: Any, **keywords: Any) -> Any:
+def test_a_search_whose_trials_fail_says_so(lake: Lake) -> None:
+    def failing(seed: int) -> None:
         raise ValueError("out of memory")
 
-    monkeypatch.setattr(DesignHyperModel, "fit", failing)
-    with pytest.raises(TrainingError, match="out of memory"):
-        look(lake, "failing")
+    with pytest.raises(TrainingError, match=r"(?s)3 trials failed in a row.*out of memory"):
+        look(lake, "failing", before_fit=failing)
+
+
+def test_a_trial_that_fails_is_left_out_and_the_search_goes_on(lake: Lake) -> None:
+    def failing(seed: int) -> None:
+        if seed == 1:
+            raise ValueError("out of memory")
+
+    budget = replace(BUDGET, trials=3)
+    trials = look(lake, "one-fails", before_fit=failing, budget=budget)[1]
+    assert sorted(trial["trial"] for trial in trials) == ["0", "2"]
+    with pytest.raises(TrainingError, match="only 2 of 3 trials completed, 3 are needed"):
+        look(lake, "one-fails", before_fit=failing, budget=budget, min_completed=3)
 
 
 HELPER = """
@@ -129,72 +145,67 @@ HELPER = """
     from osteon.lake import Lake
     from osteon.settings import load_settings
     from osteon.training import workers
-    from osteon.training.tuner import DesignHyperModel
     from tests.training.test_search import searching
-    search = searching(Lake.from_settings(load_settings()), "shared")
     workers.HEARTBEAT_INTERVAL = 0.5
-    fit = DesignHyperModel.fit
-    def says_so(*arguments, **keywords):
-        search.lake.put_json("helper-fits", True)
-        return fit(*arguments, **keywords)
-    DesignHyperModel.fit = says_so
-    print("waits", flush=True)
+    def before_fit(seed):
+        print("fits", flush=True)
+    search = searching(Lake.from_settings(load_settings()), "shared", lambda seed: before_fit(seed))
 """
 STUCK = """
     search = replace(search, budget=replace(search.budget, trials=3))
-    def fit(*arguments, **keywords):
+    def before_fit(seed):
         print("fits", flush=True)
-        time.sleep(600)
+        time.sleep(600)  # it never comes to an end
 """
 
 
-def helper(environment: dict[str, str], also: str = "") -> subprocess.Popen[str]:
-    """A process that helps with the search of "shared" as soon as somebody leads it."""
+@contextmanager
+def helper(environment: dict[str, str], also: str = "") -> Iterator[tuple[subprocess.Popen[str], threading.Event]]:
+    """A process that helps with the search of "shared", and what tells that it fits a trial."""
     code = "\n".join([textwrap.dedent(HELPER), textwrap.dedent(also), "print(search.help('helper', 60))"])
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout and process.stdout.readline() == "waits\n"
-    return process
+    fits = threading.Event()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout
+        first = process.stdout
+
+        def read() -> None:
+            if first.readline() == "fits\n":
+                fits.set()
+
+        reading = threading.Thread(target=read)
+        reading.start()
+        yield process, fits
+        reading.join()
 
 
-def lead(lake: Lake, monkeypatch: pytest.MonkeyPatch, search: Search) -> list[dict[str, Any]]:
+def lead(lake: Lake, helper_fits: threading.Event, **changes: Any) -> list[dict[str, Any]]:
     """Lead a search, and fit nothing before a helper fits: a fast leader is through before a helper has found it."""
-    fit = DesignHyperModel.fit
 
-    def once_the_helper_fits(*arguments: Any, **keywords: Any) -> Any:
-        end = time.monotonic() + 60
-        while not lake.exists("helper-fits"):
-            assert time.monotonic() < end, "the helper got no trial"
-            time.sleep(0.1)
-        return fit(*arguments, **keywords)
+    def before_fit(seed: int) -> None:
+        assert helper_fits.wait(120), "the helper got no trial"
 
-    with monkeypatch.context() as patched:
-        patched.setattr(DesignHyperModel, "fit", once_the_helper_fits)
-        return search.run(min_completed=2, host="127.0.0.1").rows
+    return searching(lake, "shared", before_fit, **changes).run(min_completed=2, host="127.0.0.1").rows
 
 
-def test_another_process_helps_with_a_search(
-    lake: Lake, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with helper(environment) as process:
-        search = searching(lake, "shared")
-        trials = lead(lake, monkeypatch, search)
+def test_another_process_helps_with_a_search(lake: Lake, environment: dict[str, str]) -> None:
+    with helper(environment) as (process, fits):
+        trials = lead(lake, fits)
         ran = int(process.communicate(timeout=60)[0].split()[-1])
     _, alone = look(lake, "alone")
     assert {trial["trial"] for trial in trials} == {trial["trial"] for trial in alone}
     assert trials[0].keys() == alone[0].keys()
     by = [trial["worker"] for trial in trials]
     assert set(by) == {"tuner0", "helper"} and by.count("helper") == ran
-    assert workers.find_chief(lake, search.study) is None
+    assert workers.find_chief(lake, searching(lake, "shared").study) is None
 
 
 def test_who_does_not_know_the_token_of_a_search_is_refused(lake: Lake) -> None:
-    search = searching(lake, "shared", budget=replace(BUDGET, search_epochs=1, trials=1))
     refused: list[grpc.RpcError] = []
     ask = protos.get_service()
 
-    def intrude() -> None:
-        while (found := workers.find_chief(lake, search.study)) is None:
-            time.sleep(0.05)
+    def intrude(seed: int) -> None:
+        found = workers.find_chief(lake, search.study)
+        assert found
         with grpc.insecure_channel(found.address) as channel:
             stub = protos.get_service_grpc().OracleStub(channel)
             stub.GetSpace(ask.GetSpaceRequest(), timeout=30, metadata=((TOKEN, found.token),))
@@ -203,10 +214,8 @@ def test_who_does_not_know_the_token_of_a_search_is_refused(lake: Lake) -> None:
                     stub.CreateTrial(ask.CreateTrialRequest(tuner_id="intruder"), timeout=30, metadata=metadata)
                 refused.append(error.value)
 
-    intruder = threading.Thread(target=intrude)
-    intruder.start()
+    search = searching(lake, "shared", intrude, budget=replace(BUDGET, search_epochs=1, trials=1))
     trials = search.run(min_completed=1, host="127.0.0.1").rows
-    intruder.join()
     assert [error.code() for error in refused] == [grpc.StatusCode.UNAUTHENTICATED] * 2
     assert [trial["worker"] for trial in trials] == ["tuner0"]
 
@@ -215,16 +224,16 @@ def test_the_trial_of_a_helper_that_is_lost_is_run_again(
     lake: Lake, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "WORKER_TIMEOUT", 3.0)
-    with helper(environment, STUCK) as process:
+    with helper(environment, STUCK) as (process, fits):
 
         def kill() -> None:
-            assert process.stdout and process.stdout.readline() == "fits\n"
-            process.kill()
+            if fits.wait(120):
+                process.kill()
 
         killing = threading.Thread(target=kill)
         killing.start()
         budget = replace(BUDGET, trials=3)  # whoever leads is through with the others and waits for this one
-        trials = lead(lake, monkeypatch, searching(lake, "shared", budget=budget))
+        trials = lead(lake, fits, budget=budget)
         killing.join()
     assert process.returncode == -signal.SIGKILL
     assert len(trials) == 3 and {trial["worker"] for trial in trials} == {"tuner0"}

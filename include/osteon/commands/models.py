@@ -25,8 +25,10 @@ def train(
     budget: Budget = "smoke",
     seed: Seed = 0,
     winner: Winner = "",
-    distributed: Annotated[bool, typer.Option("--helped", help="let other processes help with the search")] = False,
-    helper: Annotated[str, typer.Option(help="only help with such a search, under this name")] = "",
+    distributed: Annotated[
+        bool, typer.Option("--with-helpers", help="let other processes help with the search")
+    ] = False,
+    helper: Annotated[str, typer.Option("--help-as", help="only help with such a search, under this name")] = "",
 ) -> None:
     """Search, fit and evaluate a model on a snapshot; prints the training's key and its measures."""
     from osteon.pipeline.context import Context
@@ -77,7 +79,8 @@ def predict(
 ) -> None:
     """Ask the champion about radiographs; leaves a Grad-CAM overlay of each. A research tool, not a medical device."""
     from osteon import predict as ask
-    from osteon.images.decode import UndecodableError, decode
+    from osteon.images.decode import decode
+    from osteon.images.errors import UndecodableError
 
     settings, failed, found, overlays = load_settings(), [], [], set[Path]()
     name = model or settings.model_name

@@ -16,4 +16,6 @@ ForceRetrain = Annotated[bool, typer.Option("--force-retrain", help="train altho
 RequireApproval = Annotated[
     bool, typer.Option("--require-approval", help="wait for a person before a better model becomes champion")
 ]
-Winner = Annotated[str, typer.Option(help="key of the training whose design is changed, or searched from")]
+Winner = Annotated[
+    str, typer.Option("--design-of", help="key of the training whose design is changed, or searched from")
+]

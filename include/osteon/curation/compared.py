@@ -49,9 +49,9 @@ def read_tip(lake: Lake, version: int) -> Tip:
     """What the comparison of this version covers."""
     folder = _folder(version)
     keys = list(lake.keys(folder))
-    told = [json.loads(data) for data in lake.get_all(keys)]
+    additions = [json.loads(data) for data in lake.get_all(keys)]
     ids = [key.removeprefix(folder).removesuffix(".json") for key in keys]
-    return tip({id: Addition(one["after"], tuple(one["new"])) for id, one in zip(ids, told, strict=True)})
+    return tip({id: Addition(one["after"], tuple(one["new"])) for id, one in zip(ids, additions, strict=True)})
 
 
 def add(lake: Lake, version: int, after: Tip, new: Iterable[str]) -> None:

@@ -51,6 +51,7 @@ class Decision(BaseModel):
 
     @property
     def of_pair(self) -> bool:
+        """Whether the decision is about two images."""
         return self.action in PAIRS
 
 

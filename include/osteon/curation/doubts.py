@@ -41,9 +41,9 @@ def contradicting_paths(
 def image_names(digests: pd.Series, catalog: pd.DataFrame, names: pd.DataFrame) -> pd.Series:
     """`source:path` of each image, by the catalog or else by the history; else the beginning of its digest."""
     ever = names.dropna(subset=["source", "path"])
-    told = (ever["source"] + ":" + ever["path"]).groupby(ever["sha256"]).min().to_dict()
-    told |= dict(zip(catalog["sha256"], catalog["source"] + ":" + catalog["path"], strict=True))
-    return digests.map(lambda digest: told.get(digest, digest[:SHOWN_DIGITS])).astype("string")
+    known = (ever["source"] + ":" + ever["path"]).groupby(ever["sha256"]).min().to_dict()
+    known |= dict(zip(catalog["sha256"], catalog["source"] + ":" + catalog["path"], strict=True))
+    return digests.map(lambda digest: known.get(digest, digest[:SHOWN_DIGITS])).astype("string")
 
 
 def _undecided(pairs: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:

@@ -30,7 +30,7 @@ def with_eligibility(catalog: pd.DataFrame, publications: pd.DataFrame, unknown_
     raw = publications[publications["raw_label"].fillna("") != ""]
     words = catalog["sha256"].map(joined(raw["raw_label"], raw["sha256"])).astype("string")
     unknown = catalog["sha256"].map(words_of(publications, "unknown_words")).astype("string")
-    no_part = ("unknown label: " + unknown).fillna(f"{catalogs.NO_PART}: " + words).fillna(catalogs.NO_LABEL)
+    no_part = ("unknown label: " + unknown).fillna("no single body part: " + words).fillna("no label")
     reason = (
         catalog["reason"].fillna("conflicting labels: " + conflict).fillna(no_part.where(catalog["body_part"].isna()))
     )

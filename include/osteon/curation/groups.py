@@ -39,10 +39,12 @@ class Groups:
 
     @property
     def group(self) -> pd.Series:
+        """The group of each image, by SHA-256."""
         return self.members["group"]
 
     @property
     def cluster(self) -> pd.Series:
+        """The cluster of each image, by SHA-256: groups that must stand in one split."""
         return self.members["cluster"]
 
 
@@ -112,9 +114,9 @@ def mosaic_reason(shown: Sequence[str], names: pd.DataFrame) -> str:
     """Why a mosaic is left out, with the names of some films that it shows."""
     held = names[names["sha256"].isin(shown)].dropna(subset=["source", "path"])
     known = (held["source"] + ":" + held["path"]).groupby(held["sha256"]).min()
-    told = [str(known.get(digest, digest[:12])) for digest in shown]
-    more = f" and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
-    return f"{MOSAIC}: {', '.join(told[:MOST_NAMED])}{more}"
+    listed = [str(known.get(digest, digest[:12])) for digest in shown]
+    more = f" and {len(listed) - MOST_NAMED} more" if len(listed) > MOST_NAMED else ""
+    return f"{MOSAIC}: {', '.join(listed[:MOST_NAMED])}{more}"
 
 
 def within(digests: pd.Series, names: pd.Series) -> pd.Series:

@@ -181,8 +181,8 @@ def pair_table(found: Found, splits: pd.Series, prints: Iterable[str]) -> pd.Dat
     """Registrations as a table of `COLUMNS`, with a row for each image that is in `splits` and not in `prints`."""
     rows: list[tuple[object, ...]] = []
     for (test, other), one in found.items():
-        told = (one.score, one.inliers, one.correlation, one.view) if one else (None,) * 4
-        rows.append((test, other, *told, verdict(one), splits[other]))
+        measures = (one.score, one.inliers, one.correlation, one.view) if one else (None,) * 4
+        rows.append((test, other, *measures, verdict(one), splits[other]))
     for digest in splits.index.difference(list(prints)):
         ends = (digest, None) if splits[digest] == "test" else (None, digest)
         rows.append((*ends, *(None,) * (len(COLUMNS) - 2)))

@@ -61,6 +61,7 @@ class RelabelRules(BaseModel):
     sources: dict[str, SourceRule] = {}
 
     def rule(self, source: str) -> SourceRule:
+        """What base models may do with a source's images."""
         return self.sources.get(source, self.default)
 
 
@@ -77,6 +78,21 @@ class Verdict:
     """Share of originals that the base model takes for `into`, 0 to 1; None where nothing was asked."""
     merged: bool
     why: str
+
+
+def is_ambiguous(catalog: pd.DataFrame, publications: pd.DataFrame) -> pd.Series[bool]:
+    """Which images take part but for their body part: none is said, or several, or a word that means either.
+
+    Args:
+        catalog: A reviewed catalog.
+        publications: All files that its images were published as.
+
+    Returns:
+        Whether base models may give each image a part. Not where a curator has decided, or a word is unknown.
+    """
+    unknown = catalog["sha256"].isin(words_of(publications, "unknown_words").index)
+    kept_out = catalog["reason"].notna() | catalog["conflict"].notna() | unknown
+    return catalog["body_part"].isna() & ~kept_out & (catalog["label_origin"] != catalogs.HUMAN)
 
 
 def load_rules(path: Path, labels: LabelMap) -> RelabelRules:
@@ -117,18 +133,18 @@ def judge_images(
         probability = float(chance[best])
         named = parts.get(image["sha256"], "")
         others = [answer for answer in chance.index if answer != best and chance[answer] > 0.5]
-        told: tuple[str | None, str, str]
+        decision: tuple[str | None, str, str]
         if rules.rule(image["source"]).may == "nothing":
-            told = (None, LEFT_OUT, "the rule of its source lets nothing be decided")
+            decision = (None, LEFT_OUT, "the rule of its source lets nothing be decided")
         elif probability < rules.threshold:
-            told = (None, REVIEW, f"{best} with {probability:.0%}, {rules.threshold:.0%} are needed")
+            decision = (None, REVIEW, f"{best} with {probability:.0%}, {rules.threshold:.0%} are needed")
         elif others:
-            told = (None, REVIEW, f"may be {best} and {', '.join(others)}")
+            decision = (None, REVIEW, f"may be {best} and {', '.join(others)}")
         elif named and best not in named.split(", "):
-            told = (None, REVIEW, f"looks like {best}, but its label names {named}")
+            decision = (None, REVIEW, f"looks like {best}, but its label names {named}")
         else:
-            told = (best, ACCEPTED, f"{best} with {probability:.0%}")
-        rows.append((told[0], probability, told[1], told[2]))
+            decision = (best, ACCEPTED, f"{best} with {probability:.0%}")
+        rows.append((decision[0], probability, decision[1], decision[2]))
     return pd.DataFrame(rows, columns=["body_part", "probability", "decision", "why"], index=images.index)
 
 
@@ -208,7 +224,7 @@ def relabel(
         return key, table_key
     catalog = catalogs.read(lake, catalog_key, Reviewed)
     publications = catalogs.read_publications(lake, catalog)
-    images = catalog[catalogs.is_ambiguous(catalog)]
+    images = catalog[is_ambiguous(catalog, publications)]
     chances = predict(images) if len(images) and trainings else pd.DataFrame(index=images.index)
     if chances.empty:
         decided = pd.DataFrame(index=images.index, columns=["body_part", "probability", "decision", "why"])
@@ -254,15 +270,15 @@ def read_verdicts(lake: Lake, table_key: str) -> list[Verdict]:
 
 def changes(before: dict[str, str], verdicts: list[Verdict]) -> list[str]:
     """What a merge of the run before and one of this run have against each other, one sentence each."""
-    told = []
+    sentences = []
     for verdict in verdicts:
         last, now = before.get(verdict.source), verdict.into if verdict.merged else None
         if last == now:
             continue
         if now is None:
-            told.append(f"{verdict.source} is no longer merged into {last}: {verdict.why}")
+            sentences.append(f"{verdict.source} is no longer merged into {last}: {verdict.why}")
         elif last is None:
-            told.append(f"{verdict.source} is now merged into {now}: {verdict.why}")
+            sentences.append(f"{verdict.source} is now merged into {now}: {verdict.why}")
         else:
-            told.append(f"{verdict.source} is now merged into {now}, no longer into {last}: {verdict.why}")
-    return told
+            sentences.append(f"{verdict.source} is now merged into {now}, no longer into {last}: {verdict.why}")
+    return sentences

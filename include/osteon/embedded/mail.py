@@ -40,6 +40,7 @@ class MailStore:
         self.count = 0
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
+        """Keep a mail as a file, and answer as SMTP asks. aiosmtpd calls it."""
         self.count += 1
         name = f"{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 10**9:09d}-{self.count:04d}"
         part = self.folder / f"{name}.part"
@@ -121,6 +122,7 @@ def _frame(title: str, content: str) -> str:
 
 
 def main() -> None:
+    """Run the mail catcher until it is ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--smtp-port", type=int, required=True)
     parser.add_argument("--http-port", type=int, required=True)

@@ -56,6 +56,7 @@ class TaskInstance(BaseModel):
 
     @property
     def name(self) -> str:
+        """The task, with its index where it is mapped."""
         return f"{self.task_id}[{self.map_index}]" if self.map_index >= 0 else self.task_id
 
 
@@ -70,6 +71,19 @@ class AirflowClient:
         self.session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Call Airflow's API.
+
+        Args:
+            method: Of HTTP.
+            path: Below `/api/v2`.
+            body: Sent as JSON.
+
+        Returns:
+            The answer's JSON.
+
+        Raises:
+            ServiceError: Airflow refused it.
+        """
         answer = self.session.request(method, f"{self.url}/api/v2{path}", json=body, timeout=60)
         if not answer.ok:
             raise ServiceError(f"Airflow refused {method} {path} ({answer.status_code}): {answer.text[:500]}")

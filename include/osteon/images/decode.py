@@ -10,17 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-COLOUR_SAMPLES = (48, 48)
-"""Pixels, evenly spread, that colour is measured on."""
+from osteon.images.errors import UndecodableError
+from osteon.images.grey import colour_of, to_grey
+
 REDUCED, DETAILED = 256, 800
 """Pixels of the longer side of the two reductions that several measurements share."""
 OVER_LIMIT = "more than the limit of"
 TRUNCATED = "image file is truncated"
 """How Pillow's strict decoder begins its message about a stream that ends too early."""
-
-
-class UndecodableError(Exception):
-    """The bytes give no usable image. The message is the reason that the catalog records."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
     Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is the process's; max_pixels is checked before decoding
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return _decoded(image, max_pixels)
+            return _decoded(image, data, max_pixels)
     except UnidentifiedImageError:
         raise UndecodableError("not an image") from None
     except (UndecodableError, MemoryError):
@@ -96,7 +93,7 @@ def decode(data: bytes, max_pixels: int) -> Decoded:
         raise UndecodableError(f"damaged: {error}") from None
 
 
-def _decoded(image: Image.Image, max_pixels: int) -> Decoded:
+def _decoded(image: Image.Image, data: bytes, max_pixels: int) -> Decoded:
     width, height = image.size
     if width * height > max_pixels:
         raise UndecodableError(f"{width}x{height} pixels, {over_limit(max_pixels)}")
@@ -111,11 +108,11 @@ def _decoded(image: Image.Image, max_pixels: int) -> Decoded:
         truncated = True
         # keeps the rows decoded so far, of the buffer, and decodes nothing anew
         image.tile = []  # type: ignore[attr-defined]
-    grey, missing = _to_grey(image), np.zeros((height, width), bool)
+    grey, missing = to_grey(image, data), np.zeros((height, width), bool)
     if truncated:
         rows = np.flatnonzero(np.asarray(grey).any(axis=1))
         missing[rows[-1] + 1 if len(rows) else 0 :] = True
-    colour = _colour(image)
+    colour = colour_of(image)
     if (orientation := _orientation(image)) != 1:
         grey, missing = _upright(np.asarray(grey), orientation), np.asarray(_upright(missing, orientation))
     return Decoded(grey, mode, truncated, colour, missing)
@@ -138,23 +135,3 @@ def _upright(pixels: NDArray[np.generic], orientation: int) -> Image.Image:
 def over_limit(max_pixels: int) -> str:
     """How the reason ends for an image that only the limit keeps out."""
     return f"{OVER_LIMIT} {max_pixels} (OSTEON_MAX_PIXELS)"
-
-
-def _colour(image: Image.Image) -> float:
-    if image.mode in {"1", "L", "LA", "La"} or image.mode.startswith(("I", "F")):
-        return 0.0
-    rgb = image if image.mode == "RGB" else image.convert("RGB")
-    red, green, blue = np.moveaxis(np.asarray(rgb.resize(COLOUR_SAMPLES, Image.Resampling.NEAREST)), 2, 0)
-    highest, lowest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
-    return float((highest - lowest).mean())
-
-
-def _to_grey(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):  # 16- and 32-bit radiographs: stretch what is there to 8 bits
-        values = np.asarray(image, dtype=np.float32)
-        low, high = float(values.min()), float(values.max())
-        scale = 255.0 / (high - low) if high > low else 0.0
-        return Image.fromarray(((values - low) * scale).round().astype(np.uint8))
-    if image.mode in {"P", "PA", "LA", "La", "RGBA", "RGBa"}:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image.convert("RGBA"))
-    return image if image.mode == "L" else image.convert("L")

@@ -13,7 +13,8 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from osteon.errors import ExtensionError
-from osteon.images.decode import Decoded, UndecodableError, decode
+from osteon.images.decode import Decoded, decode
+from osteon.images.errors import UndecodableError
 from osteon.images.families import Family
 from osteon.images.fingerprint import fingerprint
 

@@ -56,7 +56,7 @@ class WaveletTransform:
         """What the same images, seen in a mirror, have as features: (n, rows, columns, planes)."""
         return self._analysed(self.invert(features)[:, :, ::-1])
 
-    def invert(self, features: NDArray[np.float16]) -> NDArray[np.float32]:
+    def invert(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
         """Undo the transform. Returns standardised images (n, side, side)."""
         x = features.astype(np.float32)
         approximation, start = x[..., 0] * self.gain(self.level, approximation=True), 1

@@ -30,6 +30,7 @@ class Forest:
         self.best, self.classes = best, classes
 
     def __call__(self, features: NDArray[np.floating], training: bool = False) -> NDArray[np.float64]:
+        """Logits (n, classes) of features (n, rows, columns, planes), as a network gives them."""
         probabilities = np.zeros((len(features), self.classes))
         probabilities[:, self.best.classes_] = self.best.predict_proba(_flat(features))
         return np.log(probabilities + 1e-3)  # no class is impossible because no tree voted for it

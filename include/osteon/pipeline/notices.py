@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from osteon.errors import QualityError
-from osteon.images.decode import UndecodableError
+from osteon.images.errors import UndecodableError
 from osteon.notify.alert import Alert, Told, told
 from osteon.notify.mails import parts_asked, promotion_asked
 from osteon.pipeline.context import NO_MAIL, Context

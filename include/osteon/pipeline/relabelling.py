@@ -29,12 +29,13 @@ log = logging.getLogger(__name__)
 def base_models(context: Context, catalog: CatalogKey, seed: int) -> BaseModelsRecord:
     """List the base models that are worth training and can be; the record says why others are not."""
     from osteon import catalog as catalogs
+    from osteon.curation.relabel import is_ambiguous
     from osteon.schemas import Reviewed
     from osteon.training.base import insufficient_data_reason
 
     rules = context.relabel_rules
     images = catalogs.read(context.lake, catalog, Reviewed)
-    count = int(catalogs.is_ambiguous(images).sum())
+    count = int(is_ambiguous(images, catalogs.read_publications(context.lake, images)).sum())
     few = f"{count} ambiguous images; from {rules.least} on it is worth it" if count < rules.least else None
     problems = {
         name: few or insufficient_data_reason(training_images(context, images, name, seed))

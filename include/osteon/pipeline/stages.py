@@ -81,6 +81,7 @@ class Stage(Generic[R]):
 
     @property
     def name(self) -> str:
+        """As in records and commands."""
         return self.record.stage
 
     @property

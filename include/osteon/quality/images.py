@@ -38,6 +38,7 @@ class Images:
 
     @cached_property
     def labelled_by_curators(self) -> pd.Series:
+        """Whether a curator labelled each image."""
         return self.catalog["label_origin"] == catalogs.HUMAN
 
     @cached_property

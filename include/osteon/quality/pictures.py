@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from osteon.images.decode import UndecodableError, decode
+from osteon.images.decode import decode
+from osteon.images.errors import UndecodableError
 from osteon.images.letterbox import letterbox
 from osteon.lake import Lake
 from osteon.quality.findings import Finding, Validation

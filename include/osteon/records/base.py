@@ -62,8 +62,10 @@ class CatalogRecord(StageRecord):
 
     @property
     def result(self) -> CatalogKey:
+        """The key of the catalog, which the command prints."""
         return self.catalog
 
     @property
     def outputs(self) -> tuple[str, ...]:
+        """Keys of what the stage wrote."""
         return (self.catalog,)

@@ -16,6 +16,8 @@ from osteon.records.people import PartQuestion, PromotionQuestion
 
 
 class SourcesRecord(StageRecord):
+    """Which sources a run pulls."""
+
     stage = "sources"
     names: list[str]
     """Of the sources that the sources file enables, in its order."""
@@ -42,6 +44,7 @@ class IngestRecord(StageRecord):
 
     @property
     def name(self) -> str:
+        """The stage and the source: each source has a record of its own."""
         return f"{self.stage}.{self.source}"
 
     @property
@@ -56,6 +59,8 @@ class IngestRecord(StageRecord):
 
 
 class CatalogueRecord(CatalogRecord):
+    """The catalog of all that was pulled, one row for each image."""
+
     stage = "catalogue"
     images: int = 0
     duplicates: int = 0
@@ -63,6 +68,8 @@ class CatalogueRecord(CatalogRecord):
 
 
 class InspectRecord(CatalogRecord):
+    """How many images were decoded and measured."""
+
     stage = "inspect"
     images: int = 0
     decoded: int = 0
@@ -71,12 +78,16 @@ class InspectRecord(CatalogRecord):
 
 
 class RepairRecord(CatalogRecord):
+    """What was repaired, and what is kept out."""
+
     stage = "repair"
     repaired: int = 0
     quarantined: int = 0
 
 
 class GroupRecord(CatalogRecord):
+    """Groups of copies."""
+
     stage = "group"
     groups: int = 0
     copies: int = 0
@@ -88,6 +99,8 @@ class GroupRecord(CatalogRecord):
 
 
 class ReviewRecord(CatalogRecord):
+    """What curators decided."""
+
     stage = "review"
     decisions: int = 0
     idle: int = 0
@@ -98,6 +111,8 @@ class ReviewRecord(CatalogRecord):
 
 
 class ValidateRecord(StageRecord):
+    """What the checks found."""
+
     stage = "validate"
     validation: ValidationKey
     docs: str = ""
@@ -116,12 +131,16 @@ class ValidateRecord(StageRecord):
 
 
 class GateRecord(StageRecord):
+    """What the mail about the data says of itself."""
+
     stage = "gate"
     mail: str = ""
     """`sent`, or why no mail was sent."""
 
 
 class BaseModelsRecord(StageRecord):
+    """Which base models are trained, and why others are not."""
+
     stage = "base_models"
     names: list[str] = []
     """Of the base models that are worth training and can be."""
@@ -144,14 +163,20 @@ class TrainingsRecord(StageRecord):
 
 
 class TrainBaseRecord(TrainingsRecord):
+    """Trainings of base models."""
+
     stage = "train_base"
 
 
 class TrainRecord(TrainingsRecord):
+    """Trainings of the main model and of what it is compared with."""
+
     stage = "train"
 
 
 class RelabelRecord(CatalogRecord):
+    """What base models decided about ambiguous images."""
+
     stage = "relabel"
     table: str
     """Key of the table of what was decided about each ambiguous image."""
@@ -168,6 +193,8 @@ class RelabelRecord(CatalogRecord):
 
 
 class RegisterBaseRecord(StageRecord):
+    """Versions of base models in the registry."""
+
     stage = "register_base"
     versions: dict[str, str] = {}
     """In the registry, by the model's name there."""
@@ -178,6 +205,8 @@ class RegisterBaseRecord(StageRecord):
 
 
 class QuestionsRecord(StageRecord):
+    """Images whose part people are asked about."""
+
     stage = "questions"
     questions: list[PartQuestion] = []
     mail: str | None = None
@@ -189,6 +218,8 @@ class QuestionsRecord(StageRecord):
 
 
 class AnswersRecord(ReviewRecord):
+    """What people answered."""
+
     stage = "answers"
     asked: int = 0
     new: int = 0
@@ -196,6 +227,8 @@ class AnswersRecord(ReviewRecord):
 
 
 class SplitRecord(CatalogRecord):
+    """The snapshot: which image stands in which split."""
+
     stage = "split"
     snapshot: str
     """The snapshot's id."""
@@ -229,6 +262,8 @@ class LeakageNumbers(BaseModel):
 
 
 class CheckRecord(LeakageNumbers, CatalogRecord):
+    """Whether copies cross the splits."""
+
     stage = "check"
     check: ValidationKey
     """Key of what was found."""
@@ -237,6 +272,8 @@ class CheckRecord(LeakageNumbers, CatalogRecord):
 
 
 class CompareRecord(StageRecord):
+    """How the trained models compare."""
+
     stage = "compare"
     comparison: ComparisonKey
 
@@ -250,6 +287,8 @@ class CompareRecord(StageRecord):
 
 
 class ApprovalsRecord(StageRecord):
+    """What people are asked before a version becomes champion."""
+
     stage = "approvals"
     questions: list[PromotionQuestion] = []
     """None, or one."""
@@ -262,6 +301,8 @@ class ApprovalsRecord(StageRecord):
 
 
 class RegisterRecord(StageRecord):
+    """The version that was registered, and what it is now."""
+
     stage = "register"
     model: str
     version: str
@@ -281,6 +322,8 @@ class RegisterRecord(StageRecord):
 
 
 class ReportRecord(StageRecord):
+    """Where the report is."""
+
     stage = "report"
     page: str
 

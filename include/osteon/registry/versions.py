@@ -36,6 +36,7 @@ class RegisteredModel:
         return cls(connect(settings), name)
 
     def version(self, number: str) -> ModelVersion:
+        """The version of that number. MLflow raises where there is none."""
         return self.client.get_model_version(self.name, number)
 
     def named(self, alias: str) -> ModelVersion | None:

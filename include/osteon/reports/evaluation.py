@@ -49,13 +49,13 @@ def evaluation_picture(result: TrainingResult) -> bytes:
 
 def figure_lines(result: TrainingResult, reason: str) -> list[str]:
     """What the mail about a new version says: the reason of the promotion's decision, the measures, the floor."""
-    told = [f"{reason[0].upper()}{reason[1:]}.", ""]
+    lines = [f"{reason[0].upper()}{reason[1:]}.", ""]
     for name, words in MEASURES.items():
         bounds = interval(result.evaluation.intervals.get(name))
-        told.append(f"{words}: {number(result.evaluation.metrics.get(name))} ({bounds or 'no interval'})")
+        lines.append(f"{words}: {number(result.evaluation.metrics.get(name))} ({bounds or 'no interval'})")
     floors = result.evaluation.metadata_baseline.items()
-    told += [f"floor, fracture AUROC from {name}: {number(value)}" for name, value in floors]
-    return [*told, "", "A research tool, not a medical device."]
+    lines += [f"floor, fracture AUROC from {name}: {number(value)}" for name, value in floors]
+    return [*lines, "", "A research tool, not a medical device."]
 
 
 def _area(result: TrainingResult, name: str) -> str:

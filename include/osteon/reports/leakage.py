@@ -12,7 +12,7 @@ from osteon import history
 from osteon.curation.decisions import decided_pairs, decisions
 from osteon.curation.doubts import image_names, possible_copies
 from osteon.curation.leakage import nearest, not_compared, stored_pairs
-from osteon.images.decode import UndecodableError
+from osteon.images.errors import UndecodableError
 from osteon.images.registration import COPIED, DOUBTFUL
 from osteon.lake import Lake
 from osteon.quality.findings import Finding, Offender
@@ -110,18 +110,18 @@ def leakage_line(leakage: Leakage | None) -> str:
     if leakage is None:
         return NOT_CHECKED
     found = leakage.numbers
-    told = [f"Of {found.tests} test images none lies upon anything in train or val."]
+    sentences = [f"Of {found.tests} test images none lies upon anything in train or val."]
     if found.closest is not None:
-        told = [
+        sentences = [
             f"The closest of {found.tests} test images to anything in train or val scores {found.closest:.1f}; "
             f"the bar for a copy is {COPIED:g}."
         ]
     if leakage.copies:
-        told.append(f"Test images with a copy there: {leakage.copies}.")
+        sentences.append(f"Test images with a copy there: {leakage.copies}.")
     if leakage.not_compared:
-        told.append(f"Images without a fingerprint, compared with nothing: {leakage.not_compared}.")
-    told.append(f"Possible copies that wait for a curator: {leakage.waiting}.")
-    return " ".join(told)
+        sentences.append(f"Images without a fingerprint, compared with nothing: {leakage.not_compared}.")
+    sentences.append(f"Possible copies that wait for a curator: {leakage.waiting}.")
+    return " ".join(sentences)
 
 
 def closest_pairs(lake: Lake, leakage: Leakage, catalog: pd.DataFrame, max_pixels: int) -> list[ClosestPair]:

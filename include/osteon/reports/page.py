@@ -155,10 +155,10 @@ def _model_tables(result: TrainingResult) -> list[Table]:
         title="By body part and source",
     )
     for row in found.slices:
-        told = ("too few", "")
+        figures = ("too few", "")
         if row.metrics is not None and row.intervals is not None:
-            told = number(row.metrics.get("fracture_auroc")), interval(row.intervals.get("fracture_auroc"))
-        parts.add_row(row.name, str(row.n_images), str(row.n_evaluable), str(row.n_fractured), *told)
+            figures = number(row.metrics.get("fracture_auroc")), interval(row.intervals.get("fracture_auroc"))
+        parts.add_row(row.name, str(row.n_images), str(row.n_evaluable), str(row.n_fractured), *figures)
     return [metrics, parts]
 
 

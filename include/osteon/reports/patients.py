@@ -37,15 +37,15 @@ def count_patients(images: pd.DataFrame, sources: list[str]) -> PatientCounts:
 def patient_line(counts: PatientCounts) -> str:
     """What `count_patients` found, in a sentence or two."""
     patients, across = sum(counts.patients.values()), counts.patients_across_splits
-    told = []
+    sentences = []
     if counts.without_patient:
         names = (
             f"{name} ({number} of its images)" if counts.patients[name] else name
             for name, number in counts.without_patient.items()
         )
-        told.append(f"Split by film: patients are unknown for {', '.join(names)}.")
+        sentences.append(f"Split by film: patients are unknown for {', '.join(names)}.")
     if patients and across:
-        told.append(f"Films of {across} of {patients} patients stand in more than one split.")
+        sentences.append(f"Films of {across} of {patients} patients stand in more than one split.")
     elif patients:
-        told.append(f"Split by patient: each of {patients} patients stands in one split.")
-    return " ".join(told)
+        sentences.append(f"Split by patient: each of {patients} patients stands in one split.")
+    return " ".join(sentences)

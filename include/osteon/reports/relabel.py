@@ -128,12 +128,12 @@ def contact_sheet(settings: ImageSettings, lake: Lake, digests: list[str]) -> by
 
 def _examples(settings: ImageSettings, lake: Lake, table: pd.DataFrame) -> list[tuple[str, list[Example]]]:
     """By answer and decision, some images."""
-    told = []
+    sections = []
     for names, part in table.groupby([likeliest(table), table["decision"]]):
         answer, decision = map(str, names)
         pictures = []
         for _, row in part.sample(min(EXAMPLES, len(part)), random_state=0).iterrows():
             picture = data_url(png(scaled(lake, row["sha256"], settings.max_pixels)))
             pictures.append(Example(picture, f"{row['source']}:{row['path']}", str(row["why"])))
-        told.append((f"{answer}, {decision}: {len(part)}", pictures))
-    return told
+        sections.append((f"{answer}, {decision}: {len(part)}", pictures))
+    return sections

@@ -110,9 +110,11 @@ class BaseData:
         """As many images as a search learns from."""
 
     def augment(self, transform: FourierTransform, seed: int) -> Augment:
+        """Moved and turned images as `transform` gives them."""
         return make_augmenter(self.resized, transform, BASE_AUGMENTATION, seed)
 
     def train_val(self, planes: Planes, rows: Splits) -> TrainValData:
+        """What a network learns from: one input, and the rows of the splits."""
         transform, x = self.every.only(planes, self.features)
         return TrainValData(lambda some: x[some], transform.shape, self.allowed, rows["train"], rows["val"])
 

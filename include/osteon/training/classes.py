@@ -28,8 +28,8 @@ class ClassList:
         names = []
         for part in REQUIRED_PARTS:
             states = images.loc[images["body_part"] == part, "fractured"]
-            told = list(STATES.values()) if states.nunique() == len(STATES) else [UNKNOWN] if len(states) else []
-            names += [f"{part}/{state}" for state in told]
+            known = list(STATES.values()) if states.nunique() == len(STATES) else [UNKNOWN] if len(states) else []
+            names += [f"{part}/{state}" for state in known]
         if len(names) < 2:
             raise TrainingError(f"the training images hold {names or 'no'} class: add sources, two classes are needed")
         return cls(tuple(names))

@@ -61,6 +61,10 @@ class TrainingData:
             self._squares[side] = load_resized_images(self.settings, self.lake, self.images, side)
         return self._squares[side]
 
+    def share_images(self, other: TrainingData) -> None:
+        """Use the letterboxed squares that another one has read, of the same snapshot, or will read."""
+        self._squares = other._squares
+
     def features(self, transform: ImageTransform, rows: Rows) -> NDArray[np.float16]:
         """Features (n, rows, columns, planes) of the images in some rows (n,)."""
         return compute_features(self.settings, self.resized(transform.side), rows, transform)
@@ -71,6 +75,7 @@ class TrainingData:
         self._squares = {other: resized for other, resized in self._squares.items() if other == side}
 
     def augment(self, transform: ImageTransform, seed: int) -> Augment:
+        """Moved and turned images as `transform` gives them."""
         return make_augmenter(self.resized(transform.side), transform, MAIN_AUGMENTATION, seed)
 
     @cached_property

@@ -66,6 +66,7 @@ class Predictions:
 
     @property
     def every(self) -> Rows:
+        """The row numbers of all images."""
         return np.arange(len(self.images))
 
     def measure(self, rows: Rows | None = None) -> Metrics:

@@ -32,6 +32,7 @@ class TrainValData:
 
     @property
     def classes(self) -> int:
+        """How many classes there are."""
         return int(self.allowed.shape[1])
 
 

@@ -25,4 +25,4 @@ class TrainingPlan:
     def arguments(self) -> list[str]:
         """Of the command `osteon`."""
         command = ["train", "--model", self.model, "--snapshot", self.snapshot, "--out", self.out]
-        return [*command, "--winner", self.winner, "--budget", self.budget, "--seed", str(self.seed)]
+        return [*command, "--design-of", self.winner, "--budget", self.budget, "--seed", str(self.seed)]

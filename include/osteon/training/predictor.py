@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ class Predictor:
         blocks = [features[start : start + BLOCK] for start in range(0, max(len(features), 1), BLOCK)]
         return np.concatenate([(look(block) + look(self.transform.mirrored(block))) / 2 for block in blocks])
 
-    def from_features(self, features: NDArray[np.float16]) -> NDArray[np.float64]:
+    def from_features(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, rows, columns, planes) to calibrated probabilities (n, classes)."""
         biased = self.logits(features) + self.fracture_bias * self.classes.fractured
         probabilities: NDArray[np.float64] = softmax(biased / self.temperature, axis=1)
@@ -108,7 +109,7 @@ class Predictor:
         """(n,): calibrated probability of a class by its name, wherever the model has it."""
         return self.from_features(features)[:, self.classes.names.index(name)]
 
-    def answer(self, images: list[NDArray[np.uint8] | None]) -> list[Answer]:
+    def answer(self, images: Sequence[NDArray[np.uint8] | None]) -> list[Answer]:
         """What the model says of images, as grey levels (height, width), or None of those that cannot be read."""
         silent = np.full(len(self.classes.names), np.nan)
         problems = ["unreadable" if pixels is None else no_radiograph(pixels) or "" for pixels in images]
@@ -123,6 +124,7 @@ class Predictor:
         return answers
 
     def save(self, folder: Path) -> None:
+        """Write the model and what it needs to a folder, for `load`."""
         self.model.save(folder / MODEL)
         stored = PredictorFile(
             kind=self.transform.stored_name,

@@ -81,6 +81,8 @@ class Approval:
 
 @dataclass(frozen=True)
 class Decision:
+    """Whether a challenger becomes champion, and why."""
+
     promoted: bool
     reason: str
     test: str = ""
@@ -221,15 +223,15 @@ def judge(challenger: Predictions, champion: Predictions, rounds: int, tries: in
     if (interval := found.get(METRIC)) is None:
         return Decision(False, f"{METRIC} cannot be compared: the test split has too few images of known state")
     ours, theirs = (model.macro_f1(rows) for model in (challenger, champion))
-    told = f"{METRIC} {ours:.3f} against the champion's {theirs:.3f}"
-    told += f", difference {interval[0]:+.3f} to {interval[1]:+.3f}"
+    figures = f"{METRIC} {ours:.3f} against the champion's {theirs:.3f}"
+    figures += f", difference {interval[0]:+.3f} to {interval[1]:+.3f}"
     if tries > 1:
-        told += f" ({100 * confidence:.4g} %, for this is try {tries} on these test images)"
+        figures += f" ({100 * confidence:.4g} %, for this is try {tries} on these test images)"
     if interval[0] <= 0:
-        return Decision(False, f"not better with confidence: {told}")
+        return Decision(False, f"not better with confidence: {figures}")
     if fallen := _fallen(challenger, champion, MORE * rounds):
-        return Decision(False, f"fracture sensitivity at 90 % specificity falls {fallen}; {told}")
-    return Decision(True, f"better with confidence: {told}")
+        return Decision(False, f"fracture sensitivity at 90 % specificity falls {fallen}; {figures}")
+    return Decision(True, f"better with confidence: {figures}")
 
 
 def _fallen(challenger: Predictions, champion: Predictions, rounds: int) -> str:

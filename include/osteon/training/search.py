@@ -1,14 +1,19 @@
-"""Architecture search by KerasTuner, saved in the lake after every trial. Only trials that completed count."""
+"""Architecture search, saved in the lake after every trial. Only trials that completed count.
+
+Which design comes next, a `Suggester` says: `osteon.training.tuner`.
+"""
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,20 +23,15 @@ import grpc
 
 from osteon.errors import TrainingError
 from osteon.lake import Lake
+from osteon.models import network
 from osteon.models.design import Hyperparameter, NetworkDesign
 from osteon.models.space import Budget, SearchSpace
 from osteon.training.augment import Augment
-from osteon.training.fit import TrainValData
+from osteon.training.fit import TrainValData, dataset
 from osteon.training.search_state import SearchState
-from osteon.training.tuner import DesignHyperModel, connected, make_tuner, space_config
-from osteon.training.workers import (
-    IDLE_INTERVAL,
-    POLL_INTERVAL,
-    ChiefAddress,
-    find_chief,
-    heartbeat,
-    serve,
-)
+from osteon.training.suggestions import EndedTrial, Outcome, Suggester, Suggestion
+from osteon.training.tuner import make_suggester, space_config
+from osteon.training.workers import IDLE_INTERVAL, POLL_INTERVAL, ChiefAddress, find_chief, follow, serve
 
 log = logging.getLogger(__name__)
 
@@ -120,29 +120,21 @@ class Search:
         Raises:
             TrainingError: Fewer trials completed, or several failed in a row.
         """
-        with tempfile.TemporaryDirectory(prefix="osteon-search-") as folder, ExitStack() as serving:
+        with tempfile.TemporaryDirectory(prefix="osteon-search-") as folder:
             state = SearchState(self.lake, self.study, Path(folder))
             state.restore(start)
-            tuner = make_tuner(self._model(), state, self.seed)
-            tuner.save()
-            oracle = tuner.oracle
-            if oracle.end_order:
-                log.info("the search goes on after %d trials that finished before", len(oracle.end_order))
-            if host:
-                servicer = serving.enter_context(serve(oracle, self.lake, self.study, host, port))
-                tuner.between_trials = servicer.between_trials
-            tuner.search(epochs=self.budget.search_epochs, verbose=0)
-            serving.close()
-            if oracle.failure:
-                raise TrainingError(f"the search broke off: {oracle.failure}")
-            done = [one for one in oracle.trials.values() if one.status == "COMPLETED" and one.score is not None]
+            suggester = make_suggester(self.space, self.budget, state, self.seed)
+            with serve(suggester, self.lake, self.study, host, port) if host else nullcontext():
+                ran = sum(1 for _ in self._run_trials(suggester, state))
+            log.info("this process ran %d trials of the search", ran)
+            trials = suggester.finish()
+            done = [(trial.loss, trial) for trial in trials if trial.loss is not None]
             if len(done) < min_completed:
                 raise TrainingError(
-                    f"only {len(done)} of {len(oracle.trials)} trials completed, {min_completed} are needed: "
-                    "see the log"
+                    f"only {len(done)} of {len(trials)} trials completed, {min_completed} are needed: see the log"
                 )
             state.finish()
-        return SearchResult(tuple(self._trial(one, state) for one in sorted(done, key=lambda trial: trial.score)))
+        return SearchResult(tuple(_trial(loss, one, state) for loss, one in sorted(done, key=lambda pair: pair[0])))
 
     def help(self, worker: str, patience: float) -> int:
         """Run trials for the chief of this search, until the search is finished.
@@ -166,23 +158,88 @@ class Search:
 
     def _help_chief(self, chief: ChiefAddress, worker: str) -> tuple[int, bool]:
         """Run trials for one chief. Returns their number, and whether the chief answered to the end."""
+        ran = 0
         with tempfile.TemporaryDirectory(prefix="osteon-search-") as folder:
             state = SearchState(self.lake, self.study, Path(folder))
-            tuner = make_tuner(self._model(), state, self.seed, worker)
-            tuner.between_trials = lambda: time.sleep(IDLE_INTERVAL)
-            with connected(tuner, chief.address, chief.token) as client:
-                try:
-                    with heartbeat(client, worker):
-                        tuner.search(epochs=self.budget.search_epochs, verbose=0)
-                    return tuner.ran, True
-                except grpc.RpcError as error:
-                    log.warning("the chief of the search, at %s, does not answer: %s", chief.address, error)
-                    return tuner.ran, False
+            try:
+                with follow(chief, self.space, self.budget.search_epochs, worker) as suggester:
+                    for _ in self._run_trials(suggester, state):
+                        ran += 1
+                return ran, True
+            except grpc.RpcError as error:
+                log.warning("the chief of the search, at %s, does not answer: %s", chief.address, error)
+                return ran, False
 
-    def _model(self) -> DesignHyperModel:
-        return DesignHyperModel(self.train_val, self.space, self.augment, self.budget)
+    def _run_trials(self, suggester: Suggester, state: SearchState) -> Iterator[str]:
+        """Run what is suggested, until the search is over. Yields the number of each trial that ended."""
+        while suggestion := suggester.suggest():
+            if suggestion.resumes is not None:
+                state.get_weights(suggestion.resumes)
+            try:
+                outcome = self._run_trial(suggestion, state)
+            except Exception:  # the suggester counts failures, and tells them
+                outcome = Outcome(None, problem=traceback.format_exc())
+            state.put_weights(suggestion.trial)
+            suggester.report(suggestion, outcome)
+            yield suggestion.trial
 
-    def _trial(self, trial: Any, state: SearchState) -> Trial:
-        stats, values = state.trial_stats[trial.trial_id], trial.hyperparameters
-        epochs = int(values.values.get("tuner/epochs", self.budget.search_epochs))
-        return Trial(trial.trial_id, float(trial.score), epochs, stats.seconds, stats.worker, self.space(values))
+    def _run_trial(self, suggestion: Suggestion, state: SearchState) -> Outcome:
+        begin = None if suggestion.resumes is None else state.weights_of(suggestion.resumes)
+        seed = self.seed * 10_000 + int(suggestion.trial)
+        losses = self.fit(
+            suggestion.design,
+            seed,
+            epochs=range(suggestion.first_epoch, suggestion.epochs),
+            begin=begin,
+            best=state.weights_of(suggestion.trial),
+        )
+        return Outcome(min(losses), losses.index(min(losses)))
+
+    def fit(
+        self, design: NetworkDesign, seed: int, *, epochs: range, begin: Path | None = None, best: Path | None = None
+    ) -> list[float]:
+        """Fit a design on what the search learns from.
+
+        Args:
+            design: What is fitted.
+            seed: Of its weights, and of the order and the changes of images.
+            epochs: From the first to the last.
+            begin: Weights to begin with.
+            best: Where the weights of the epoch with the least validation loss go.
+
+        Returns:
+            The validation loss after each epoch.
+        """
+        import keras
+
+        keras.backend.clear_session()
+        gc.collect()
+        train_val = self.train_val(design)
+        keras.utils.set_random_seed(seed)
+        model = network.build(design, train_val.shape, train_val.classes)
+        if begin is not None:
+            model.load_weights(begin)
+        train = dataset(train_val, train_val.train, self.budget.batch, seed, self.augment(design, seed))
+        history = model.fit(
+            train,
+            validation_data=dataset(train_val, train_val.val, 128),
+            initial_epoch=epochs.start,
+            epochs=epochs.stop,
+            callbacks=[] if best is None else [_keep_best(best)],
+            verbose=0,
+        )
+        return [float(loss) for loss in history.history["val_loss"]]
+
+
+def _keep_best(path: Path) -> Any:
+    import keras
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return keras.callbacks.ModelCheckpoint(
+        path, monitor="val_loss", mode="min", save_best_only=True, save_weights_only=True
+    )
+
+
+def _trial(loss: float, trial: EndedTrial, state: SearchState) -> Trial:
+    stats = state.trial_stats[trial.trial]
+    return Trial(trial.trial, float(loss), trial.epochs, stats.seconds, stats.worker, trial.design)

@@ -103,17 +103,21 @@ class SearchState:
         self.trial_stats[trial] = TrialStats(seconds=seconds, worker=worker)
         return self.trial_stats[trial]
 
+    def weights_of(self, trial: str) -> Path:
+        """Where a trial's best weights lie in the folder, as KerasTuner named them."""
+        return self.folder / f"trial_{trial}" / "checkpoint.weights.h5"
+
     def put_weights(self, trial: str) -> None:
-        """Keep a trial's weights and how to build them, for the trial that goes on from it."""
-        for path in (self.folder / f"trial_{trial}").glob("*"):  # a trial that failed early has no folder
-            if path.name != "trial.json":  # the oracle's
-                self.lake.put_bytes(f"{self.prefix}/weights/{trial}/{path.name}", path.read_bytes())
+        """Keep a trial's weights, for the trial that goes on from it."""
+        path = self.weights_of(trial)
+        if path.exists():  # a trial that failed early has none
+            self.lake.put_bytes(f"{self.prefix}/weights/{trial}/{path.name}", path.read_bytes())
 
     def get_weights(self, trial: str) -> None:
         """Fetch the weights of a trial that ran in another process."""
-        folder = self.folder / f"trial_{trial}"
-        if not any(folder.glob("*.h5")):
-            self.lake.get_folder(f"{self.prefix}/weights/{trial}", folder)
+        path = self.weights_of(trial)
+        if not path.exists():
+            self.lake.get_folder(f"{self.prefix}/weights/{trial}", path.parent)
 
     def finish(self) -> None:
         """Mark the search as finished, and drop the weights: the winner is trained on its own."""

@@ -90,7 +90,7 @@ def _learn(data: TrainingData, plan: TrainingPlan, rows: Rows, distributed: bool
     if plan.model == "cnn_plain":
         return fit_design(data, rows, PLAIN)
     if before is None:
-        raise ConfigurationError(f"{plan.model} changes another training's design: name that with --winner")
+        raise ConfigurationError(f"{plan.model} changes another training's design: name that with --design-of")
     return fit_design(data, rows, NetworkDesign.from_hyperparameters(before | CHANGES[plan.model]))
 
 

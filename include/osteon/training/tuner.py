@@ -12,20 +12,19 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc
-import keras
 import keras_tuner
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief, oracle_client
 
-from osteon.models import network
+from osteon.errors import TrainingError
 from osteon.models.design import NetworkDesign
 from osteon.models.space import Budget, SearchSpace
-from osteon.training.augment import Augment
-from osteon.training.fit import TrainValData, dataset
 from osteon.training.search_state import SearchState
+from osteon.training.suggestions import EndedTrial, Outcome, Suggestion
 
 log = logging.getLogger(__name__)
 MAX_CONSECUTIVE_FAILURES = 3
+OBJECTIVE = "val_loss"
 CALL_TIMEOUT = 30.0
 """Seconds until a chief's answer is no longer waited for."""
 TOKEN = "osteon-token"  # noqa: S105 - the name of a field
@@ -40,34 +39,16 @@ def synchronized(method: Method) -> Method:
     return locked
 
 
-class DesignHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]
-    """Builds and fits the designs that a search suggests."""
+class _Space(keras_tuner.HyperModel):  # type: ignore[misc]
+    """Tells KerasTuner what may be chosen. It builds no network: the search does."""
 
-    def __init__(
-        self,
-        train_val: Callable[[NetworkDesign], TrainValData],
-        space: SearchSpace,
-        augment: Callable[[NetworkDesign, int], Augment],
-        budget: Budget,
-    ) -> None:
+    def __init__(self, space: SearchSpace) -> None:
         super().__init__()
-        self.train_val, self.space, self.augment, self.budget = train_val, space, augment, budget
-        self.seed = 0
+        self.space = space
 
-    def build(self, hp: Any) -> Any:
-        """Build the network of a trial, with the weights of its seed."""
-        design = self.space(hp)
-        train_val = self.train_val(design)
-        keras.utils.set_random_seed(self.seed)
-        return network.build(design, train_val.shape, train_val.classes)
-
-    def fit(self, hp: Any, model: Any, **keywords: Any) -> Any:
-        """Fit it. Returns Keras' history."""
-        design = self.space(hp)
-        train_val = self.train_val(design)
-        train = dataset(train_val, train_val.train, self.budget.batch, self.seed, self.augment(design, self.seed))
-        val = dataset(train_val, train_val.val, 128)
-        return model.fit(train, validation_data=val, **keywords)
+    def build(self, hp: Any) -> NetworkDesign:
+        """Draw a design, by which KerasTuner learns what the space has."""
+        return self.space(hp)
 
 
 class PersistentOracleMixin:
@@ -101,6 +82,7 @@ class PersistentOracleMixin:
 
     @synchronized
     def create_trial(self, tuner_id: str) -> Any:
+        """The next trial; an idle one while other workers run the last ones."""
         trial = super().create_trial(tuner_id)  # type: ignore[misc]
         if trial.status == "RUNNING":
             self.state.started_at.setdefault((trial.trial_id, tuner_id), time.monotonic())
@@ -111,6 +93,7 @@ class PersistentOracleMixin:
 
     @synchronized
     def end_trial(self, trial: Any) -> None:
+        """Take how a trial ended, and write the search's state into the lake."""
         number = trial.trial_id
         running = [worker for worker, one in self.ongoing_trials.items() if one.trial_id == number]
         if not running:  # of a worker that was given up: another runs it, or ran it
@@ -137,6 +120,7 @@ class PersistentOracleMixin:
             self.tuner_ids.discard(worker)
 
     def populate_space(self, trial_id: str) -> Any:
+        """Values for a new trial; none after too many failures."""
         return {"status": "STOPPED"} if self.failure else super().populate_space(trial_id)  # type: ignore[misc]
 
 
@@ -148,71 +132,84 @@ class RandomSearchOracle(PersistentOracleMixin, keras_tuner.oracles.RandomSearch
     """Random search."""
 
 
-class SeededTunerMixin:
-    """A tuner that seeds each trial by its number, and shares its weights with trials that go on from it."""
-
-    state: SearchState
-    first_seed: int
-    hypermodel: Any
-    ran = 0
-    """Trials so far."""
-
-    @staticmethod
-    def between_trials() -> None:
-        """Called before the tuner asks for a trial."""
-
-    def pre_create_trial(self) -> None:
-        super().pre_create_trial()  # type: ignore[misc]
-        self.between_trials()
-
-    def run_trial(self, trial: Any, *arguments: Any, **keywords: Any) -> Any:
-        if before := trial.hyperparameters.values.get("tuner/trial_id"):
-            self.state.get_weights(before)
-        self.hypermodel.seed = self.first_seed + int(trial.trial_id)
-        return super().run_trial(trial, *arguments, **keywords)  # type: ignore[misc]
-
-    def on_trial_end(self, trial: Any) -> None:
-        self.state.put_weights(trial.trial_id)
-        self.ran += 1
-        super().on_trial_end(trial)  # type: ignore[misc]
-
-
-class HyperbandTuner(SeededTunerMixin, keras_tuner.Hyperband):  # type: ignore[misc]
-    """Goes on from the weights of an earlier round."""
-
-    def __init__(self, oracle: HyperbandOracle, model: DesignHyperModel, **keywords: str) -> None:
-        keras_tuner.Tuner.__init__(self, oracle=oracle, hypermodel=model, **keywords)
-
-
-class RandomSearchTuner(SeededTunerMixin, keras_tuner.Tuner):  # type: ignore[misc]
-    """Fits each design from its first epoch on."""
-
-
-def make_tuner(model: DesignHyperModel, state: SearchState, seed: int, worker: str = "tuner0") -> Any:
-    """Make the tuner of a search: a Hyperband, or a random search where the budget counts trials.
+class OracleSuggester:
+    """Suggests the trials of an oracle, of this process or of another.
 
     Args:
-        model: What builds and fits a design.
-        state: The search's state; a project that lies in its folder is resumed.
-        seed: Of the designs that are drawn; of trials the first.
+        oracle: KerasTuner's oracle, or a client of one.
+        space: What designs are drawn from.
+        epochs: Of a trial, where the oracle sets none.
         worker: Name of this process, which no other has.
     """
-    budget = model.budget
+
+    def __init__(self, oracle: Any, space: SearchSpace, epochs: int, worker: str = "tuner0") -> None:
+        self.oracle, self.space, self.epochs, self.worker = oracle, space, epochs, worker
+        self.between_trials: Callable[[], None] = lambda: None
+        """Called before the oracle is asked for a trial."""
+        self._running: dict[str, Any] = {}
+
+    def suggest(self) -> Suggestion | None:
+        """The next trial; None when the search is over."""
+        status = "IDLE"
+        while status == "IDLE":
+            self.between_trials()
+            trial = self.oracle.create_trial(self.worker)
+            status = trial.status
+        if status == "STOPPED":
+            return None
+        self._running[trial.trial_id] = trial
+        values = trial.hyperparameters.values
+        first_epoch, resumes = values.get("tuner/initial_epoch", 0), values.get("tuner/trial_id")
+        return Suggestion(trial.trial_id, self.space(trial.hyperparameters), self._epochs(trial), first_epoch, resumes)
+
+    def report(self, suggestion: Suggestion, outcome: Outcome) -> None:
+        """Take how a suggested trial ended."""
+        trial = self._running.pop(suggestion.trial)
+        if outcome.loss is None:
+            trial.status, trial.message = "INVALID", outcome.problem
+        else:
+            self.oracle.update_trial(trial.trial_id, {OBJECTIVE: outcome.loss}, step=outcome.epoch)
+            trial.status = "COMPLETED"
+        self.oracle.end_trial(trial)
+
+    def finish(self) -> list[EndedTrial]:
+        """All trials. Raises `TrainingError` where several failed in a row."""
+        if self.oracle.failure:
+            raise TrainingError(f"the search broke off: {self.oracle.failure}")
+        return [self._ended(trial) for trial in self.oracle.trials.values()]
+
+    def _ended(self, trial: Any) -> EndedTrial:
+        loss = trial.score if trial.status == "COMPLETED" else None
+        return EndedTrial(trial.trial_id, self.space(trial.hyperparameters), self._epochs(trial), loss)
+
+    def _epochs(self, trial: Any) -> int:
+        return int(trial.hyperparameters.values.get("tuner/epochs", self.epochs))
+
+
+def make_suggester(space: SearchSpace, budget: Budget, state: SearchState, seed: int) -> OracleSuggester:
+    """Lead a search: by Hyperband, or at random where the budget counts trials.
+
+    Args:
+        space: What designs are drawn from.
+        budget: How many epochs and trials there are.
+        state: The search's state; a project that lies in its folder is resumed.
+        seed: Of the designs that are drawn.
+    """
     common = {
-        "objective": keras_tuner.Objective("val_loss", "min"),
+        "objective": keras_tuner.Objective(OBJECTIVE, "min"),
         "seed": seed + 1,  # KerasTuner takes 0 for "any"
         "max_consecutive_failed_trials": sys.maxsize,  # it would raise in whoever ended the trial, and keep its lock
     }
     if budget.trials is None:
         oracle: Any = HyperbandOracle(max_epochs=budget.search_epochs, factor=budget.factor, **common)
-        kind: Any = HyperbandTuner
     else:
-        oracle, kind = RandomSearchOracle(max_trials=budget.trials, **common), RandomSearchTuner
-    oracle.state, oracle.space = state, model.space
+        oracle = RandomSearchOracle(max_trials=budget.trials, **common)
+    oracle.state, oracle.space, oracle.verbose = state, space, 0
     project = {"directory": str(state.folder.parent), "project_name": state.folder.name}
-    tuner = kind(oracle, model, tuner_id=worker, **project)
-    tuner.state, tuner.first_seed = state, seed * 10_000
-    return tuner
+    keras_tuner.Tuner(oracle, _Space(space), **project).save()  # it reads a project, or begins one
+    if oracle.end_order:
+        log.info("the search goes on after %d trials that finished before", len(oracle.end_order))
+    return OracleSuggester(oracle, space, budget.search_epochs)
 
 
 def space_config(space: SearchSpace) -> tuple[list[Any], NetworkDesign]:
@@ -230,6 +227,7 @@ class Servicer(oracle_chief.OracleServicer):  # type: ignore[misc]
         self.last_seen: dict[str, float] = {}
 
     def CreateTrial(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+        """Answer a worker, and note that it lives."""
         self.last_seen[request.tuner_id] = time.monotonic()
         return super().CreateTrial(request, context)
 
@@ -261,8 +259,8 @@ class _Authorised(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
 class OracleClient(oracle_client.OracleClient):  # type: ignore[misc]
     """An oracle in another process. KerasTuner's own constructor reads the address from the environment."""
 
-    def __init__(self, oracle: Any, channel: grpc.Channel, worker: str) -> None:
-        self._oracle, self.tuner_id = oracle, worker
+    def __init__(self, channel: grpc.Channel, worker: str) -> None:
+        self._oracle, self.tuner_id = None, worker
         self.stub = protos.get_service_grpc().OracleStub(channel)
         self.multi_worker, self.should_report = False, True
         self.verbose = 0
@@ -272,9 +270,7 @@ class OracleClient(oracle_client.OracleClient):  # type: ignore[misc]
 
 
 @contextmanager
-def connected(tuner: Any, address: str, token: str) -> Iterator[OracleClient]:
-    """Let a tuner get its trials from the chief at `address` (`host:port`)."""
+def connected(address: str, token: str, worker: str) -> Iterator[OracleClient]:
+    """The oracle of the chief at `address` (`host:port`), for one worker."""
     with grpc.insecure_channel(address) as channel:
-        authorised = grpc.intercept_channel(channel, _Authorised(token))
-        tuner.oracle = OracleClient(tuner.oracle, authorised, tuner.tuner_id)
-        yield tuner.oracle
+        yield OracleClient(grpc.intercept_channel(channel, _Authorised(token)), worker)

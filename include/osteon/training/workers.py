@@ -17,7 +17,16 @@ import grpc
 from pydantic import BaseModel
 
 from osteon.lake import Lake
-from osteon.training.tuner import TOKEN, OracleClient, PersistentOracleMixin, Servicer, start_server
+from osteon.models.space import SearchSpace
+from osteon.training.tuner import (
+    TOKEN,
+    OracleClient,
+    OracleSuggester,
+    PersistentOracleMixin,
+    Servicer,
+    connected,
+    start_server,
+)
 
 IDLE_INTERVAL = 0.5
 """Seconds between questions while there is nothing to do."""
@@ -74,17 +83,27 @@ class TokenAuthInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
 
 
 @contextmanager
-def serve(oracle: PersistentOracleMixin, lake: Lake, study: str, host: str, port: int) -> Iterator[ChiefServicer]:
-    """Answer workers at `host`, an address of this machine, and `port`, or any free one if that is 0."""
-    servicer, token = ChiefServicer(oracle), secrets.token_hex(20)
+def serve(suggester: OracleSuggester, lake: Lake, study: str, host: str, port: int) -> Iterator[None]:
+    """Let others run trials of `suggester`, at `host`, an address of this machine, and `port`, or any free one if 0."""
+    servicer, token = ChiefServicer(suggester.oracle), secrets.token_hex(20)
+    suggester.between_trials = servicer.between_trials
     server, bound = start_server(servicer, f"{host}:{port}", TokenAuthInterceptor(token))
     lake.put_json(_key(study), ChiefAddress(address=f"{host}:{bound}", token=token).model_dump())
     try:
-        yield servicer
+        yield
         servicer.wait_for_workers()
     finally:
         lake.put_json(_key(study), None)
         server.stop(grace=None)
+
+
+@contextmanager
+def follow(chief: ChiefAddress, space: SearchSpace, epochs: int, worker: str) -> Iterator[OracleSuggester]:
+    """Get trials from the chief of a search. Raises `grpc.RpcError` where it does not answer."""
+    with connected(chief.address, chief.token, worker) as client, heartbeat(client, worker):
+        suggester = OracleSuggester(client, space, epochs, worker)
+        suggester.between_trials = lambda: time.sleep(IDLE_INTERVAL)
+        yield suggester
 
 
 def find_chief(lake: Lake, study: str) -> ChiefAddress | None:

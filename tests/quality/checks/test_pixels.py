@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ class Found:
     bright_band: float
     band_where: str
     contrast: float
-    median: float
+    bright_bones: float
     gutter: float
     oval: float
     text: int
@@ -30,7 +31,7 @@ class Found:
 def examine(image: Image.Image) -> Found:
     """What the checks' own measurements say of an image."""
     decoded = decode(encode(image, "PNG"), 10**7)
-    values = {name: value for family in registered() for name, value in family.measure(decoded).items()}
+    values: dict[str, Any] = {name: value for family in registered() for name, value in family.measure(decoded).items()}
     values.pop("thumb")
     return Found(**values)
 
@@ -54,14 +55,8 @@ def test_ordinary_radiographs_trip_nothing(part: str) -> None:
     for seed in range(4):
         found = examine(decode(encode(radiograph(seed, part, size=(180, 220))), 10**7).grey)
         assert found.dark_band <= 0.25 and found.bright_band <= 0.15, found
-        assert found.contrast >= 40 and found.gutter <= 0.03, found
+        assert found.bright_bones > 1 and found.contrast >= 40 and found.gutter <= 0.03, found
         assert found.oval <= 0.93 and found.text <= 2, found
-
-
-@pytest.mark.parametrize("part", ["hand", "wrist", "forearm", "elbow", "humerus", "leg"])  # others hold little air
-def test_a_negative_is_bright(part: str) -> None:
-    pixels = radiograph(2, part, size=(180, 220))
-    assert grey(255 - pixels).median > 165 > grey(pixels).median
 
 
 def test_a_bar_between_two_exposures_is_a_gutter_and_one_at_the_edge_is_not() -> None:

@@ -6,23 +6,28 @@ import numpy as np
 
 from osteon.images.decode import Decoded
 from osteon.images.families import Family
+from osteon.images.polarity import brightness_of_bones
 from osteon.quality.check import Check, Threshold, register
 from osteon.sources.base import PublishedFile
 from osteon.sources.defects import Change, defect, pixels_of, with_pixels
 
 
 def measure(image: Decoded) -> dict[str, object]:
-    ranks = np.array((0.02, 0.5, 0.98)) * image.reduced.size
-    low, middle, high = np.searchsorted(image.histogram.cumsum(), ranks)
-    return {"contrast": float(high - low), "median": float(middle)}
+    ranks = np.array((0.02, 0.98)) * image.reduced.size
+    low, high = np.searchsorted(image.histogram.cumsum(), ranks)
+    return {"contrast": float(high - low)}
 
 
-LEVELS = Family(
-    "levels", version=1, columns={"contrast": "Float64", "median": "Float64"}, measure=measure, in_catalog=False
+def measure_polarity(image: Decoded) -> dict[str, object]:
+    return {"bright_bones": brightness_of_bones(image.reduced)}
+
+
+LEVELS = Family("levels", version=1, columns={"contrast": "Float64"}, measure=measure, in_catalog=False)
+"""`contrast`: grey levels between the 2nd and the 98th percentile."""
+POLARITY = Family(
+    "polarity", version=1, columns={"bright_bones": "Float64"}, measure=measure_polarity, in_catalog=False
 )
-"""`contrast`: grey levels between the 2nd and the 98th percentile. `median`: grey level. Air is dark on a radiograph,
-and there is much of it: a negative's median is bright. Films that tissue fills, as a spine's, a hip's or a shoulder's,
-hold too little air to tell."""
+"""`bright_bones`: log odds that bones are bright, see `osteon.images.polarity`."""
 
 
 @defect
@@ -53,12 +58,12 @@ class LowContrast(Check):
 @register
 class Inverted(Check):
     name = "inverted"
-    column = "levels.median"
-    rule = "at_most"
-    default = Threshold(severity="warning", maximum=165)
+    column = "polarity.bright_bones"
+    rule = "at_least"
+    default = Threshold(severity="warning", minimum=-1)
     title = "Bones are bright on every image."
     message = "{count} {image looks like a negative|images look like negatives}, with dark bones on white ({share})."
     remedy = "Invert them at the source, or leave them out."
-    unit = "median grey level"
-    measures = LEVELS
+    unit = "log odds that bones are bright"
+    measures = POLARITY
     defects = (inverted,)
