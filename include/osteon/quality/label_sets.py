@@ -54,7 +54,7 @@ class Answers:
             return ~np.isnan(self.states)
         return np.zeros(len(self.states), bool) if self.parts is None else self.parts.notna().all(axis=1).to_numpy()
 
-    def take(self, rows: NDArray[np.generic]) -> Answers:
+    def take(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Answers:
         """Those of some rows, by a mask or by numbers."""
         parts = None if self.parts is None else self.parts.iloc[rows].reset_index(drop=True)
         return Answers(parts, self.states[rows])

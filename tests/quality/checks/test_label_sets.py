@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ class Films:
         earlier: list[pd.DataFrame] | None = None,
         same: set[str] | None = None,
         champion: Reference | None = None,
-    ) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    ) -> tuple[Any, dict[str, list[str]]]:
         rows = pd.concat(now, ignore_index=True)
         before = pd.concat(earlier or [NONE], ignore_index=True)
         seen = features(pd.Series({name: self.thumbs[name] for name in sorted({*rows["sha256"], *before["sha256"]})}))
@@ -111,7 +112,9 @@ def other(films: Films) -> pd.DataFrame:
     return films.source("other", 500, seed=2)
 
 
-def test_good_labels_raise_nothing_with_any_reference_or_with_none(films: Films, source, other) -> None:
+def test_good_labels_raise_nothing_with_any_reference_or_with_none(
+    films: Films, source: pd.DataFrame, other: pd.DataFrame
+) -> None:
     for now, earlier, same in (
         ([source], [], set()),
         ([source, other], [other], {"other"}),
@@ -126,7 +129,7 @@ def test_good_labels_raise_nothing_with_any_reference_or_with_none(films: Films,
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_small_good_sets_raise_nothing(films: Films, source, other, seed: int) -> None:
+def test_small_good_sets_raise_nothing(films: Films, source: pd.DataFrame, other: pd.DataFrame, seed: int) -> None:
     rng = np.random.default_rng(seed)
     some = source.iloc[sorted(rng.choice(len(source), 60 + 15 * seed, replace=False))]
     for now, earlier, same in (([some], [], set()), ([some, other], [other], {"other"})):
@@ -138,7 +141,7 @@ def test_small_good_sets_raise_nothing(films: Films, source, other, seed: int) -
 @pytest.mark.parametrize("kind", BAD)
 @pytest.mark.parametrize("reference", ["version", "source", "champion"])
 def test_bad_labels_are_named_wherever_something_else_taught_them(
-    films: Films, source, other, kind: str, reference: str
+    films: Films, source: pd.DataFrame, other: pd.DataFrame, kind: str, reference: str
 ) -> None:
     spoil, label, words = BAD[kind]
     bad = spoil(source)
@@ -165,7 +168,9 @@ def champion(source: pd.DataFrame) -> Reference:
     return Reference("the champion, version 3,", promised, Answers(parts, states), True)
 
 
-def test_alone_a_shuffled_set_stops_and_an_inverted_one_is_said_to_be_unknown(films: Films, source) -> None:
+def test_alone_a_shuffled_set_stops_and_an_inverted_one_is_said_to_be_unknown(
+    films: Films, source: pd.DataFrame
+) -> None:
     table, _ = films.judged([shuffled(source)])
     assert "nothing can be learnt" in table.loc["s: body part", "at_chance"]
     table, unchecked = films.judged([inverted(source)])
@@ -186,7 +191,7 @@ def test_a_shift_in_a_sorted_table_is_found_although_it_changes_few_labels(films
     assert films.judged([rows])[0]["contradicted"].isna().all()
 
 
-def test_a_champion_that_promises_nothing_says_nothing(films: Films, source) -> None:
+def test_a_champion_that_promises_nothing_says_nothing(films: Films, source: pd.DataFrame) -> None:
     weak = replace(champion(source), promised={"fracture state": 0.51})
     table, unchecked = films.judged([inverted(source)], champion=weak)
     assert table["contradicted"].isna().all() and "s" in unchecked
@@ -194,7 +199,9 @@ def test_a_champion_that_promises_nothing_says_nothing(films: Films, source) -> 
     assert films.judged([inverted(source)], champion=silent)[0]["contradicted"].isna().all()
 
 
-def test_a_third_of_photographs_is_named_alone_and_beside_other_films(films: Films, source, other) -> None:
+def test_a_third_of_photographs_is_named_alone_and_beside_other_films(
+    films: Films, source: pd.DataFrame, other: pd.DataFrame
+) -> None:
     spoilt = source.copy()
     for number in range(0, len(source), 3):
         films.thumbs[f"photo{number}"] = photograph(number)
@@ -212,7 +219,9 @@ def test_a_third_of_photographs_is_named_alone_and_beside_other_films(films: Fil
     assert any("foreign pictures cannot be seen" in text for text in unchecked["s"])
 
 
-def test_films_of_another_detector_whose_labels_can_be_learnt_are_not_foreign(films: Films, source) -> None:
+def test_films_of_another_detector_whose_labels_can_be_learnt_are_not_foreign(
+    films: Films, source: pd.DataFrame
+) -> None:
     changed = source.copy()
     for number in range(0, len(source), 3):
         pixels = np.frombuffer(films.thumbs[f"s{number}"], np.uint8).reshape(THUMB, THUMB).astype(int)
@@ -222,7 +231,7 @@ def test_films_of_another_detector_whose_labels_can_be_learnt_are_not_foreign(fi
     assert row["unlike"] <= 0.2, row["unlike_films"]
 
 
-def test_changed_labels_are_counted_by_image_and_rates_compared_by_film(films: Films, source) -> None:
+def test_changed_labels_are_counted_by_image_and_rates_compared_by_film(films: Films, source: pd.DataFrame) -> None:
     now = source.copy()
     now.loc[:19, "fractured"] = [not state for state in now.loc[:19, "fractured"]]
     now.loc[20, "fractured"] = None
