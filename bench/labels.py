@@ -56,7 +56,8 @@ def fracatlas() -> Iterator[tuple[str, bytes, str | None, bool]]:
 
 def phantoms(seed: int, images: int) -> Iterator[tuple[str, bytes, str | None, bool]]:
     """The same of generated films. Their table has them in no order."""
-    config = PhantomConfig(name=f"phantom-{seed}", kind="phantom", licence="CC0-1.0", seed=seed, images=images)
+    entry = {"name": "p", "kind": "phantom", "licence": "CC0-1.0", "seed": seed, "images": images}
+    config = PhantomConfig.model_validate(entry)
     for file in PhantomSource(config).fetch(""):
         part, state = str(file.raw_label).split("|")
         yield Path(file.path).name, file.data or b"", part, state == "fractured"
@@ -72,7 +73,7 @@ def photographs() -> Iterator[tuple[str, Image.Image]]:
         image = Image.open(file).convert("L")
         for number in range(CROPS):
             side = int(min(image.size) * rng.uniform(0.3, 1))
-            left, top = rng.integers(0, image.width - side + 1), rng.integers(0, image.height - side + 1)
+            left, top = (int(rng.integers(0, length - side + 1)) for length in image.size)
             yield f"{file.stem}-{number}", image.crop((left, top, left + side, top + side))
 
 

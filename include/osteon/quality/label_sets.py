@@ -90,19 +90,15 @@ def independent(rows: pd.DataFrame) -> pd.Series:
     return ~rows["cluster"].duplicated()
 
 
-def classifier(
-    teaching: pd.DataFrame, seen: pd.DataFrame, asked: pd.DataFrame, features: pd.DataFrame | None = None
-) -> Answers:
+def classifier(teaching: pd.DataFrame, features: pd.DataFrame, asked: pd.DataFrame) -> Answers:
     """Answers of simple classifiers that saw no image of the same cluster.
 
     Args:
         teaching: Rows that teach, as `label_rows` gives them.
-        seen: Features by `sha256`.
+        features: Of all images by `sha256`.
         asked: Rows that are asked about. The same rows give answers out of fold.
-        features: Of the rows asked, where they are not in `seen`.
     """
-    features = seen if features is None else features
-    taught, wanted = seen.loc[teaching["sha256"]].to_numpy(), features.loc[asked["sha256"]].to_numpy()
+    taught, wanted = (features.loc[rows["sha256"]].to_numpy() for rows in (teaching, asked))
     known = teaching["body_part"].notna().to_numpy()
     parts = out_of_fold(
         taught[known],
@@ -253,7 +249,7 @@ def judge(
             return Judgement(contradicted=f"shifted: the labels stand {how}, says {name}")
     promised = max((one.promised[kind] for one in able), default=None)
     if learnt is not None and _is_chance(kind, learnt, promised):
-        return _chance(learnt, able)
+        return _chance(kind, learnt, able)
     for one, on in measured.values():
         unsure = learnt is None or learnt.low(2) <= 0.5
         if one.same_films and unsure and _is_chance(kind, on, one.promised[kind]):
@@ -291,10 +287,10 @@ def _is_chance(kind: Kind, found: Agreement, promised: float | None) -> bool:
     return found.low(SURE) <= 0.5 and found.high(SURE) < bar
 
 
-def _chance(learnt: Agreement, able: list[Reference]) -> Judgement:
+def _chance(kind: Kind, learnt: Agreement, able: list[Reference]) -> Judgement:
     if not able:
         return Judgement(at_chance=f"nothing can be learnt from them (agreement out of fold {learnt}, chance is 0.5)")
-    best = max(able, key=lambda one: max(one.promised.values()))
+    best = max(able, key=lambda one: one.promised[kind])
     return Judgement(
         contradicted=f"shuffled: nothing can be learnt from them (agreement out of fold {learnt}, chance is 0.5), "
         f"where {best.name} shows that it can"
