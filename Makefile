@@ -12,8 +12,8 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(BIN)/python:
-	@echo "making $(VENV) from $$($(PYTHON) --version)"
-	@$(PYTHON) -m venv $(VENV)
+	@echo "making $(VENV) from $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv $(VENV)
 
 # uv only installs faster: `pip install -r requirements.txt` gives the same.
 $(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
@@ -62,7 +62,7 @@ down: setup  ## stop what `make up` started
 	@$(BIN)/osteon down
 
 compose:  ## the production shape in docker: passwords into .env on first use, images, services
-	@$(PYTHON) docker/make_env.py
+	@"$(PYTHON)" docker/make_env.py
 	@docker compose up --detach --build --wait
 
 lint: setup-dev prose  ## style, types, layers and prose
@@ -88,6 +88,7 @@ bench: setup-dev  ## seconds of each stage, where the real archives are
 
 bench-quality: setup-dev  ## precision and recall of the checks on injected defects
 	@$(BIN)/python bench/quality.py
+	@$(BIN)/python -W ignore bench/damage.py
 
 bench-inspection: setup-dev  ## inspection against cleanvision, where the real archives are
 	@$(BIN)/python bench/inspection.py
@@ -99,7 +100,7 @@ bench-polarity: setup-dev  ## how often a film and its negative are told apart, 
 	@$(BIN)/python bench/polarity.py
 
 bench-copies: setup-dev  ## recall of altered copies, joins of the real archives and growth, into the folder OUT
-	@$(BIN)/python bench/copies.py --out $(or $(OUT),/tmp/osteon-copies)
+	@$(BIN)/python bench/copies.py --out "$(or $(OUT),/tmp/osteon-copies)"
 
 bench-models: setup-dev  ## the main model, its baselines, its ablations and the old model on FracAtlas (hours on 2 cores)
 	@$(BIN)/python bench/models.py

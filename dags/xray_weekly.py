@@ -35,7 +35,7 @@ def xray_weekly() -> None:
     def ingest(source: str) -> str:
         return run_in_dag(stages.INGEST, open_context("ingest", **credentials()), source=source)
 
-    # A source that fails does not stop the others.
+    # A source that fails does not stop the others: only `finished` fails with it.
     @task(trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS)
     def collect(manifests: list[str]) -> list[str]:
         return list(manifests)
@@ -60,7 +60,8 @@ def xray_weekly() -> None:
         deliver(Outbox(context.lake))  # what a mail server refused before
         return run_in_dag(stages.REPORT, context)
 
-    manifests = collect(ingest.expand(source=stage_task(stages.LIST_SOURCES, task_id="list_sources")()))
+    pulled = ingest.expand(source=stage_task(stages.LIST_SOURCES, task_id="list_sources")())
+    manifests = collect(pulled)
     catalogued = stage_task(stages.CATALOGUE)(manifests=manifests)
     inspected = stage_task(stages.INSPECT, trigger_rule=NONE_FAILED)(catalog=catalogued)
     map_partitions(stages.INSPECT_PARTS, catalogued) >> inspected
@@ -88,10 +89,11 @@ def xray_weekly() -> None:
         stage_task(stages.REGISTER, trigger_rule=NONE_FAILED)(comparison=compared, catalog=reviewed, answers=approved),
         stage_task(stages.REGISTER_BASE)(trainings=base),
     ]
-    # The report tells of a stopped run as well; `finished` is what a failure on either side of it fails.
+    # The report tells of a stopped run as well. `finished` is what a failure on either side of it fails, and a source
+    # of which there is no version at all: the run did the rest, but it is no success.
     reported = report()
     [*registered, workers] >> reported
-    [*registered, reported] >> EmptyOperator(task_id="finished", trigger_rule=NONE_FAILED)
+    [pulled, *registered, reported] >> EmptyOperator(task_id="finished", trigger_rule=NONE_FAILED)
 
 
 xray_weekly()

@@ -8,13 +8,17 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import urllib3
 import yaml
 from PIL import Image
 from typer.testing import CliRunner
@@ -24,7 +28,7 @@ from osteon import history
 from osteon.cli import app
 from osteon.curation.catalogue import accounts, read_manifests
 from osteon.curation.decisions import Decision, decide
-from osteon.errors import CatalogError, ConfigurationError, SourceError
+from osteon.errors import CatalogError, ConfigurationError, LakeUnreachableError, SourceError
 from osteon.ingest import ingest, load_state, removed_paths, save_state, state_key
 from osteon.labels import load_labels
 from osteon.lake import Lake
@@ -128,12 +132,13 @@ def test_odd_files_are_left_out_with_a_reason_and_disturb_nothing(
     catalog = catalogs.read(lake, record_of(context, SplitRecord).catalog).set_index("path")
     reasons = catalog.loc[catalog["quarantined"], "reason"].to_dict()
     expected = {
-        "text.jpg": "not an image",
         "dot.png": "1x1 pixels, a side below 32",
         "huge.png": "20000x20000 pixels, more than the limit of 100000000 (OSTEON_MAX_PIXELS)",
         "moving.gif": "2 frames: several pictures in one file",
         "blank.png": "blank: it shows nothing",
     }
+    manifest = lake.get_table(str(ingested(context).manifest)).set_index("path")
+    assert manifest["reason"].dropna().to_dict() == {"text.jpg": "text, no image: leave it out by `images`"}
     decision = Decision(target="s:blank.png", action="keep", who="ann", why="a test object")
     decide(lake, load_labels(context.settings.labels_file), decision)
     manifests = [ingested(context).manifest]
@@ -284,9 +289,71 @@ def test_whatever_goes_wrong_with_a_source_is_told_and_its_last_good_version_use
         archive.writestr("a.jpg", encode(radiograph(1)))
     sources = sources_file(tmp_path, tmp_path / "a.zip")
     good = ingested(run_to_split("good", sources)).manifest
-    monkeypatch.setattr(zipfile, "ZipFile", lambda path: 1 / 0)
-    failed = pull_one("failed", sources)
-    assert failed.manifest == good and failed.problem == "ZeroDivisionError: see the task's log"
+    with monkeypatch.context() as broken:
+        broken.setattr(zipfile.ZipFile, "infolist", lambda archive: 1 / 0)
+        failed = pull_one("failed", sources)
+    asked = "ZeroDivisionError while asking source s for its version: see the task's log"
+    assert failed.manifest == good and failed.problem == asked
+
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
+        archive.writestr("folder/b.jpg", encode(radiograph(2)))
+    monkeypatch.setattr("osteon.sources.reader.content_of", lambda head: 1 / 0)
+    failed = pull_one("failed again", sources)
+    assert failed.manifest == good
+    assert failed.problem == "ZeroDivisionError while reading a.jpg, while reading source s: see the task's log"
+
+
+@pytest.fixture
+def falling_silent(settings: Settings) -> Iterator[tuple[str, threading.Event]]:
+    """An address that leads to the store until the event is set. From then on it takes no image."""
+    silent = threading.Event()
+
+    class Forwards(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if silent.is_set() and "/images/" in self.path:
+                self.close_connection = True
+                return
+            answer = urllib3.request(
+                self.command, settings.s3_endpoint + self.path, headers=dict(self.headers), body=body
+            )
+            self.send_response_only(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.data)
+
+        do_GET = do_PUT = do_DELETE = do_HEAD  # noqa: N815
+
+        def log_message(self, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forwards) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", silent
+        server.shutdown()
+
+
+def test_a_lake_that_falls_silent_is_no_problem_of_a_source(
+    environment: dict[str, str],
+    falling_silent: tuple[str, threading.Event],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, silent = falling_silent
+    monkeypatch.setenv("OSTEON_S3_ENDPOINT", url)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jpg", encode(radiograph(1)))
+    sources = sources_file(tmp_path, tmp_path / "a.zip")
+    good = pull_one("good", sources)
+    with zipfile.ZipFile(tmp_path / "a.zip", "a") as archive:
+        archive.writestr("b.jpg", encode(radiograph(2)))
+    silent.set()
+    with pytest.raises(LakeUnreachableError, match="no object store answers"):
+        pull_one("failed", sources)
+    assert Context.open("failed").run.sources()["s"].manifest is None, "last week's data are not used in its place"
+    silent.clear()
+    again = pull_one("failed", sources)
+    assert again.problem is None and again.before == good.manifest != again.manifest
 
 
 def test_a_file_of_sources_that_enables_none_is_refused(environment: dict[str, str], tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class OsteonError(Exception):
     """Base of every error that Osteon raises on purpose."""
@@ -69,3 +72,30 @@ class SourceUnreachableError(SourceError, RetryableError):
 
 class ServiceError(OsteonError):
     """An embedded service did not start, or its port is taken."""
+
+
+@contextmanager
+def during(what: str) -> Iterator[None]:
+    """Name what is done here in every exception that Osteon does not raise on purpose: see `in_words`.
+
+    Args:
+        what: A participle and its object: `reading a/b.jpg`.
+    """
+    try:
+        yield
+    except OsteonError:
+        raise
+    except Exception as error:
+        error.add_note(f"while {what}")
+        raise
+
+
+def in_words(error: Exception) -> str:
+    """An error as people are told of it: what Osteon raised on purpose says it all, of others the log holds the rest.
+
+    The message of others is left out, for it may hold what is secret.
+    """
+    if isinstance(error, OsteonError):
+        return str(error)
+    places = ", ".join(getattr(error, "__notes__", ()))
+    return f"{type(error).__name__} {places or 'at an unknown place'}: see the task's log"

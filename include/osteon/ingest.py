@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
+from osteon.errors import during
 from osteon.lake import Lake, image_key
 from osteon.progress import parallel
 from osteon.pseudonyms import Pseudonyms, patient_key
 from osteon.settings import Settings
-from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, Source
+from osteon.sources.base import NO_IMAGE, PublishedFile, Source
 from osteon.sources.notes import Note
 
 VERSION = 3
@@ -134,7 +135,9 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
     """
     from osteon.schemas import Manifest, check
 
-    config, version = source.config, source.latest_version()
+    config = source.config
+    with during(f"asking source {config.name} for its version"):
+        version = source.latest_version()
     names = Pseudonyms(config.name, patient_key(settings, lake)) if config.names_patients else None
     key = f"{manifests_of(config.name)}{version}.parquet"
     if lake.exists(key):
@@ -143,11 +146,15 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
     seen, notes, lock = set[str](), list[Note](), threading.Lock()
 
     def keep(file: PublishedFile | Note) -> tuple[dict[str, object], bool] | None:
-        digest, uploaded = None, False
         if isinstance(file, Note):
             with lock:
                 notes.append(file)
             return None
+        with during(f"keeping {file.path} of source {config.name}"):
+            return keep_file(file)
+
+    def keep_file(file: PublishedFile) -> tuple[dict[str, object], bool]:
+        digest, uploaded = None, False
         if file.data is not None:
             digest = hashlib.sha256(file.data).hexdigest()
             with lock:
@@ -160,7 +167,7 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
             "licence": config.licence,
             "attribution": config.attribution,
             "path": file.path,
-            "claims_image": file.reason not in (COMPANION, OUTSIDE),
+            "claims_image": file.reason not in NO_IMAGE,
             "sha256": digest,
             "bytes": None if file.data is None else len(file.data),
             "raw_label": file.raw_label,
@@ -168,9 +175,12 @@ def ingest(settings: Settings, lake: Lake, source: Source) -> tuple[str, dict[st
             "patient": names.patient(file) if names else None,
             "study": names.study(file) if names else None,
             "reason": file.reason,
+            "content": file.content,
         }, uploaded
 
-    done = parallel(keep, source.fetch(version), workers=settings.upload_workers, title=f"ingest {config.name}")
+    with during(f"reading source {config.name}"):
+        files = source.fetch(version)
+        done = parallel(keep, files, workers=settings.upload_workers, title=f"ingest {config.name}")
     kept = [file for file in done if file is not None]
     rows = pd.DataFrame([row for row, _ in kept]).sort_values("path", ignore_index=True)
     manifest = check(rows, Manifest, key)

@@ -26,6 +26,8 @@ REQUIRED_PARTS = (
 """The ten body parts; a part's code is its position here."""
 STATES = {False: "non-fractured", True: "fractured"}
 """Names of the fracture states."""
+SHIPPED = Path(__file__).with_suffix(".yaml")
+"""The label map that comes with Osteon."""
 UNKNOWN = "unknown"
 """The name of a fracture state that nobody gave."""
 REQUIRED_STATES = tuple(STATES.values())
@@ -42,7 +44,10 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True)
 class RawLabel:
-    """A publisher's label taken apart: `hand+shoulder|fractured` has two part words and one fracture word."""
+    """A publisher's label taken apart: `hand+shoulder|fractured` has two part words and one fracture word.
+
+    Where a publisher contradicts itself the fracture is `fractured+non-fractured`, a word that no label map holds.
+    """
 
     parts: tuple[str, ...]
     fracture: str
@@ -88,15 +93,20 @@ class LabelMap(BaseModel):
             part = self._find(self.parts, word)
             if part is not None:
                 parts.add(part)
-            elif _plain(word) not in map(_plain, self.ambiguous):
+            elif plain_word(word) not in map(plain_word, self.ambiguous):
                 unknown.append(word)
-        ambiguous = any(_plain(word) in map(_plain, self.ambiguous) for word in label.parts)
-        state = self._find(self.states, label.fracture) if label.fracture else None
+        ambiguous = any(plain_word(word) in map(plain_word, self.ambiguous) for word in label.parts)
+        state = self.state(label.fracture)
         if label.fracture and state is None:
             unknown.append(label.fracture)
         body_part = min(parts) if len(parts) == 1 and not ambiguous and not unknown else None
         fractured = None if state is None else state == "fractured"
         return Label(body_part, fractured, tuple(sorted(parts)), tuple(unknown))
+
+    def state(self, words: str) -> str | None:
+        """The fracture state that all words of `fractured+broken` mean; None where one is unknown, or they differ."""
+        states = {self._find(self.states, word) for word in words.split("+")}
+        return states.pop() if len(states) == 1 else None
 
     def problems(self) -> list[str]:
         """What is wrong with the map, one sentence each.
@@ -118,9 +128,9 @@ class LabelMap(BaseModel):
 
     @staticmethod
     def _find(entries: dict[str, Entry], word: str) -> str | None:
-        plain = _plain(word)
+        plain = plain_word(word)
         for name, entry in entries.items():
-            if plain == _plain(name) or plain in map(_plain, entry.aliases):
+            if plain == plain_word(name) or plain in map(plain_word, entry.aliases):
                 return name
         return None
 
@@ -135,7 +145,8 @@ def load_labels(path: Path) -> LabelMap:
         raise ConfigurationError(f"the label map {path} cannot be read: {error}") from error
 
 
-def _plain(word: str) -> str:
+def plain_word(word: str) -> str:
+    """A word as words are compared: in lower case, with spaces and `_` as `-`."""
     return "-".join(word.strip().lower().replace("_", " ").replace("-", " ").split())
 
 
@@ -153,10 +164,10 @@ def _wrong_entries(title: str, entries: dict[str, Entry], required: tuple[str, .
 def _words_of_two_meanings(entries: dict[str, Entry], ambiguous: tuple[str, ...]) -> list[str]:
     """The words that two classes claim, or that a class claims although they are ambiguous."""
     found = []
-    words = {_plain(word): "ambiguous" for word in ambiguous}
+    words = {plain_word(word): "ambiguous" for word in ambiguous}
     for name, entry in entries.items():
         for word in (name, *entry.aliases):
-            owner = words.setdefault(_plain(word), name)
+            owner = words.setdefault(plain_word(word), name)
             if owner != name:
                 found.append(f"`{word}` is claimed by both `{owner}` and `{name}`")
     return found

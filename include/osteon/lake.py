@@ -10,6 +10,7 @@ import logging
 import mimetypes
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -20,8 +21,9 @@ import certifi
 import pandas as pd
 import urllib3
 from minio import Minio
+from minio.datatypes import Object
 from minio.deleteobjects import DeleteObject
-from minio.error import S3Error
+from minio.error import InvalidResponseError, S3Error
 from pydantic import BaseModel, ValidationError
 
 from osteon.errors import LakeError, LakeUnreachableError, ObjectError
@@ -32,6 +34,44 @@ MISSING = {"NoSuchKey", "NoSuchObject", "NoSuchBucket", "NotFound"}
 SIGNED_FOR = 600
 """Seconds that a signed URL is good for: all tries of one request, and a clock that is a little wrong."""
 log = logging.getLogger(__name__)
+
+
+class _Connections(urllib3.PoolManager):
+    """Connections to a store; where it does not answer, that is an error of Osteon's own, which is tried again."""
+
+    def urlopen(self, method: str, url: str, *args: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+        parts = urlsplit(url)
+        with _answers(f"{parts.scheme}://{parts.netloc}"):
+            return super().urlopen(method, url, *args, **options)
+
+
+@contextmanager
+def _answers(where: str) -> Iterator[None]:
+    """Raise `LakeUnreachableError` for a request, or the reading of an answer, that fails on its way."""
+    try:
+        yield
+    except urllib3.exceptions.HTTPError as error:
+        reason = getattr(error, "reason", error)  # without the URL, which may be signed
+        raise LakeUnreachableError(
+            f"no object store answers at {where} ({reason}): start one with `make up`, or set OSTEON_S3_ENDPOINT"
+        ) from error
+
+
+@contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """Raise `LakeError` where the store refuses a request, `ObjectError` where it has no such object."""
+    try:
+        yield
+    except S3Error as error:
+        if error.code in MISSING:
+            raise ObjectError(f"the lake's bucket {error.bucket_name!r} holds no {what}") from error
+        raise LakeError(
+            f"the store refuses {what} of bucket {error.bucket_name!r} ({error.code}): may the account use it?"
+        ) from error
+    except InvalidResponseError as error:
+        raise LakeError(
+            f"what answers for {what} is no object store ({str(error)[:200]}): check OSTEON_S3_ENDPOINT"
+        ) from error
 
 
 class Lake:
@@ -54,7 +94,7 @@ class Lake:
         url = urlsplit(settings.s3_endpoint)
         if url.scheme not in {"http", "https"} or not url.netloc:
             raise LakeError(f"OSTEON_S3_ENDPOINT is {settings.s3_endpoint!r}: give a URL like https://minio:9000")
-        http = urllib3.PoolManager(
+        http = _Connections(
             timeout=urllib3.Timeout(connect=settings.http_timeout, read=settings.http_timeout),
             maxsize=settings.upload_workers + 2,
             retries=urllib3.Retry(total=5, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
@@ -78,16 +118,13 @@ class Lake:
                     f"{settings.s3_endpoint} refused bucket {settings.s3_bucket!r} ({error.code}): "
                     "check OSTEON_S3_ACCESS_KEY, OSTEON_S3_SECRET_KEY and OSTEON_S3_BUCKET"
                 ) from error
-        except urllib3.exceptions.HTTPError as error:
+        except LakeUnreachableError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise LakeError(
-                    f"the certificate of {settings.s3_endpoint} is not trusted ({error}): name the PEM file of the "
-                    "authority that signed it in OSTEON_S3_CA"
+                    f"the certificate of {settings.s3_endpoint} is not trusted ({error.__cause__}): name the PEM file "
+                    "of the authority that signed it in OSTEON_S3_CA"
                 ) from error
-            raise LakeUnreachableError(
-                f"no object store answers at {settings.s3_endpoint} ({error}): start one with `make up`, "
-                "or set OSTEON_S3_ENDPOINT"
-            ) from error
+            raise
         return cls(client, http, settings.s3_bucket, settings.upload_workers)
 
     # Images
@@ -145,18 +182,16 @@ class Lake:
 
     def put_bytes(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         """Write an object, over one that is there."""
-        self.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type)
+        with _refusals(key):
+            self.client.put_object(self.bucket, key, io.BytesIO(data), len(data), content_type)
 
     def get_bytes(self, key: str) -> bytes:
         """The object's bytes. Raises `ObjectError` when there is none."""
-        try:
+        with _refusals(key):
             response = self.client.get_object(self.bucket, key)
-        except S3Error as error:
-            if error.code in MISSING:
-                raise ObjectError(f"the lake's bucket {self.bucket!r} holds no {key}") from error
-            raise
         try:
-            return response.read()
+            with _answers(f"bucket {self.bucket!r}"):
+                return response.read()
         finally:
             response.close()
             response.release_conn()
@@ -169,33 +204,37 @@ class Lake:
     def exists(self, key: str) -> bool:
         """Whether there is an object of this key."""
         try:
-            self.client.stat_object(self.bucket, key)
-        except S3Error as error:
-            if error.code in MISSING:
-                return False
-            raise
+            with _refusals(key):
+                self.client.stat_object(self.bucket, key)
+        except ObjectError:
+            return False
         return True
 
     def changed(self, key: str) -> datetime:
         """When an object that is there was written last, to the second."""
-        changed = self.client.stat_object(self.bucket, key).last_modified
+        with _refusals(key):
+            changed = self.client.stat_object(self.bucket, key).last_modified
         assert changed is not None  # every store's answer has the header
         return changed
 
+    def _objects(self, prefix: str, recursive: bool = True) -> Iterator[Object]:
+        with _refusals(prefix):
+            yield from self.client.list_objects(self.bucket, prefix=prefix, recursive=recursive)
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Keys that start with the prefix, in order."""
-        for item in self.client.list_objects(self.bucket, prefix=prefix, recursive=True):
+        for item in self._objects(prefix):
             if item.object_name and not item.is_dir:
                 yield item.object_name
 
     def etags(self, prefix: str) -> dict[str, str]:
         """The store's mark of the content of each object directly below the prefix, not in folders there, by key."""
-        found = self.client.list_objects(self.bucket, prefix=prefix)
+        found = self._objects(prefix, recursive=False)
         return {str(item.object_name): str(item.etag) for item in found if not item.is_dir}
 
     def newest(self, prefix: str, ending: str) -> list[str]:
         """Keys below the prefix that end so, the one written last first."""
-        found = self.client.list_objects(self.bucket, prefix=prefix, recursive=True)
+        found = self._objects(prefix)
         ours = [
             (item.last_modified, str(item.object_name))
             for item in found
@@ -205,12 +244,14 @@ class Lake:
 
     def remove(self, key: str) -> None:
         """Delete an object, if there is one."""
-        self.client.remove_object(self.bucket, key)
+        with _refusals(key):
+            self.client.remove_object(self.bucket, key)
 
     def remove_folder(self, prefix: str) -> int:
         """Delete what lies below the prefix. Returns the number of objects. Raises `LakeError` where one stays."""
         keys = list(self.keys(f"{prefix}/"))
-        failed = [error.name for error in self.client.remove_objects(self.bucket, map(DeleteObject, keys))]
+        with _refusals(prefix):
+            failed = [error.name for error in self.client.remove_objects(self.bucket, map(DeleteObject, keys))]
         if failed:
             raise LakeError(f"{failed[0]} cannot be deleted from bucket {self.bucket!r}")
         return len(keys)

@@ -82,6 +82,7 @@ class Manifest(PublishedFile):
     sha256: Text = pa.Field(nullable=True)
     bytes: pd.Int64Dtype = pa.Field(nullable=True, ge=0)
     reason: Text = pa.Field(nullable=True)
+    content: Text = pa.Field(nullable=True)  # what its bytes are; empty in manifests that an earlier version left
 
     class Config:
         name = "ingest"

@@ -118,6 +118,10 @@ class ImageSettings(BaseModel):
 
     max_pixels: Annotated[int, ForPods] = Field(100_000_000, ge=1, description="width times height of one image")
     min_side: int = Field(32, ge=1, description="pixels; a smaller image is quarantined")
+    decode_seconds: float = Field(60.0, gt=0, description="an image that takes longer to measure is quarantined")
+    decode_megabytes: int = Field(
+        4096, ge=0, description="MB that measuring one image may take; one that needs more is quarantined; 0: any"
+    )
 
 
 class SourceSettings(ImageSettings, HttpSettings, StateSettings):
@@ -131,6 +135,7 @@ class SourceSettings(ImageSettings, HttpSettings, StateSettings):
     max_file_bytes: int = Field(64 << 20, ge=1, description="bytes of one unpacked file")
     max_archive_bytes: int = Field(64 << 30, ge=1, description="bytes of one archive, unpacked")
     max_compression_ratio: float = Field(200.0, gt=1, description="unpacked : packed of one file, from 1 MiB up")
+    archive_depth: int = Field(1, ge=0, le=8, description="archives within archives that are read")
     credentials: Annotated[dict[str, SecretStr], NoDecode] = Field(
         {}, description='JSON: accounts at publishers that have no setting here, such as {"zenodo_token": "..."}'
     )

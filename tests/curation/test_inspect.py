@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from osteon import catalog as catalogs
-from osteon.curation.measurements import IN_OLD, OLD, read_measurements, requests
+from osteon.curation.measurements import IN_OLD, OLD, keep, read_measurements, requests
 from osteon.errors import CatalogError, ConfigurationError, ExtensionError
 from osteon.images.decode import Decoded
 from osteon.images.families import Family, registered
-from osteon.images.measure import IMAGE, Request, measure
+from osteon.images.measure import IMAGE, Measured, Request, measure
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
 from osteon.pipeline.local import prepare
@@ -75,11 +75,12 @@ def test_measurements_of_the_version_before_are_used_and_left_as_they_are(
     assert set(old.columns) >= {"width", "colour", "dark_band", "contrast", "gutter", "oval", "text", "thumb"}
     lake.remove_folder("inspect")
     again = run_stage(INSPECT, context, catalog=catalog)
-    assert (again.catalog, again.decoded) == (key, 0)
-    assert [prefix for prefix in lake.keys("measurements/") if not prefix.startswith(OLD)] == []
+    assert (again.catalog, again.decoded) == (key, 4), "streams are looked at anew, by what they concern only"
+    folders = {prefix.split("/")[1] for prefix in lake.keys("measurements/") if not prefix.startswith(OLD)}
+    assert folders == {"image-v2", "polarity-v1", "stream-v1"}
     pd.testing.assert_frame_equal(catalogs.read(lake, key), whole)
     pd.testing.assert_frame_equal(read_measurements(lake, LIMIT, registered()), families)
-    assert set(IN_OLD) == {IMAGE.name, *(family.name for family in registered())}
+    assert set(IN_OLD) | {"polarity", "stream"} == {IMAGE.name, *(family.name for family in registered())}
 
 
 def test_a_new_version_of_one_family_measures_by_this_family_only(
@@ -87,7 +88,6 @@ def test_a_new_version_of_one_family_measures_by_this_family_only(
 ) -> None:
     context, catalog = catalogued("first", folder)
     run_stage(INSPECT, context, catalog=catalog)
-    as_before(lake)
     digests = catalogs.read(lake, catalog)["sha256"]
     changed = [replace(one, version=one.version + (one.name == "levels")) for one in registered()]
     wanted = requests(lake, LIMIT, digests, changed, fingerprinted=set(digests))
@@ -104,13 +104,21 @@ def test_what_the_old_limit_refused_is_measured_whole_under_the_new_one(
     run_stage(INSPECT, context, catalog=catalog)
     digests = catalogs.read(lake, catalog)["sha256"]
     assert read_measurements(lake, 100)["problem"].notna().all()
-    for _ in range(2):
-        wanted = requests(lake, LIMIT, digests, registered(), fingerprinted=set())
-        assert [(len(one.families), one.fingerprint) for one in wanted] == [(1 + len(registered()), True)] * 4
-        names = {name: column for family in registered() for column, name in family.full_names.items()}
-        table = read_measurements(lake, 100, registered()).rename(columns=names)
-        lake.remove_folder("measurements")
-        lake.put_table(f"{OLD}x.parquet", table)
+    wanted = requests(lake, LIMIT, digests, registered(), fingerprinted=set())
+    assert [(len(one.families), one.fingerprint) for one in wanted] == [(1 + len(registered()), True)] * 4
+
+
+def test_what_took_too_long_is_tried_again_under_another_bound_only(
+    environment: dict[str, str], lake: Lake, folder: Path
+) -> None:
+    slow = "the decoder took longer than 60 s (OSTEON_DECODE_SECONDS)"
+    keep(lake, [Measured("a", problem=slow), Measured("b", problem="not an image")], ())
+    now, later = (slow,), ("the decoder took longer than 90 s (OSTEON_DECODE_SECONDS)",)
+    assert requests(lake, LIMIT, ["a", "b"], registered(), set(), now) == []
+    assert [one.sha256 for one in requests(lake, LIMIT, ["a", "b"], registered(), set(), later)] == ["a"]
+    data = encode(radiograph(1), "PNG")
+    keep(lake, [measure(Request("a", (IMAGE,), fingerprint=False), data, LIMIT)], ())
+    assert read_measurements(lake, LIMIT).set_index("sha256").loc["a", "width"] == 120
 
 
 def test_a_family_that_fails_or_gives_other_columns_is_named_with_the_image() -> None:

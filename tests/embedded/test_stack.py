@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import os
+import shlex
 import smtplib
 import socket
 import stat
@@ -16,11 +17,14 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+from supervisor.options import UnhosedConfigParser, expand
 
 from osteon.embedded.mail import body_html, page
 from osteon.embedded.ports import HOST, free_ports, is_free
+from osteon.embedded.programs import configuration
 from osteon.embedded.stack import Stack
 from osteon.errors import ServiceError
+from osteon.lake import Lake
 from tests.conftest import fresh_settings
 
 
@@ -117,3 +121,28 @@ def test_commands_work_where_what_embedded_services_need_is_not_installed(tmp_pa
     done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "doctor knows code, lake" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["my project 50%", 'it\'s "Müller" ; #2 $HOME', "%(here)s \\ (b)"])
+def test_the_process_manager_reads_every_path_as_it_is(name: str, tmp_path: Path) -> None:
+    home = tmp_path / name
+    words = [f"/bin of {home}/weed", f"-dir={home}/s3", "%s", "a'b", "; c", ""]
+    parser = UnhosedConfigParser()
+    parser.expansions = {"ENV_OSTEON_STATE_DIR": str(home)}
+    parser.read_string(configuration({"s3": {"s3": words}}, home, str(home / "supervisor.sock")))
+    assert shlex.split(parser.saneget("program:s3", "command")) == words
+    assert parser.saneget("unix_http_server", "file") == str(home / "supervisor.sock")
+    assert parser.saneget("supervisord", "pidfile") == str(home / "supervisord.pid")
+    once = parser.saneget("program:s3", "stdout_logfile")
+    assert expand(once, parser.expansions, "again") == str(home / "log" / "s3.log")
+
+
+def test_services_start_and_stop_in_a_folder_whose_name_means_something_elsewhere(tmp_path: Path) -> None:
+    stack = Stack(fresh_settings(tmp_path / 'it\'s a "Müller" 50% ;#2'))
+    try:
+        assert stack.up(["s3", "mail"]) == ["s3", "mail"]
+        Lake.from_settings(stack.applied_settings()).put_json("a.json", 1)
+        assert {path.name for path in (stack.home / "log").iterdir()} == {"s3.log", "mail.log", "supervisord.log"}
+    finally:
+        stack.down()
+    assert stack.running() == set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from osteon.curation.measurements import keep
 from osteon.errors import ConfigurationError
 from osteon.images.families import registered
 from osteon.images.measure import Measured
+from osteon.ingest import notes_key
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.notify.alert import Alert, Told, told
@@ -31,6 +32,7 @@ from osteon.records import IngestRecord, ManifestKey
 from osteon.reports.leakage import undecided_pairs
 from osteon.schemas import Reviewed
 from osteon.settings import Settings, load_settings
+from osteon.sources.notes import Note, NoteKind
 from tests import tables
 from tests.pictures import encode, film
 from tests.runs import until_later_than
@@ -81,6 +83,7 @@ def found(settings: Settings, lake: Lake, tmp_path: Path) -> Find:
         sources: dict[str, dict[str, Any]] | None = None,
         learnt: dict[str, int] | None = None,
         kept: int = 12,
+        notes: list[Note] | None = None,
         **thresholds: dict[str, object],
     ) -> Validation:
         rules = yaml.safe_load(settings.quality_file.read_text())
@@ -92,13 +95,15 @@ def found(settings: Settings, lake: Lake, tmp_path: Path) -> Find:
         more = [copy | {"sha256": row["sha256"]} for row in rows for copy in row["copies"]]
         images = pd.DataFrame(rows).drop(columns=["raw_split", "copies"])
         tables.put(lake, "review/c.parquet", images, Reviewed, [*files, *more])
-        lake.put_table("manifests/m.parquet", tables.manifest(files))
+        manifest = f"manifests/v3/s/{len(notes or [])}.parquet"
+        lake.put_table(manifest, tables.manifest(files))
+        lake.put_json(notes_key(manifest), [note.model_dump() for note in notes or []])
         keep(lake, [measured(row) for row in rows], registered())
         labels = load_labels(settings.labels_file)
         change = {"quality_file": tmp_path / "quality.yaml", "data_docs_kept": kept}
         chosen = settings.model_copy(update=change)
         pulled = {name: IngestRecord.model_validate(values) for name, values in (sources or {}).items()}
-        return validate(chosen, lake, labels, "review/c.parquet", ["manifests/m.parquet"], pulled, learnt or {})
+        return validate(chosen, lake, labels, "review/c.parquet", [manifest], pulled, learnt or {})
 
     return run
 
@@ -138,6 +143,36 @@ def test_too_few_images_and_missing_rare_and_unbalanced_classes_are_told(found: 
         "enough_images"
     ]
     assert "90 can be used, and at least 95 are needed" in told.message, "what is kept out is not counted"
+
+
+def test_what_sources_state_is_told_by_findings_in_the_mail_and_in_data_docs(found: Find, lake: Lake) -> None:
+    notes = [Note(kind=kind, subject=f"{kind}.csv", text=f"is odd by {kind}", count=7) for kind in get_args(NoteKind)]
+    result = found(good(), notes=notes)
+    assert not result.stops
+    of_kinds = {check.column: check.name for check in checks().values() if check.table == "statements"}
+    assert set(of_kinds) == set(get_args(NoteKind)), "each kind of note has its check"
+    by_name = {finding.check: finding for finding in result.findings}
+    assert set(by_name) == set(of_kinds.values())
+    mail = quality_mail(Alert(result, None, {}, None), "run", {})
+    for kind, name in of_kinds.items():
+        finding = by_name[name]
+        assert [(item.name, item.detail) for item in finding.offenders] == [
+            (f"s:{kind}.csv", f"is odd by {kind} (7 in all)")
+        ]
+        if finding.severity != "info":
+            assert f"s:{kind}.csv" in mail.text and f"is odd by {kind}" in mail.text
+    pages = [lake.get_bytes(key).decode() for key in lake.keys(result.docs) if "/validations/statements/" in key]
+    assert len(pages) == 1 and "contradiction.csv" in pages[0] and "is odd by contradiction" in pages[0]
+
+
+def test_contradictions_in_many_images_stop_the_run_before_training(found: Find) -> None:
+    rows = good()
+    notes = [
+        Note(kind="contradiction", subject=str(row["path"]), text="is fractured by x, but normal by y") for row in rows
+    ]
+    few, many = found(rows, notes=notes[:79]), found(rows, notes=notes[:80])
+    assert [(item.check, item.severity, item.count) for item in few.findings] == [("contradictions", "warning", 79)]
+    assert many.stops and many.findings[0].share == 0.1
 
 
 def test_what_was_published_twice_or_under_two_labels_is_told(found: Find) -> None:
@@ -242,6 +277,14 @@ def test_a_source_that_failed_and_one_that_dropped_images_are_told(found: Find, 
     assert by_name["dropped_images"].offenders == [Offender(name="changed", detail="1 images: b.jpg")]
     same = IngestRecord(source="same", manifest=now, before=now)
     assert found(good(), {"same": same}).findings == []
+
+
+def test_a_source_of_which_most_is_refused_stops_the_run(found: Find) -> None:
+    half = IngestRecord(source="half", files=10, refused=5)
+    more = IngestRecord(source="more", files=10, refused=6)
+    (finding,) = found(good(), {"half": half, "more": more}).findings
+    assert (finding.check, finding.severity) == ("refused_files", "critical")
+    assert [offender.name for offender in finding.offenders] == ["more"] and "60 %" in finding.message
 
 
 def test_the_mail_tells_the_worst_first_and_escapes_names(found: Find) -> None:

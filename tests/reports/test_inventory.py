@@ -6,7 +6,7 @@ import re
 import pandas as pd
 import pytest
 
-from osteon.reports.inventory import head_count, published_files, sankey
+from osteon.reports.inventory import head_count, passed_over, published_files, sankey
 from tests import tables
 
 
@@ -66,3 +66,19 @@ def test_the_diagram_holds_every_file_on_both_sides_and_loads_nothing(files: pd.
     assert found is not None
     assert sum(json.loads(found[1])) == 2 * len(files)
     assert not re.findall(r"<(?:script|link)[^>]*(?:src|href)=", drawn)
+
+
+def test_files_that_are_no_images_are_counted_by_what_they_are() -> None:
+    rows = [
+        ("one", "a.jpg", True, None, "JPEG"),
+        ("one", "a.csv", False, "not an image", "text"),
+        ("one", "b.csv", False, "not an image", "text"),
+        ("one", ".x.jpg", False, "hidden", "JPEG"),
+        ("two", "old", False, "not an image", None),
+    ]
+    manifest = pd.DataFrame(rows, columns=["source", "path", "claims_image", "reason", "content"]).assign(sha256=None)
+    assert passed_over(tables.manifest(manifest)).to_dict("split")["data"] == [
+        ["one", "hidden", "JPEG", 1],
+        ["one", "not an image", "text", 2],
+        ["two", "not an image", "not said", 1],
+    ]

@@ -46,7 +46,7 @@ def test_yolo_boxes_name_what_is_in_an_image() -> None:
     paths = [f"train/images/{name}.jpg" for name in "abcd"]
     values = {"Fracture": "fractured", "hand": "", "artefact": ""}
     rules = {"fracture": {"boxes": "yolo", "values": values, "none": "non-fractured"}}
-    assert labels(rules, files, paths) == ["|fractured", "|non-fractured", None, None]
+    assert labels(rules, files, paths) == ["|fractured", "|non-fractured", "|non-fractured", None]
     assert labels({"part": {"boxes": "yolo"}}, files, paths[:1]) == ["Fracture+hand|"]
 
 

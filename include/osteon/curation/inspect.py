@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
 import joblib
@@ -13,9 +14,10 @@ import pandas as pd
 from osteon import catalog as catalogs
 from osteon import history
 from osteon.curation.measurements import keep, read_measurements, requests
+from osteon.curation.workers import Workers, too_large, too_slow
 from osteon.images.families import Family, registered
 from osteon.images.fingerprint import FORMAT
-from osteon.images.measure import Measured, Request, measure_batch
+from osteon.images.measure import Measured, Request
 from osteon.lake import Lake, derived_key, image_key
 from osteon.partitions import partitions, select_partition
 from osteon.progress import ProgressLogger
@@ -23,13 +25,13 @@ from osteon.schemas import Inspected
 from osteon.settings import ImageSettings, Settings
 from osteon.takeover import take_over
 
-VERSION = 6
+VERSION = 7
 IN_CATALOG = ("width", "height", "mode", "truncated", "blank_fraction", "mean", "std", "dhash")
 """Columns of the family `IMAGE` that the catalog's schema has."""
 OBJECT = 4096
 """Images whose measurements go into one object of each family."""
-BATCH, BATCH_BYTES = 32, 16 << 20
-"""Images, and bytes, that are handed to a process at once."""
+BATCH = 32
+"""Images that are fetched at once, and that wait for a process."""
 PROCESSES_FROM = 256
 """Images that are worth the start of processes."""
 log = logging.getLogger(__name__)
@@ -61,7 +63,13 @@ def inspect(settings: Settings, lake: Lake, catalog_key: str) -> tuple[str, dict
     take_over(lake)
     more = [family for family in registered() if family.in_catalog]
     versions = {family.name: family.version for family in more}
-    key = derived_key("inspect", VERSION, catalog_key, [settings.max_pixels], *([versions] if versions else []))
+    key = derived_key(
+        "inspect",
+        VERSION,
+        catalog_key,
+        [settings.max_pixels, settings.decode_seconds, settings.decode_megabytes],
+        *([versions] if versions else []),
+    )
     catalog: pd.DataFrame = catalogs.read(lake, catalog_key)
     fresh = _undone(settings, lake, catalog)
     _measure(settings, lake, fresh)
@@ -93,7 +101,8 @@ def _keep(lake: Lake, measured: list[Measured], families: tuple[Family, ...]) ->
 
 def _undone(settings: ImageSettings, lake: Lake, catalog: pd.DataFrame) -> list[Request]:
     """What the catalog's images lack: measurements under this limit, or a fingerprint of today's format."""
-    return requests(lake, settings.max_pixels, catalog["sha256"], registered(), _fingerprinted(lake))
+    bounds = (too_slow(settings), too_large(settings))
+    return requests(lake, settings.max_pixels, catalog["sha256"], registered(), _fingerprinted(lake), bounds)
 
 
 def _of_earlier_weeks(settings: ImageSettings, lake: Lake) -> list[Request]:
@@ -117,26 +126,31 @@ def _fingerprinted(lake: Lake) -> set[str]:
 
 
 def measure_all(lake: Lake, wanted: list[Request], settings: Settings) -> Iterator[Measured]:
-    """Fetch images on threads and measure them on as many processes as there are cores, in the order given."""
-    with ThreadPoolExecutor(settings.upload_workers) as threads, ProgressLogger("inspect", len(wanted)) as progress:
+    """Fetch images on threads and measure them on as many processes as there are cores, in the order given.
 
-        def batches() -> Iterator[list[tuple[Request, bytes]]]:
-            batch: list[tuple[Request, bytes]] = []
-            size = 0
-            for start in range(0, len(wanted), BATCH):
-                chunk = wanted[start : start + BATCH]
-                images = threads.map(lake.get_image, [request.sha256 for request in chunk])
-                for pair in zip(chunk, images, strict=True):
-                    batch.append(pair)
-                    size += len(pair[1])
-                    if len(batch) == BATCH or size > BATCH_BYTES:
-                        yield batch
-                        batch, size = [], 0
-            if batch:
-                yield batch
+    A process that dies costs only the image that it was at, see `osteon.curation.workers`.
+    """
+    count = (joblib.cpu_count() if len(wanted) >= PROCESSES_FROM else 1) if wanted else 0
+    if not count:
+        return
+    with (
+        ThreadPoolExecutor(settings.upload_workers) as threads,
+        Workers(count, settings) as workers,
+        ThreadPoolExecutor(count) as drivers,
+        ProgressLogger("inspect", len(wanted)) as progress,
+    ):
+        waiting: deque[Future[Measured]] = deque()
+        for start in range(0, len(wanted), BATCH):
+            chunk = wanted[start : start + BATCH]
+            images = threads.map(lake.get_image, [request.sha256 for request in chunk])
+            for request, data in zip(chunk, images, strict=True):
+                waiting.append(drivers.submit(workers.measure, request, data))
+                if len(waiting) > BATCH:
+                    yield _result(waiting, progress)
+        while waiting:
+            yield _result(waiting, progress)
 
-        processes = joblib.cpu_count() if len(wanted) >= PROCESSES_FROM else 1
-        parallel = joblib.Parallel(n_jobs=processes, return_as="generator")
-        for rows in parallel(joblib.delayed(measure_batch)(batch, settings.max_pixels) for batch in batches()):
-            progress.add(len(rows))
-            yield from rows
+
+def _result(waiting: deque[Future[Measured]], progress: ProgressLogger) -> Measured:
+    progress.add(1)
+    return waiting.popleft().result()

@@ -13,6 +13,8 @@ from osteon.images.families import Family, Kind
 from osteon.images.measure import IMAGE, Measured, Request
 from osteon.lake import Lake
 
+BOUND = "(OSTEON_DECODE_"
+"""What the reason holds of an image that took longer, or needed more, than a setting allows."""
 OLD = "measurements/v5/"
 """Tables of all measurements together, as Osteon kept them before there were families. They stay, and are read."""
 IN_OLD = {
@@ -49,7 +51,12 @@ def read_measurements(lake: Lake, max_pixels: int, families: Sequence[Family] = 
 
 
 def requests(
-    lake: Lake, max_pixels: int, digests: Iterable[str], families: Sequence[Family], fingerprinted: set[str]
+    lake: Lake,
+    max_pixels: int,
+    digests: Iterable[str],
+    families: Sequence[Family],
+    fingerprinted: set[str],
+    bounds: tuple[str, ...] = (),
 ) -> list[Request]:
     """What each of some images lacks, in the order of their digests; none of one that lacks nothing.
 
@@ -59,9 +66,12 @@ def requests(
         digests: The images.
         families: Families beside `IMAGE` that each is to have.
         fingerprinted: Images that need no fingerprint.
+        bounds: Reasons of today for images that took too long or needed too much. One of other bounds is tried again.
     """
     old = lake.get_all(list(lake.keys(OLD)))
-    known = _valid(max_pixels, _rows(lake, IMAGE, old))
+    rows = _rows(lake, IMAGE, old)
+    outdated = rows["problem"].fillna("").str.contains(BOUND, regex=False) & ~rows["problem"].isin(bounds)
+    known = _valid(max_pixels, rows[~outdated])
     quarantine_reason, decoded = set(known.loc[known["problem"].notna(), "sha256"]), set(known["sha256"])
     having = {family.name: set(_rows(lake, family, old)["sha256"]) for family in families}
     found = []
@@ -132,5 +142,6 @@ def _valid(max_pixels: int, known: pd.DataFrame) -> pd.DataFrame:
     problem = known["problem"].fillna("")
     refused = problem.str.contains(OVER_LIMIT, regex=False) & ~problem.str.endswith(over_limit(max_pixels))
     large = (known["width"].astype("Float64") * known["height"].astype("Float64") > max_pixels).fillna(False)
-    valid = known[~refused & ~large].sort_values("sha256", kind="stable")
+    valid = known[~refused & ~large].assign(bad=known["problem"].notna()).sort_values(["sha256", "bad"], kind="stable")
+    valid = valid.drop(columns="bad")
     return valid.drop_duplicates("sha256", ignore_index=True)

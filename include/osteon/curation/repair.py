@@ -1,4 +1,4 @@
-"""Mend truncated images as new objects, and keep hopeless ones out with a reason. Raw bytes are never changed."""
+"""Mend damaged images as new objects, and keep hopeless ones out with a reason. Raw bytes are never changed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from osteon.progress import parallel
 from osteon.schemas import Inspected, Repaired
 from osteon.settings import Settings
 
-VERSION = 3
+VERSION = 4
 HOPELESS = 0.25
-"""A truncated image of which fewer than this share of rows can be decoded is quarantined."""
+"""A damaged image of which less than this share of the area can be decoded is quarantined."""
 BLANK_STD = 2.0
 """Grey levels; an image whose standard deviation is below shows nothing."""
 
 
 def repair_image(data: bytes, max_pixels: int) -> bytes:
-    """A lossless PNG of what can be decoded; the rows that the stream lacks are zero."""
+    """A lossless PNG of what can be decoded; the area that the stream lacks is zero."""
     buffer = io.BytesIO()
     Image.fromarray(decode(data, max_pixels).pixels).save(buffer, format="PNG")
     return buffer.getvalue()
@@ -38,7 +38,7 @@ def quarantine_reason(row: pd.Series, min_side: int) -> str | None:
     if min(row["width"], row["height"]) < min_side:
         return f"{row['width']:.0f}x{row['height']:.0f} pixels, a side below {min_side}"
     if row["truncated"] and row["decoded_fraction"] < HOPELESS:
-        return f"truncated: only {row['decoded_fraction']:.0%} of its rows can be decoded"
+        return f"truncated: only {row['decoded_fraction']:.0%} of its area can be decoded"
     if row["std"] < BLANK_STD:
         return "blank: it shows nothing"
     return None

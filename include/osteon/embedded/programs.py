@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from osteon.settings import Settings
 STOPPING = {"s3": 4}
 """Seconds until a program that was asked to end is killed, where not 30. SeaweedFS waits 15 s for streams between its
 own parts, which never end; by then every request is answered, and what it wrote is the machine's."""
+
+HOME = "%(ENV_OSTEON_STATE_DIR)s"
+"""The state folder in supervisord's file: it takes the value of a variable as it is."""
 
 
 def programs(settings: Settings, home: Path, state: State) -> dict[str, dict[str, list[str]]]:
@@ -52,26 +57,38 @@ def programs(settings: Settings, home: Path, state: State) -> dict[str, dict[str
 
 
 def configuration(services: dict[str, dict[str, list[str]]], home: Path, socket: str) -> str:
-    """The file that supervisord reads.
+    """The file that supervisord reads, in an environment where OSTEON_STATE_DIR is the state folder.
 
     Args:
         services: As `programs` gives them.
         home: The state folder.
         socket: Path of the supervisor's socket.
     """
+    log = f"{HOME}/log"  # supervisord 4.3 expands `stdout_logfile` twice
     sections = [
-        f"[unix_http_server]\nfile={socket}\nchmod=0700",
-        f"[supervisord]\nlogfile={home / 'log' / 'supervisord.log'}\npidfile={home / 'supervisord.pid'}\nminfds=1024",
+        f"[unix_http_server]\nfile={_place(socket, home)}\nchmod=0700",
+        f"[supervisord]\nlogfile={log}/supervisord.log\npidfile={HOME}/supervisord.pid\nminfds=1024",
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface",
     ]
     for service, programs in services.items():
         sections.append(f"[group:{service}]\nprograms={','.join(programs)}")
         for name, command in programs.items():
-            line = " ".join(command).replace("%", "%%")
             sections.append(
-                f"[program:{name}]\ncommand={line}\nautostart=false\nautorestart=false\nstartsecs=0\n"
+                f"[program:{name}]\ncommand={_command_line(command)}\nautostart=false\nautorestart=false\nstartsecs=0\n"
                 f"stopasgroup=true\nkillasgroup=true\nstopwaitsecs={STOPPING.get(name, 30)}\nredirect_stderr=true\n"
-                f"stdout_logfile={home / 'log' / name}.log\nstdout_logfile_maxbytes=20MB\n"
+                f"stdout_logfile=%{log}/{name}.log\nstdout_logfile_maxbytes=20MB\n"
                 "stdout_logfile_backups=1"
             )
     return "\n\n".join(sections) + "\n"
+
+
+def _place(path: str, home: Path) -> str:
+    """A path as supervisord's file has it. The folder comes from a variable, for nothing quotes a blank before `;`."""
+    inside = path.removeprefix(str(home))
+    return f"{HOME}{inside}" if inside != path else path.replace("%", "%%")
+
+
+def _command_line(words: list[str]) -> str:
+    """A command as supervisord's file has it: `%` doubled, words quoted, and no blank before what begins a comment."""
+    line = shlex.join(words).replace("%", "%%")
+    return re.sub(r"(\s)([;#])", r"\1''\2", line)

@@ -198,7 +198,7 @@ class Stack:
     def _socket(self) -> str:
         """The supervisor's socket; beside the state, unless that path is longer than a Unix socket's may be."""
         path = str(self.home / "supervisor.sock")
-        if len(path) < 100:
+        if len(os.fsencode(path)) < 100:
             return path
         return f"{tempfile.gettempdir()}/osteon-{hashlib.sha256(path.encode()).hexdigest()[:16]}.sock"
 
@@ -228,7 +228,7 @@ class Stack:
         program = Path(sys.executable).with_name("supervisord")
         done = subprocess.run(  # noqa: S603 - no word of it comes from outside
             [str(program), "-c", str(self.home / "supervisord.conf")],
-            env=self.environment(),
+            env={**self.environment(), "PYTHONUTF8": "1"},  # supervisord reads its file as the locale says
             cwd=ROOT,
             capture_output=True,
             text=True,

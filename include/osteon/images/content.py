@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import tarfile
 from dataclasses import dataclass
 from typing import Literal
 
 HEAD = 512
 """Bytes of a file that `content_of` looks at."""
-Role = Literal["image", "dicom", "archive", "document", "other"]
+Role = Literal["image", "dicom", "foreign", "archive", "document", "other"]
 
 
 @dataclass(frozen=True)
@@ -17,88 +19,124 @@ class Content:
     name: str
     """As people call it: `JPEG`, `a zip archive`, `an HTML page`."""
     role: Role
-    """`image`: Osteon decodes it. `document`: a page, a table or a text. `other`: nothing that Osteon reads."""
+    """`image`: Osteon decodes it. `foreign`: an image or a volume that Osteon does not decode. `document`: a page, a
+    table or a text. `other`: nothing that Osteon reads."""
     remedy: str = ""
     """What to do with such a file where an image is expected; empty for what Osteon reads."""
 
 
 UNKNOWN = Content("of no known format", "other", "look at it, and remove or convert it")
-_SIGNATURES: tuple[tuple[int, bytes, Content], ...] = (
-    (0, b"\xff\xd8\xff", Content("JPEG", "image")),
-    (0, b"\x89PNG\r\n\x1a\n", Content("PNG", "image")),
-    (0, b"II*\0", Content("TIFF", "image")),
-    (0, b"MM\0*", Content("TIFF", "image")),
-    (0, b"II+\0", Content("BigTIFF", "image")),
-    (0, b"MM\0+", Content("BigTIFF", "image")),
-    (0, b"GIF8", Content("GIF", "image")),
-    (8, b"WEBP", Content("WebP", "image")),
-    (0, b"\0\0\0\x0cjP  \r\n\x87\n", Content("JPEG 2000", "image")),
-    (0, b"\xff\x4f\xff\x51", Content("JPEG 2000", "image")),
-    (4, b"ftypavif", Content("AVIF", "image")),
-    (4, b"ftypavis", Content("AVIF", "image")),
-    (4, b"ftyphei", Content("HEIC", "other", "convert it to PNG")),
-    (4, b"ftyphev", Content("HEIC", "other", "convert it to PNG")),
-    (4, b"ftypmif1", Content("HEIF", "other", "convert it to PNG")),
-    (4, b"ftyp", Content("a video", "other", "export single films")),
-    (0, b"P2", Content("PGM", "image")),
-    (0, b"P5", Content("PGM", "image")),
-    (128, b"DICM", Content("DICOM", "dicom")),
-    (0, b"PK\x03\x04", Content("a zip archive", "archive", "unpack it")),
-    (0, b"PK\x05\x06", Content("an empty zip archive", "archive", "fetch it again")),
-    (0, b"PK\x07\x08", Content("a part of a split zip archive", "archive", "join the parts and pack them anew")),
-    (0, b"\x1f\x8b", Content("a gzip archive (tar.gz)", "archive", "unpack it")),
-    (0, b"BZh", Content("a bzip2 archive (tar.bz2)", "archive", "unpack it")),
-    (0, b"\xfd7zXZ\0", Content("an xz archive (tar.xz)", "archive", "unpack it")),
-    (0, b"\x28\xb5\x2f\xfd", Content("a zstd archive", "archive", "unpack it")),
-    (257, b"ustar", Content("a tar archive", "archive", "unpack it")),
-    (0, b"7z\xbc\xaf\x27\x1c", Content("a 7z archive", "archive", "unpack it, and pack it as a zip")),
-    (0, b"Rar!\x1a\x07", Content("a rar archive", "archive", "unpack it, and pack it as a zip")),
-    (0, b"%PDF-", Content("a PDF document", "document", "export its pictures")),
-    (0, b"%!PS", Content("PostScript", "other", "convert it to PNG")),
-    (0, b"\xc5\xd0\xd3\xc6", Content("PostScript", "other", "convert it to PNG")),
-    (0, b"\0\x05\x16\x07", Content("a macOS companion (AppleDouble)", "other", "remove it")),
-    (0, b"\0\0\0\1Bud1", Content("a macOS companion (.DS_Store)", "other", "remove it")),
-    (0, b"\x93NUMPY", Content("a NumPy array", "other", "convert it to PNG")),
-    (0, b"\x89HDF\r\n\x1a\n", Content("an HDF5 file", "other", "convert its arrays to PNG")),
-    (344, b"n+1\0", Content("NIfTI", "other", "convert it to PNG")),
-    (0, b"NRRD", Content("NRRD", "other", "convert it to PNG")),
-    (0, b"8BPS", Content("a Photoshop document", "other", "convert it to PNG")),
-    (0, b"SQLite format 3\0", Content("an SQLite database", "other", "remove it")),
-    (0, b"version https://git-lfs", Content("a Git LFS pointer", "document", "fetch the file that it stands for")),
-)
-_PAGE = Content("an HTML page", "document", "did the link want a log-in? Fetch the file anew")
+CONVERT = "convert it to PNG"
+REPACK = "unpack it, and pack it as a zip"
+ZIP, GZIP = Content("a zip archive", "archive", "unpack it"), Content("a gzip file (tar.gz)", "archive", "unpack it")
+BZIP2, XZ = (Content(f"{name} file ({end})", "archive", "unpack it") for name, end in
+             (("a bzip2", "tar.bz2"), ("an xz", "tar.xz")))  # fmt: skip
+TAR = Content("a tar archive", "archive", "unpack it")
+READABLE_ARCHIVES = (ZIP, GZIP, BZIP2, XZ, TAR)
+"""Those that a source may be, and that it may hold. A compressed file is one where it holds a tar."""
+_OFFICE = Content("an Office document", "document", "export its pictures")
+_IN_OFFICE = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"xl/", b"word/", b"ppt/", b"mimetype")
+"""What the first member of a zip is called where the zip is a document (ECMA-376, OASIS ODF 1.3)."""
+_PATTERNS: tuple[tuple[re.Pattern[bytes], Content], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), content)
+    for pattern, content in (
+        (rb".{128}DICM", Content("DICOM", "dicom", CONVERT)),  # first: the bytes before may be a TIFF's (PS3.10, 7.1)
+        (rb"\xff\xd8\xff", Content("JPEG", "image")),
+        (rb"\x89PNG\r\n\x1a\n", Content("PNG", "image")),
+        (rb"II\*\0|MM\0\*", Content("TIFF", "image")),
+        (rb"II\+\0|MM\0\+", Content("BigTIFF", "image")),
+        (rb"GIF8[79]a", Content("GIF", "image")),
+        (rb"RIFF.{4}WEBP", Content("WebP", "image")),
+        (rb"BM.{4}\0\0\0\0", Content("BMP", "image")),
+        (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", Content("JPEG 2000", "image")),
+        (rb".{4}ftypavi[fs]", Content("AVIF", "image")),
+        (rb"P5\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s", Content("PGM", "image")),
+        (rb"P2\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s[\d\s]*\Z", Content("PGM", "image")),
+        (rb"P6\s+(?:#[^\n]*\n\s*)*\d+\s+\d+\s+\d+\s", Content("PPM", "image")),
+        (rb".{4}ftyp(?:hei|hev|mif1|msf1)", Content("HEIC", "foreign", CONVERT)),
+        (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", Content("JPEG XL", "foreign", CONVERT)),
+        (rb"\0\0[\0\x01].ftyp|RIFF.{4}AVI |\x1aE\xdf\xa3", Content("a video", "other", "export single films")),
+        (rb"%!PS|\xc5\xd0\xd3\xc6", Content("PostScript", "foreign", CONVERT)),
+        (rb"8BPS\0[\x01\x02]", Content("a Photoshop document", "foreign", CONVERT)),
+        (rb"\x93NUMPY", Content("a NumPy array", "foreign", CONVERT)),
+        (rb"\x89HDF\r\n\x1a\n", Content("an HDF5 file", "foreign", "convert its arrays to PNG")),
+        (rb".{344}(?:n\+1|ni1)\0", Content("NIfTI", "foreign", CONVERT)),
+        (rb"NRRD000", Content("NRRD", "foreign", CONVERT)),
+        (rb"MATLAB 5\.0 MAT-file", Content("a MATLAB file", "foreign", "convert its arrays to PNG")),
+        (rb"PK\x05\x06", Content("an empty zip archive", "archive", "fetch it again")),
+        (rb"PK\x07\x08", Content("a part of a split zip archive", "archive",
+                                                "join the parts (zip -s 0), and pack them anew")),
+        (rb"(?:PK00)?PK\x03\x04", ZIP),
+        (rb"\x1f\x8b\x08", GZIP),
+        (rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", BZIP2),
+        (rb"\xfd7zXZ\0", XZ),
+        (rb"\x28\xb5\x2f\xfd", Content("a zstd archive", "archive", REPACK)),
+        (rb"7z\xbc\xaf\x27\x1c", Content("a 7z archive", "archive", REPACK)),
+        (rb"Rar!\x1a\x07", Content("a rar archive", "archive", REPACK)),
+        (rb"%PDF-", Content("a PDF document", "document", "export its pictures")),
+        (rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _OFFICE),
+        (rb"\0\x05\x16\x07", Content("a macOS companion (AppleDouble)", "other", "remove it")),
+        (rb"\0\0\0\x01Bud1", Content("a macOS companion (.DS_Store)", "other", "remove it")),
+        (rb"SQLite format 3\0", Content("an SQLite database", "other", "remove it")),
+        (rb"PAR1", Content("a Parquet table", "document", "write it as CSV")),
+        (rb"version https://git-lfs", Content("a Git LFS pointer", "document", "fetch the file that it stands for")),
+    )
+)  # fmt: skip
+HTML_PAGE = Content("an HTML page", "document", "did the link want a log-in? Fetch the file anew")
 _XML = Content("an XML document", "document", "leave it out by `images`")
 _TEXT = Content("text", "document", "leave it out by `images`")
 _EMPTY = Content("an empty file", "other", "fetch it again")
-_BMP = Content("BMP", "image")
+_HTML = re.compile(rb"(?:<\?xml[^>]*>|<!--.*?-->|\s)*<(?:!doctype html|html|head|body|script)\b", re.DOTALL)
+_TEXT_START = ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"), (b"\xef\xbb\xbf", "utf-8"))
 
 
 def content_of(head: bytes) -> Content:
     """What a file is.
 
     Args:
-        head: Its first HEAD bytes, or all of a shorter file. A stray line break before a signature is passed over.
+        head: Its first HEAD bytes, or all of a shorter file. Stray white space before a signature is passed over.
 
     Returns:
         Its kind; UNKNOWN for bytes of no known kind.
     """
     if not head:
         return _EMPTY
-    body = head.lstrip(b"\r\n\t ")
-    for offset, signature, content in _SIGNATURES:
-        start = head if offset else body
-        if start[offset : offset + len(signature)] == signature:
-            return content
-    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
-        return _BMP
-    return _document(body.removeprefix(b"\xef\xbb\xbf").lower()) or UNKNOWN
+    for start in dict.fromkeys((head, head.lstrip(b"\r\n\t "))):
+        for pattern, content in _PATTERNS:
+            if pattern.match(start):
+                return _packed(start) if content is ZIP else content
+    if _is_tar(head):
+        return TAR
+    return _document(head) or UNKNOWN
 
 
-def _document(text: bytes) -> Content | None:
-    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")) or b"<html" in text:
-        return _PAGE
-    if text.startswith(b"<"):
+def _packed(head: bytes) -> Content:
+    """What a zip is by the name of its first member: an archive, a document of Office, arrays of NumPy."""
+    head = head.removeprefix(b"PK00")  # of a split archive that is one part only
+    first = head[30 : 30 + int.from_bytes(head[26:28], "little")]
+    if first.startswith(_IN_OFFICE):
+        return _OFFICE
+    if first.endswith(b".npy"):
+        return Content("a NumPy archive (npz)", "foreign", "convert its arrays to PNG")
+    return ZIP
+
+
+def _is_tar(head: bytes) -> bool:
+    """Whether the first block is a tar's header, which holds a checksum (POSIX.1, pax)."""
+    try:
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
+    except (tarfile.HeaderError, ValueError):
+        return False
+    return True
+
+
+def _document(head: bytes) -> Content | None:
+    encoding = next((name for mark, name in _TEXT_START if head.startswith(mark)), "utf-8")
+    words = head.decode(encoding, errors="ignore").removeprefix("\ufeff")  # the last letter may be cut
+    text = words.lower().encode()
+    if _HTML.match(text):
+        return HTML_PAGE
+    if text.lstrip().startswith(b"<"):
         return _XML
-    words = text.decode("utf-8", errors="ignore")  # the last letter may be cut
-    is_text = all(letter.isprintable() or letter in "\r\n\t" for letter in words) and len(words) > len(text) / 4
+    is_text = all(letter.isprintable() or letter in "\r\n\t" for letter in words) and len(words) > len(head) / 4
     return _TEXT if is_text else None

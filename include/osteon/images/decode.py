@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,12 +11,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from osteon.images.errors import UndecodableError
 from osteon.images.grey import colour_of, to_grey
+from osteon.images.streams.base import OVER_LIMIT as OVER_LIMIT
+from osteon.images.streams.base import over_limit as over_limit
+from osteon.images.streams.pillow import opened
+from osteon.images.streams.read import other_pictures, reader_of
 
 REDUCED, DETAILED = 256, 800
 """Pixels of the longer side of the two reductions that several measurements share."""
-OVER_LIMIT = "more than the limit of"
-TRUNCATED = "image file is truncated"
-"""How Pillow's strict decoder begins its message about a stream that ends too early."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,19 @@ class Decoded:
     """An image after its one decode."""
 
     grey: Image.Image
-    """Mode `L`, 0 = black; upright as its EXIF orientation says. Rows never decoded are 0."""
+    """Mode `L`, 0 = black; upright as its EXIF orientation says. What is missing is 0."""
     mode: str
     """Pillow's mode before the conversion: `L`, `RGB`, `I;16`, ..."""
     truncated: bool
+    """Whether the stream lacks anything: an area, or detail."""
     colour: float
     """Mean difference between the brightest and the darkest channel, in grey levels; 0 for a grey image."""
     missing: NDArray[np.bool_]
-    """(height, width): what a truncated stream lacks. Of its rows, as they are stored, those after the last that holds
-    anything but zero."""
+    """(height, width): the area that the stream does not give."""
+    damage: str = ""
+    """What the stream lacks in words, with place and share; empty for a whole one. See `osteon.images.streams.base`."""
+    remarks: tuple[str, ...] = ()
+    """Damage that touches no pixel."""
 
     @cached_property
     def pixels(self) -> NDArray[np.uint8]:
@@ -76,46 +80,59 @@ def _reduce(image: Image.Image, side: int) -> Image.Image:
 
 
 def decode(data: bytes, max_pixels: int) -> Decoded:
-    """Decode an image once. A truncated stream is reported, and gives the rows that could be decoded.
+    """Decode an image once. A damaged stream is reported, and gives what could be decoded.
 
-    The size is checked before anything is decoded. Raises `UndecodableError`: not an image, more than `max_pixels`
-    pixels, several frames, a damaged stream, a mode that cannot become grey.
+    Args:
+        data: The file.
+        max_pixels: Width times height from which on it is not decoded. It is looked at before.
+
+    Returns:
+        The first picture of the file.
+
+    Raises:
+        UndecodableError: Not an image, too large, several pictures, nothing that can be decoded, transparent,
+            a mode that cannot become grey. The message says which, and names the format.
     """
-    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit is the process's; max_pixels is checked before decoding
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return _decoded(image, data, max_pixels)
+        return _decoded(data, max_pixels)
     except UnidentifiedImageError:
-        raise UndecodableError("not an image") from None
+        raise UndecodableError("damaged: its header makes no sense; fetch it again") from None
     except (UndecodableError, MemoryError):
         raise
-    except Exception as error:  # over damaged bytes, Pillow's decoders raise whatever comes
+    except Exception as error:  # over damaged bytes, decoders raise whatever comes
         raise UndecodableError(f"damaged: {error}") from None
 
 
-def _decoded(image: Image.Image, data: bytes, max_pixels: int) -> Decoded:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise UndecodableError(f"{width}x{height} pixels, {over_limit(max_pixels)}")
-    if (frames := getattr(image, "n_frames", 1)) > 1:
-        raise UndecodableError(f"{frames} frames: several pictures in one file")
-    mode, truncated = image.mode, False
-    try:
-        image.load()
-    except OSError as error:
-        if not str(error).startswith(TRUNCATED):
-            raise
-        truncated = True
-        # keeps the rows decoded so far, of the buffer, and decodes nothing anew
-        image.tile = []  # type: ignore[attr-defined]
-    grey, missing = to_grey(image, data), np.zeros((height, width), bool)
-    if truncated:
-        rows = np.flatnonzero(np.asarray(grey).any(axis=1))
-        missing[rows[-1] + 1 if len(rows) else 0 :] = True
+def _decoded(data: bytes, max_pixels: int) -> Decoded:
+    reader, data, remarks = reader_of(data)
+    orientation, more = _header(data, max_pixels)
+    stream = reader(data, max_pixels)
+    image = stream.image
+    height, width = image.height, image.width
+    grey, missing = to_grey(image, data, stream.missing), np.zeros((height, width), bool)
+    if stream.missing is not None:
+        missing = stream.missing
+        grey = Image.fromarray(np.where(missing, np.uint8(0), np.asarray(grey)))
     colour = colour_of(image)
-    if (orientation := _orientation(image)) != 1:
+    if (orientation := orientation or _orientation(image)) != 1:
         grey, missing = _upright(np.asarray(grey), orientation), np.asarray(_upright(missing, orientation))
-    return Decoded(grey, mode, truncated, colour, missing)
+    return Decoded(
+        grey, image.mode, bool(stream.damage), colour, missing, stream.damage, (*remarks, *more, *stream.remarks)
+    )
+
+
+def _header(data: bytes, max_pixels: int) -> tuple[int | None, tuple[str, ...]]:
+    """The orientation, and a remark on previews; None where Pillow cannot open the file. Raises `UndecodableError`."""
+    try:
+        image = opened(data, max_pixels)
+    except (OSError, SyntaxError, ValueError):  # the format's own reader says what is wrong
+        return None, ()
+    with image:
+        orientation = _orientation(image)
+        previews, others = other_pictures(image)
+    if others:
+        raise UndecodableError(f"{1 + previews + others} frames: several pictures in one file")
+    return orientation, (f"{previews} further pictures are previews",) if previews else ()
 
 
 def _orientation(image: Image.Image) -> int:
@@ -130,8 +147,3 @@ def _upright(pixels: NDArray[np.generic], orientation: int) -> Image.Image:
     image = Image.fromarray(pixels)
     image.getexif()[ExifTags.Base.Orientation] = orientation
     return ImageOps.exif_transpose(image)
-
-
-def over_limit(max_pixels: int) -> str:
-    """How the reason ends for an image that only the limit keeps out."""
-    return f"{OVER_LIMIT} {max_pixels} (OSTEON_MAX_PIXELS)"

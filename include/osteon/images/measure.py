@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from threadpoolctl import threadpool_limits
 
 from osteon.errors import ExtensionError
 from osteon.images.decode import Decoded, decode
@@ -45,7 +44,7 @@ def _measure_image(image: Decoded) -> dict[str, object]:
 
 IMAGE = Family(
     "image",
-    version=1,
+    version=2,
     columns={
         "width": "Int64",
         "height": "Int64",
@@ -62,8 +61,8 @@ IMAGE = Family(
 """What every image has, whatever checks there are. Tables have these columns without the family's name before them.
 
 `width` and `height` are in pixels, `mean` and `std` in grey levels, `mode` is Pillow's. `decoded_fraction` is the share
-of rows that the stream gave, 0 to 1. `blank_fraction` is the share of the area that lies in flat rows or columns, 0 to
-1. `dhash` is a 64-bit difference hash in 16 hex digits (N. Krawetz, "Kind of like that", 2013)."""
+of the area that the stream gave, 0 to 1. `blank_fraction` is the share of the area that lies in flat rows or columns,
+0 to 1. `dhash` is a 64-bit difference hash in 16 hex digits (N. Krawetz, "Kind of like that", 2013)."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +97,7 @@ def measure(request: Request, data: bytes, max_pixels: int) -> Measured:
 
     Raises:
         ExtensionError: A family fails, or gives other columns than it declares. The message names both.
+        MemoryError: It needs more memory than there is.
     """
     try:
         image = decode(data, max_pixels)
@@ -108,18 +108,15 @@ def measure(request: Request, data: bytes, max_pixels: int) -> Measured:
     return Measured(request.sha256, values=values, fingerprint=wanted)
 
 
-def measure_batch(images: list[tuple[Request, bytes]], max_pixels: int) -> list[Measured]:
-    """Measure several images on one thread: who wants more makes more processes."""
-    cv2.setNumThreads(1)
-    with threadpool_limits(1):
-        return [measure(request, data, max_pixels) for request, data in images]
-
-
 def _values(family: Family, image: Decoded, sha256: str) -> Mapping[str, object]:
     who = f"measurement `{family.name}` of {family.measure.__module__}"
     try:
         values = family.measure(image)
+    except MemoryError:
+        raise
     except Exception as error:
+        if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
         raise ExtensionError(
             f"{who} fails on image {sha256} with {type(error).__name__}: {error}. Correct it, or uninstall its package"
         ) from error

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from osteon.errors import ConfigurationError, IncompatibleTransformError, ObjectError, OsteonError, RegistryError
+from osteon.errors import (
+    ConfigurationError,
+    IncompatibleTransformError,
+    LakeError,
+    ObjectError,
+    RegistryError,
+    in_words,
+)
 from osteon.ingest import ingest as pull
 from osteon.ingest import load_state, save_state
 from osteon.pipeline.context import Context
@@ -57,7 +64,8 @@ def list_sources(context: Context, sources: str) -> SourcesRecord:  # noqa: ARG0
 def ingest(context: Context, source: str, sources: str) -> IngestRecord:
     """Pull one source into the lake.
 
-    Where that fails, the run goes on with the last good version. It fails where there is none.
+    Where that fails, the run goes on with the last good version. It fails where there is none, and where it is the
+    lake that fails: another try may succeed, and last week's data would be used without need.
     """
     from osteon.sources.config import open_source
 
@@ -66,10 +74,10 @@ def ingest(context: Context, source: str, sources: str) -> IngestRecord:
         opened = open_source(Path(sources), context.settings, source)
         key, counts = pull(context.settings, context.lake, opened)
         record = IngestRecord.model_validate({"source": source, **counts})
+    except LakeError:
+        raise
     except Exception as error:  # whatever a publisher's data or client makes happen, the others go on
-        kind = type(error).__name__
-        problem = str(error) if isinstance(error, OsteonError) else f"{kind}: see the task's log"
-        record = IngestRecord(source=source, problem=problem)
+        record = IngestRecord(source=source, problem=in_words(error))
         if last is None:
             return record.failing(error)
         log.exception("the run goes on with the last good version of %s, %s", source, last.manifest)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from osteon.errors import OsteonError, SourceError
+from osteon.errors import LakeError, OsteonError, SourceError, in_words
 from osteon.pipeline.context import Context
 from osteon.pipeline.stages import (
     CATALOGUE,
@@ -35,23 +35,28 @@ def run_all(context: Context, options: Mapping[str, Any], stop_after: str = "rep
 
     Raises:
         QualityError: A critical finding stopped the run before training.
-        SourceError: No source could be pulled.
+        SourceError: No source could be pulled, or one of which there is no version at all. The run then ends before it
+            is raised.
         OsteonError: Any other stage failed.
     """
     results: dict[str, Any] = {}
+    problems: list[str] = []
     try:
         for stage in STAGES:
             if stage is REPORT or not is_wanted(stage.stop, stop_after):
                 continue
             log.info("stage %s", stage.name)
             if stage is INGEST:
-                results[stage.name] = _required(_pull(context, results["sources"], options["sources"]))
+                pulled = _pull(context, results["sources"], options["sources"])
+                results[stage.name], problems = _required(pulled), pulled.problems
                 continue
             arguments = {argument: results[source] for argument, source in stage.inputs.items()}
             arguments |= {option: options[option] for option in stage.options} | {name: [] for name in stage.people}
             results[stage.name] = run_stage(stage, context, **arguments).result
     finally:
         run_stage(REPORT, context)
+    if problems:
+        raise SourceError(f"the run did the rest, without sources that have no version yet: {'; '.join(problems)}")
 
 
 class PulledSources(NamedTuple):
@@ -80,12 +85,14 @@ def _pull(context: Context, names: list[str], sources: str) -> PulledSources:
     for name in names:
         try:
             pulled.manifests.append(run_stage(INGEST, context, source=name, sources=sources).result)
+        except LakeError:
+            raise
         except OsteonError as error:
             log.error("%s", error)
             pulled.problems.append(str(error))
         except Exception as error:  # whatever a publisher's data or client makes happen: the record says what
             log.exception("source %s", name)
-            pulled.problems.append(f"source {name}: {error!r}")
+            pulled.problems.append(in_words(error))
     return pulled
 
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 Severity = Literal["info", "warning", "critical"]
 Table = Literal[
     "images", "taking_part", "coverage", "classes", "shift", "champion", "label_map", "sources", "groups", "pairs",
-    "labels", "neighbours", "placements",
+    "labels", "neighbours", "placements", "statements",
 ]  # fmt: skip
-"""What checks look at: the first eleven after `review`, the last two after `split`."""
+"""What checks look at: `neighbours` and `placements` after `split`, the others after `review`."""
 COMPUTED = ("images", "sources")
 """Tables to which a check may add its own column."""
 Rule = Literal["empty", "filled", "at_least", "at_most", "rows"]

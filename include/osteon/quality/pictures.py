@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from osteon.curation.workers import DECODER
 from osteon.images.decode import decode
 from osteon.images.errors import UndecodableError
 from osteon.images.letterbox import letterbox
 from osteon.lake import Lake
-from osteon.quality.findings import Finding, Validation
+from osteon.quality.findings import Finding, Offender, Validation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +54,7 @@ def thumbnails(
 
     A pair is one picture, side by side. What cannot be decoded has none.
     """
-    queues = {finding.check: [item for item in finding.offenders if item.sha256] for finding in findings}
+    queues = {finding.check: [item for item in finding.offenders if _may_be_shown(item)] for finding in findings}
     shown: dict[str, list[Picture]] = {name: [] for name in queues}
     left = most
     while left and any(queues.values()):
@@ -67,6 +68,11 @@ def thumbnails(
             shown[name].append(Picture(place, png(pixels), item.both_names, pixels.shape[1]))
             left -= 1
     return shown
+
+
+def _may_be_shown(item: Offender) -> bool:
+    """Whether it is an image over which no decoder died: it would take this process with it."""
+    return item.sha256 is not None and not item.detail.startswith(DECODER)
 
 
 def side_by_side(lake: Lake, digests: list[str], max_pixels: int, side: int = SIDE) -> NDArray[np.uint8]:

@@ -1,8 +1,9 @@
-"""The tables that the checks look at: images, classes, their shift, the label map and the sources."""
+"""The tables that the checks look at: images, classes, their shift, the label map, the sources and what they state."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from osteon.lake import Lake
 from osteon.quality.check import Check
 from osteon.quality.images import Images
 from osteon.records import IngestRecord
+from osteon.sources.notes import Note, NoteKind
 
 FLOOR = 1e-4
 """Least share of a class in the population stability index, which is not defined for empty ones."""
@@ -42,15 +44,44 @@ def label_map_table(labels: LabelMap) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"class": "string", "code": "Int64", "problem": "string"})
 
 
+def statement_table(notes: dict[str, list[Note]], manifests: pd.DataFrame) -> pd.DataFrame:
+    """One row per published image and per thing that a note is about: `source, path`, and a column per kind of note.
+
+    Args:
+        notes: Of each source.
+        manifests: All published files.
+
+    Returns:
+        A column holds what the notes of its kind say of the file, table, folder or split; it is empty where all is
+        well. The share of failing rows of a kind whose notes are about images is therefore one of images.
+    """
+    images = manifests.loc[manifests["claims_image"], ["source", "path"]]
+    said = [(name, note.subject, note.kind, _counted(note)) for name, some in notes.items() for note in some]
+    told = pd.DataFrame(said, columns=["source", "path", "kind", "text"], dtype="string")
+    texts = told.groupby(["source", "path", "kind"])["text"].agg("; ".join).unstack("kind")
+    rows = pd.MultiIndex.from_frame(pd.concat([images, told[["source", "path"]]]).astype("string").drop_duplicates())
+    return texts.reindex(index=rows, columns=list(get_args(NoteKind))).reset_index().astype("string")
+
+
+def _counted(note: Note) -> str:
+    """A note's text, and how many rows, files or boxes it stands for."""
+    return note.text if note.count == 1 else f"{note.text} ({note.count} in all)"
+
+
 def source_table(lake: Lake, sources: dict[str, IngestRecord]) -> pd.DataFrame:
-    """One row per source: `source, problem, dropped`; the last two are empty where all is well."""
+    """One row per source: `source, problem, dropped, refused`; `problem` and `dropped` are empty where all is well.
+
+    `refused` is the share of its images that its archive does not give, 0 to 1; empty where nothing was pulled.
+    """
     rows = []
     for name, record in sources.items():
         gone = removed_paths(lake, record.manifest, record.before) if record.manifest else []
         more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
         text = f"{len(gone)} images: {', '.join(gone[:MOST_NAMED])}{more}" if gone else None
-        rows.append({"source": name, "problem": record.problem, "dropped": text})
-    return pd.DataFrame(rows, columns=["source", "problem", "dropped"], dtype="string")
+        refused = record.refused / record.files if record.files else None
+        rows.append({"source": name, "problem": record.problem, "dropped": text, "refused": refused})
+    table = pd.DataFrame(rows, columns=["source", "problem", "dropped", "refused"])
+    return table.astype({"source": "string", "problem": "string", "dropped": "string", "refused": "Float64"})
 
 
 def shift_table(learnt: dict[str, int], classes: pd.DataFrame) -> pd.DataFrame:

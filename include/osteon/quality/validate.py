@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from osteon.curation.catalogue import read_manifests
 from osteon.curation.decisions import decided_pairs, decisions
 from osteon.curation.measurements import read_measurements
 from osteon.images import families
+from osteon.ingest import read_notes
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
 from osteon.quality.champion import ChampionAnswers
@@ -33,14 +34,16 @@ from osteon.quality.tables import (
     label_map_table,
     shift_table,
     source_table,
+    statement_table,
     with_source_values,
 )
 from osteon.quality.thresholds import load_thresholds
 from osteon.records import IngestRecord
 from osteon.schemas import Reviewed
 from osteon.settings import Settings
+from osteon.sources.notes import Note
 
-VERSION = 11
+VERSION = 12
 MOST_REPAIRS = 12
 """Repairs that a validation lists; its `repaired` is always complete."""
 
@@ -109,6 +112,7 @@ def validate(  # noqa: PLR0913 - each is an input that the key is derived from
         "champion": champion_table(unknown),
         "label_map": label_map_table(labels),
         "sources": with_source_values(pulled, images, _of_table("sources")),
+        "statements": statement_table(_notes(lake, manifest_keys), manifests),
         "groups": group_table(catalog),
         "pairs": pairs,
     }
@@ -170,6 +174,11 @@ def judge_labels(
     wanted = thumbs.index.intersection(pd.unique(pd.concat([sampled(now)["sha256"], sampled(earlier)["sha256"]])))
     seen = features(thumbs[wanted]) if len(wanted) > 1 else pd.DataFrame(index=wanted[:0])
     return label_table(now, earlier, same, seen, champion.reference(now) if champion else None)
+
+
+def _notes(lake: Lake, manifest_keys: list[str]) -> dict[str, list[Note]]:
+    """The notes on each source of some manifests."""
+    return {PurePosixPath(key).parent.name: read_notes(lake, key) for key in manifest_keys}
 
 
 def _of_table(name: Table) -> list[Check]:

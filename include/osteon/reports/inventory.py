@@ -60,6 +60,12 @@ def head_count(files: pd.DataFrame) -> pd.DataFrame:
     return table.fillna(0).astype(int).reset_index()
 
 
+def passed_over(manifests: pd.DataFrame) -> pd.DataFrame:
+    """Files that are no images of their source, by what they are: `source, reason, content, files`."""
+    aside = manifests[~manifests["claims_image"]].assign(content=lambda files: files["content"].fillna(NOT_SAID))
+    return aside.groupby(["source", "reason", "content"], dropna=False).size().reset_index(name="files")
+
+
 def sankey(files: pd.DataFrame) -> str:
     """A page's part (HTML) that draws how each source's files flow into classes and from there into splits."""
     from plotly.graph_objects import Figure, Sankey

@@ -15,7 +15,7 @@ from osteon.quality.findings import Finding, read_validation
 from osteon.quality.pictures import Picture, before_and_after, class_chart, data_url, thumbnails
 from osteon.records import CheckRecord, RelabelRecord, ValidateRecord
 from osteon.reports.evaluation import write_evaluation
-from osteon.reports.inventory import head_count, published_files, sankey
+from osteon.reports.inventory import head_count, passed_over, published_files, sankey
 from osteon.reports.leakage import UNDECIDED, closest_pairs, leakage_line, read_leakage, score_chart, undecided_pairs
 from osteon.reports.model_card import interval, number
 from osteon.reports.patients import patient_line
@@ -76,7 +76,8 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
     )
     lake.put_bytes(key, page.encode(), "text/html; charset=utf-8")
     if found is not None:
-        _write_inventory(lake, run, published_files(found.manifests, found.catalog), folder)
+        files = published_files(found.manifests, found.catalog)
+        _write_inventory(lake, run, files, passed_over(found.manifests), folder)
         if relabelled:
             write_relabel_report(settings, lake, relabelled, found.catalog, folder)
     for result in summary.models.values():
@@ -91,7 +92,7 @@ def rows(finding: Finding, pictures: list[Picture]) -> list[list[Picture]]:
     return [list(members) for _, members in groupby(pictures, lambda picture: group[picture.caption])]
 
 
-def _write_inventory(lake: Lake, run: Run, files: pd.DataFrame, folder: str) -> None:
+def _write_inventory(lake: Lake, run: Run, files: pd.DataFrame, aside: pd.DataFrame, folder: str) -> None:
     table = head_count(files)
     page = (
         environment()
@@ -102,6 +103,7 @@ def _write_inventory(lake: Lake, run: Run, files: pd.DataFrame, folder: str) -> 
             columns=list(table.columns),
             numbers=("files", "images", "originals"),
             rows=table.to_dict("records"),
+            aside=aside.to_dict("records"),
         )
     )
     lake.put_bytes(f"{folder}inventory.html", page.encode(), "text/html; charset=utf-8")

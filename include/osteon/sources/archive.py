@@ -1,4 +1,4 @@
-"""A source that is an archive: a zip, a folder, or the URL of a zip."""
+"""A source that is an archive: a zip, a tar, a folder, or the URL of a zip or a tar."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class ArchiveConfig(LabelledConfig):
 
     kind: Literal["archive"]
     location: str | list[str]
-    """Zip, folder or http(s) URL; of several the first that exists. Relative paths start at the sources file."""
+    """Zip, tar (also gz, bz2, xz), folder or http(s) URL; of several the first that exists.
+
+    Relative paths start at the sources file.
+    """
 
     def open(self, settings: SourceSettings, folder: Path) -> ArchiveSource:
         """Find the archive. Raises `SourceError` that names every place looked at."""
@@ -46,20 +49,18 @@ class ArchiveSource:
     location: str
 
     def latest_version(self) -> str:
-        """16 hex digits over what the archive lists (names, sizes, checksums) and the rules that label it."""
+        """16 hex digits over what the archive holds and the rules that label it."""
         reader = Reader(self.config, self.settings)
         listing: object
         if is_url(self.location):
             listing = remote_version(self.location, self.settings)
-        elif Path(self.location).is_dir():
-            listing = reader.folder_listing(Path(self.location))
         else:
-            listing = reader.zip_listing(Path(self.location))
+            listing = reader.listing(Path(self.location))
         return hashlib.sha256(json.dumps([listing, reader.digest()]).encode()).hexdigest()[:16]
 
     def fetch(self, version: str) -> Iterable[PublishedFile | Note]:
         """Every file of the archive, in the order of paths. A hostile or empty archive raises before any is given."""
-        reader, path = Reader(self.config, self.settings), Path(self.location)
+        path = Path(self.location)
         if is_url(self.location):
             path = download(self.config.name, version, lambda: self.location, self.settings)
-        return reader.folder_files(path) if path.is_dir() else reader.zip_files(path)
+        return Reader(self.config, self.settings).files(path)

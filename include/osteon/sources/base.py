@@ -14,11 +14,25 @@ from osteon.settings import SourceSettings
 from osteon.sources.notes import Note
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jfif", ".jpe", ".jp2", ".dcm"}
-)
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".j2k", ".jpx",
+        ".avif", ".pgm", ".dcm", ".dicom",
+    }
+)  # fmt: skip
+HIDDEN_NAMES = frozenset(
+    {
+        "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "#recycle", "$recycle.bin",
+        "lost+found",
+    }
+)  # fmt: skip
+"""Of files and folders that operating systems and other programs leave, in lower case."""
+LEFT_BEHIND = ("~", ".bak", ".swp", ".tmp", ".part", ".crdownload")
+"""Endings of what editors and downloads leave beside a file."""
 
-COMPANION, OUTSIDE = "not an image by its name", "not among the source's `images`"
-"""The reasons given to files that accompany images: label tables, read-mes; masks."""
+COMPANION, OUTSIDE = "not an image", "not among the source's `images`"
+HIDDEN, ENTERED = "hidden: left by an operating system or a program", "an archive whose files are listed"
+"""With the two before, the reasons given to what accompanies images: tables, masks, hidden files, archives."""
+NO_IMAGE = (COMPANION, OUTSIDE, HIDDEN, ENTERED)
 
 
 @dataclass(frozen=True)
@@ -36,11 +50,13 @@ class PublishedFile:
     raw_split: str | None = None
     """`train`, `valid` or `test` where the publisher's folders say so. Kept, never trusted."""
     reason: str | None = None
-    """Why the file is left out: `COMPANION` or `OUTSIDE` for a file that is no image of it, else what is wrong."""
+    """Why the file is left out: one of `NO_IMAGE` for a file that is no image of the source, else what is wrong."""
     patient: str | None = field(default=None, repr=False)
     """The publisher's own id of the patient, where it names one. Never stored: `osteon.pseudonyms`."""
     study: str | None = field(default=None, repr=False)
     """The publisher's own id of the examination, of which a patient may have several. Never stored either."""
+    content: str | None = None
+    """What its bytes are, as `osteon.images.content` calls it; None where nobody looked."""
 
 
 class Source(Protocol):
@@ -127,3 +143,10 @@ class SourceConfig(BaseModel):
 def is_image_name(path: str) -> bool:
     """True when the file's ending is that of an image format that radiographs are published in."""
     return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_hidden(path: str) -> bool:
+    """True when a file, or a folder that it lies in, is one that a program keeps for itself, or left half-written."""
+    return path.lower().endswith(LEFT_BEHIND) or any(
+        part.startswith((".", "~$")) or part.lower() in HIDDEN_NAMES for part in PurePosixPath(path).parts
+    )

@@ -70,7 +70,7 @@ class KaggleSource:
             return call_api(self._who, lambda: self._ask_link(number))
 
         path = download(self.config.name, version, link, self.settings, signed=True)
-        return Reader(self.config, self.settings).zip_files(path)
+        return Reader(self.config, self.settings).files(path)
 
     @property
     def _who(self) -> str:

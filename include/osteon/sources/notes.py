@@ -32,8 +32,20 @@ class Note(BaseModel):
     """What is meant: a file, a table, a folder or a split, by its path in the source."""
     text: str
     """What is odd about it, one sentence without the subject; names a remedy where there is one."""
-    count: int = Field(1, ge=1)
+    count: int = Field(default=1, ge=1)
     """Rows, files or boxes that it stands for."""
 
 
 AddNote = Callable[[Note], None]
+
+
+def once(add: AddNote) -> AddNote:
+    """Passes each note on the first time: several rules may read one table."""
+    seen = set[Note]()
+
+    def note(item: Note) -> None:
+        if item not in seen:
+            seen.add(item)
+            add(item)
+
+    return note

@@ -1,52 +1,76 @@
-"""Read the files of a zip or a folder, with their labels. Nothing is ever unpacked to disk, nothing hostile is read."""
+"""Read the files of an archive or a folder, with their labels. Nothing is passed over unsaid."""
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
-import lzma
-import os
-import stat
-import zipfile
-import zlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
 
-from osteon.errors import SourceError
+from pydantic import Field, field_validator
+
+from osteon.errors import SourceError, during
+from osteon.images.content import HEAD, UNKNOWN, content_of
 from osteon.progress import SizedIterator
 from osteon.settings import SourceSettings
-from osteon.sources.base import COMPANION, OUTSIDE, PublishedFile, SourceConfig, is_image_name
-from osteon.sources.notes import Note
-from osteon.sources.rules import LabelRules, OpenMember, SourceFiles
+from osteon.sources.base import (
+    COMPANION,
+    ENTERED,
+    HIDDEN,
+    OUTSIDE,
+    PublishedFile,
+    SourceConfig,
+    is_hidden,
+    is_image_name,
+)
+from osteon.sources.containers import Opener, archive_listing, folder_listing
+from osteon.sources.members import Member, RefusedError
+from osteon.sources.notes import Note, once
+from osteon.sources.rules import LabelRules, SourceFiles, tell_counts, tell_personal
+from osteon.sources.rules.base import Late
+from osteon.sources.rules.matching import SPLIT_FOLDERS, plain_path
 
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "valid": "valid",
-    "val": "valid",
-    "validation": "valid",
-    "test": "test",
-    "testing": "test",
-    "holdout": "test",
-}
-RATIO_FROM = 1 << 20
-"""Bytes from which on a file's compression ratio is judged; small flat files compress extremely well."""
-CHUNK = 1 << 20
+TABLES = frozenset([".csv", ".tsv", ".xlsx", ".xls", ".json", ".jsonl", ".xml", ".parquet"])
+"""Endings of files that may hold labels."""
 Said = tuple[str | None, str | None, str | None]
 """What the rules say of an image: label, patient and study."""
+ODD_ENDING = (
+    "by the bytes, though the name does not say so: taken as an image, leave it out by `images` if it is no film"
+)
+IN_HIDDEN = "in a hidden file or folder, which is passed over: move it if it is a film"
 
 
-class LabelledConfig(SourceConfig):
+class LabelledConfig(SourceConfig, Late):
     """What the entries of publishers' archives have in common: which files are images, and how they are labelled."""
 
+    late: ClassVar = frozenset({"expects", "metadata_encoding", "archive_depth"})
     images: str = "*"
     """Pattern of the paths that belong to the source (`*` matches `/` as well); other files are companions."""
     labels: LabelRules
     split_folders: bool = True
     """Whether folders named train, valid or test are the publisher's splits."""
+    expects: dict[str, int] = Field(default_factory=dict)
+    """What the publisher states: how many `images` there are, and how many with a word such as `fractured`."""
+    metadata_encoding: str | None = None
+    """Code page of file names that do not say theirs, such as `cp932`; a guess where it is missing."""
+    archive_depth: int | None = Field(None, ge=0, le=8)
+    """Archives within archives that are read; OSTEON_ARCHIVE_DEPTH where it is missing."""
+
+    @field_validator("metadata_encoding")
+    @classmethod
+    def _is_a_code_page(cls, value: str | None) -> str | None:
+        try:
+            codecs.lookup(value or "utf-8")
+        except LookupError:
+            raise ValueError(f"{value!r} is no code page of Python's: write cp932, gbk or cp1252") from None
+        return value
 
     @property
     def names_patients(self) -> bool:
@@ -64,179 +88,215 @@ class Reader:
     def name(self) -> str:
         return self.config.name
 
+    @property
+    def _depth(self) -> int:
+        """Archives within archives that are read."""
+        return self.settings.archive_depth if self.config.archive_depth is None else self.config.archive_depth
+
     def digest(self) -> str:
         """8 hex digits over all that decides what a manifest says of a file, besides the file: entry and limits.
 
-        Rules for ids count where there are any, so an entry without them keeps the digest that it had before there were
-        such rules.
+        Fields that came later (`Late`) count where an entry uses them, and a depth other than 1. So an entry keeps the
+        digest that it had before there were such fields.
         """
-        unused = {name for name in ("patient", "study") if getattr(self.config.labels, name) is None}
-        entry = self.config.model_dump_json(exclude={"name": True, "enabled": True, "labels": unused})
+        entry = self.config.model_dump_json(exclude={"name", "enabled"})
         limits = [self.settings.max_file_bytes, self.settings.max_compression_ratio]
+        limits += [self._depth] if self._depth != 1 else []
         return hashlib.sha256(json.dumps([entry, limits]).encode()).hexdigest()[:8]
 
-    # Zip
+    def listing(self, place: Path) -> object:
+        """What tells one version of a folder or an archive from the next. Raises `SourceError`."""
+        if place.is_dir():
+            return folder_listing(self.name, place)
+        return archive_listing(self.name, place)
 
-    def zip_listing(self, path: Path) -> list[tuple[str, int, int]]:
-        """Name, size and checksum of each member."""
-        with self._open_zip(path) as archive:
-            return [(info.filename, info.file_size, info.CRC) for info in archive.infolist()]
-
-    def zip_files(self, path: Path) -> SizedIterator[PublishedFile | Note]:
-        """The files of a zip, and notes on them. Raises `SourceError`."""
-        notes: list[Note] = []
-        archive = self._open_zip(path)
+    def files(self, place: Path) -> SizedIterator[PublishedFile | Note]:
+        """The files of a folder or an archive, and notes on them. Raises `SourceError`."""
+        stack, notes = ExitStack(), list[Note]()
         try:
-            members = sorted((info for info in archive.infolist() if not info.is_dir()), key=lambda info: info.filename)
-            self._check_members(members)
-            read = {info.filename: info for info in members}
-            said = self._read_rules(list(read), lambda path: self._companion(archive, read[path]), notes)
+            encoding = self.config.metadata_encoding
+            opener = Opener(self.name, self.settings, encoding, self._depth, notes.append, stack)
+            listing = _Listing(self.config, self.settings, opener.open(place), notes)
+            with during("reading its labels"):
+                said = listing.read_rules()
         except BaseException:
-            archive.close()
+            stack.close()
             raise
 
         def files() -> Iterator[PublishedFile | Note]:
-            with archive:
-                for info in members:
-                    if not self._is_image(info.filename):
-                        yield self._companion_file(info.filename)
-                        continue
-                    data, reason = self._unpack(archive, info)
-                    yield self._published(info.filename, said, data, reason)
+            with stack:
+                for member in listing.members:
+                    with during(f"reading {member.path}"):
+                        file = listing.published(member, said)
+                    yield file
             yield from notes
 
-        return SizedIterator(files(), len(members))
+        return SizedIterator(files(), len(listing.members))
 
-    def _open_zip(self, path: Path) -> zipfile.ZipFile:
+
+@dataclass
+class _Listing:
+    """The files of a source, of which each path stands for one."""
+
+    config: LabelledConfig
+    settings: SourceSettings
+    members: list[Member]
+    notes: list[Note]
+    used: set[str] = field(default_factory=set)
+    """Paths of files that label rules read."""
+
+    def __post_init__(self) -> None:
+        by_path = defaultdict[str, list[Member]](list)
+        for member in self.members:
+            by_path[member.path].append(member)
+        self.members = [self._one_of(by_path[path]) for path in sorted(by_path)]
+        self._by_path = {member.path: member for member in self.members}
+
+    def _one_of(self, same: list[Member]) -> Member:
+        """The file of a path. Where several have it, they must have the same bytes."""
+        first = same[0]
+        if len(same) > 1 and len({member.entry.mark or self._digest(member) for member in same}) > 1:
+            first.entry.refused = f"in the archive {len(same)} times, with different bytes: mend the archive"
+        return first
+
+    def _digest(self, member: Member) -> object:
         try:
-            return zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
-            raise SourceError(f"source {self.name}: {path} is no readable zip ({error}): fetch it again") from error
+            return hashlib.sha256(self._bytes(member)).digest()
+        except RefusedError as error:
+            return str(error)
 
-    def _check_members(self, members: list[zipfile.ZipInfo]) -> None:
-        """Refuse the archive as a whole: paths that escape, links, too much of anything, two files of one name."""
-        names = Counter(info.filename for info in members)
-        self._check_listing([info.filename for info in members])
-        for info in members:
-            if stat.S_ISLNK(info.external_attr >> 16):
-                raise SourceError(f"source {self.name}: {info.filename} is a link: archives with links are refused")
-        double = [name for name, count in names.items() if count > 1]
-        if double:
+    def _bytes(self, member: Member) -> bytes:
+        return member.entry.read(self.settings.max_file_bytes, self.settings.max_compression_ratio)
+
+    # What is an image
+
+    @cached_property
+    def images(self) -> dict[str, Member]:
+        """Images of the source: by their names, or by their bytes."""
+        return {member.path: member for member in self.members if self._is_image(member)}
+
+    def _is_image(self, member: Member) -> bool:
+        path = member.path
+        if is_hidden(path) or PurePosixPath(path).name == "DICOMDIR":
+            return False
+        if member.entry.may_be_image:  # nobody knows what paths were lost with it
+            return True
+        if not fnmatchcase(path, self.config.images):
+            return False
+        return is_image_name(path) or member.content.role in ("image", "dicom")
+
+    def read_rules(self) -> dict[str, Said]:
+        """What the label rules say of each image. Notes tell of what was passed over. Raises `SourceError`."""
+        if not self.images:
             raise SourceError(
-                f"source {self.name}: {double[0]} is in the archive {names[double[0]]} times: mend the archive"
+                f"source {self.config.name}: there is no image among its {len(self.members)} files: check where it "
+                "points and its `images`"
             )
-        total = sum(info.file_size for info in members)
-        if total > self.settings.max_archive_bytes:
-            raise SourceError(
-                f"source {self.name}: {total} bytes unpacked, more than {self.settings.max_archive_bytes}: "
-                "raise OSTEON_MAX_ARCHIVE_BYTES if you trust it"
-            )
-
-    def _unpack(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[bytes | None, str | None]:
-        """A member's bytes, or why it is left out. Bytes are counted as they come; the header is not believed."""
-        limit = self.settings.max_file_bytes
-        if info.flag_bits & 1:
-            return None, "encrypted"
-        data = bytearray()
-        try:
-            with archive.open(info) as stream:
-                while chunk := stream.read(CHUNK):
-                    data += chunk
-                    if len(data) > limit:
-                        return None, f"larger than {limit} bytes (OSTEON_MAX_FILE_BYTES)"
-                    if len(data) >= RATIO_FROM and len(data) > self.settings.max_compression_ratio * max(
-                        1, info.compress_size
-                    ):
-                        return None, "compressed beyond OSTEON_MAX_COMPRESSION_RATIO: a bomb"
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, NotImplementedError, EOFError) as error:
-            return None, f"cannot be unpacked: {error}"
-        return bytes(data), None
-
-    def _companion(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-        data, reason = self._unpack(archive, info)
-        if data is None:
-            raise SourceError(f"source {self.name}: {info.filename}, which its labels need, is {reason}")
-        return data
-
-    # Folder
-
-    def folder_listing(self, root: Path) -> list[tuple[str, int, int, int]]:
-        """Path, size, time of change and mode of each file."""
-        stats = [(path, file.stat()) for path, file in self._folder_paths(root)]
-        return [(path, stat.st_size, stat.st_mtime_ns, stat.st_mode) for path, stat in stats]
-
-    def folder_files(self, root: Path) -> SizedIterator[PublishedFile | Note]:
-        """The files of a folder, and notes on them. Raises `SourceError`."""
-        notes: list[Note] = []
-        paths = dict(self._folder_paths(root))
-        self._check_listing(list(paths))
-        said = self._read_rules(list(paths), lambda path: paths[path].read_bytes(), notes)
-
-        def files() -> Iterator[PublishedFile | Note]:
-            for path, file in paths.items():
-                if not self._is_image(path):
-                    yield self._companion_file(path)
-                    continue
-                data, reason = None, None
-                if file.stat().st_size > self.settings.max_file_bytes:
-                    reason = f"larger than {self.settings.max_file_bytes} bytes (OSTEON_MAX_FILE_BYTES)"
-                else:
-                    try:
-                        data = file.read_bytes()
-                    except OSError as error:
-                        reason = f"cannot be read: {error.strerror}"
-                yield self._published(path, said, data, reason)
-            yield from notes
-
-        return SizedIterator(files(), len(paths))
-
-    def _folder_paths(self, root: Path) -> list[tuple[str, Path]]:
-        def unread(error: OSError) -> None:
-            raise SourceError(f"source {self.name}: {error.filename} cannot be read ({error.strerror}): let it be read")
-
-        files = []
-        for parent, folders, names in os.walk(root, onerror=unread, followlinks=False):
-            for name in [*names, *(folder for folder in folders if (Path(parent) / folder).is_symlink())]:
-                file = Path(parent) / name
-                if file.is_symlink() and not file.resolve().is_relative_to(root):
-                    raise SourceError(f"source {self.name}: {file} is a link that leaves the folder: remove it")
-                if file.is_file():
-                    files.append((file.relative_to(root).as_posix(), file))
-        return sorted(files)
-
-    # Both
-
-    def _is_image(self, path: str) -> bool:
-        return is_image_name(path) and fnmatchcase(path, self.config.images)
-
-    def _companion_file(self, path: str) -> PublishedFile:
-        return PublishedFile(path, reason=OUTSIDE if is_image_name(path) else COMPANION)
-
-    def _check_listing(self, paths: list[str]) -> None:
-        for path in paths:
-            windows = PureWindowsPath(path)
-            if windows.drive or windows.root or ".." in windows.parts or "\0" in path:
-                raise SourceError(f"source {self.name}: {path!r} points outside the archive: it is refused as a whole")
-        if len(paths) > self.settings.max_files:
-            raise SourceError(f"source {self.name}: {len(paths)} files, more than {self.settings.max_files}: "
-                              "raise OSTEON_MAX_FILES if you trust it")  # fmt: skip
-        if not any(self._is_image(path) for path in paths):
-            raise SourceError(f"source {self.name}: there is no image in it: check where it points and its `images`")
-
-    def _read_rules(self, members: list[str], read: OpenMember, notes: list[Note]) -> dict[str, Said]:
-        images = tuple(path for path in members if self._is_image(path))
-        files = SourceFiles(self.name, images, tuple(members), read, notes.append)
+        paths = tuple(member.path for member in self.members)
+        note = once(self.notes.append)
+        files = SourceFiles(self.config.name, tuple(self.images), paths, self._read_companion, note)
         labels, ids = self.config.labels.read(files), self.config.labels.read_ids(files)
-        return {path: (labels[path], *ids[path]) for path in images}
+        tell_counts(files, labels.values(), self.config.expects)
+        tell_personal(files)
+        self._note_oddities()
+        return {path: (labels[path], *ids[path]) for path in self.images}
 
-    def _published(self, path: str, said: dict[str, Said], data: bytes | None, reason: str | None) -> PublishedFile:
-        if data is not None and not data:
-            data, reason = None, "empty file"
-        split = None
-        if self.config.split_folders:
-            folders = (SPLIT_FOLDERS.get(part.lower()) for part in PurePosixPath(path).parts[:-1])
-            split = next((name for name in folders if name), None)
-        label, patient, study = said[path]
-        return PublishedFile(
-            path, data=data, raw_label=label, raw_split=split, reason=reason, patient=patient, study=study
+    def _read_companion(self, path: str) -> bytes:
+        path = PurePosixPath(path).as_posix()
+        self.used.add(path)
+        try:
+            return self._bytes(self._by_path[path])
+        except RefusedError as error:
+            raise SourceError(f"source {self.config.name}: {path}, which its labels need, is {error}") from error
+
+    def _note_oddities(self) -> None:
+        odd = defaultdict[tuple[str, str], list[str]](list)
+        for member in self.members:
+            if is_image_name(member.path) and member.path in self.images:
+                continue  # what it is, is seen when it is read
+            if found := self._oddity(member):
+                odd[found].append(member.path)
+        for (kind, text), paths in odd.items():
+            self._note(kind, paths, text)
+        tables = defaultdict[tuple[str, str], list[str]](list)
+        for path in (member.path for member in self.members if self._may_hold_labels(member)):
+            tables[PurePosixPath(path).parent.as_posix(), PurePosixPath(path).suffix.lower()].append(path)
+        for paths in tables.values():
+            self._note("unread_table", paths, "is a table that no label rule reads: see whether it says more")
+
+    def _oddity(self, member: Member) -> tuple[str, str] | None:
+        """Kind and text of a note on a file that is an image by its bytes and not by its name, or is passed over."""
+        content = member.content
+        if member.path in self.images:
+            return ("guess", f"is {content.name} {ODD_ENDING}") if content.role == "image" else None
+        if is_hidden(member.path):
+            is_image = content.role in ("image", "dicom")
+            return ("passed_over", f"is {content.name} {IN_HIDDEN}") if is_image else None
+        if content.role == "foreign" and fnmatchcase(member.path, self.config.images):
+            return "passed_over", f"is {content.name}, which is passed over: {content.remedy}"
+        return None
+
+    def _may_hold_labels(self, member: Member) -> bool:
+        path = PurePosixPath(member.path)
+        is_companion = member.path not in self.images and not is_hidden(member.path)
+        return path.suffix.lower() in TABLES and is_companion and member.path not in self.used
+
+    def _note(self, kind: str, paths: list[str], text: str) -> None:
+        more = f", and so are {len(paths) - 1} more files" if len(paths) > 1 else ""
+        self.notes.append(
+            Note.model_validate({"kind": kind, "subject": paths[0], "text": f"{text}{more}.", "count": len(paths)})
         )
+
+    # What is published
+
+    def published(self, member: Member, said: dict[str, Said]) -> PublishedFile:
+        """The file as it is handed on, or left out with a reason."""
+        if member.path not in self.images:
+            return PublishedFile(member.path, reason=self._aside(member), content=member.content.name)
+        data, content = None, UNKNOWN
+        try:
+            data = self._bytes(member)
+            content = content_of(data[:HEAD])
+            reason = _why_no_image(data)
+        except RefusedError as error:
+            reason = str(error)
+        label, patient, study = said[member.path]
+        return PublishedFile(
+            member.path,
+            data=None if reason else data,
+            raw_label=label,
+            raw_split=self._split(member.path),
+            reason=reason,
+            patient=patient,
+            study=study,
+            content=None if data is None else content.name,
+        )
+
+    def _aside(self, member: Member) -> str:
+        if is_hidden(member.path):
+            return HIDDEN
+        if member.entered:
+            return ENTERED
+        is_outside = not fnmatchcase(member.path, self.config.images)
+        return OUTSIDE if is_outside and (is_image_name(member.path) or member.content.role == "image") else COMPANION
+
+    def _split(self, path: str) -> str | None:
+        """The publisher's split by the names of folders, or of archives, that the file lies in."""
+        if not self.config.split_folders:
+            return None
+        folders = (part.lower().removesuffix(".gz").removesuffix(".tar").removesuffix(".zip")
+                   for part in PurePosixPath(plain_path(path)).parts[:-1])  # fmt: skip
+        return next((SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS), None)
+
+
+def _why_no_image(data: bytes) -> str | None:
+    """Why nobody need try to decode a file: it is something else. None for an image, and for what nobody knows.
+
+    This is where DICOM comes in: see the role `dicom` of `osteon.images.content`.
+    """
+    if not data:
+        return "empty file"
+    content = content_of(data[:HEAD])
+    if content.role == "image" or content is UNKNOWN:
+        return None
+    return f"{content.name}, no image: {content.remedy}"

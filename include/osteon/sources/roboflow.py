@@ -70,7 +70,7 @@ class RoboflowSource:
         """Every file of the version, in the order of paths. Raises `SourceError`."""
         number = version.split("-")[0]
         path = download(self.config.name, version, lambda: self._link(number), self.settings, signed=True)
-        return Reader(self.config, self.settings).zip_files(path)
+        return Reader(self.config, self.settings).files(path)
 
     def _link(self, number: str) -> str:
         """A fresh link to the version's export, which is made when nobody asked for it before."""

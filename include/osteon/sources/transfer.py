@@ -10,7 +10,6 @@ import base64
 import hashlib
 import json
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -20,8 +19,10 @@ import requests
 import urllib3
 
 from osteon.errors import SourceError, SourceUnreachableError
+from osteon.images.content import HEAD, READABLE_ARCHIVES, UNKNOWN, content_of
 from osteon.progress import ProgressLogger
 from osteon.settings import SourceSettings
+from osteon.sources.containers import is_archive, no_archive
 
 CHUNK = 256 << 10
 """Bytes written at once, at most."""
@@ -164,7 +165,8 @@ def download(
 ) -> Path:
     """Fetch a version of a source into `state_dir/downloads`, going on where an earlier try stopped.
 
-    What other versions of the source left behind is deleted. A checksum in the answer is checked.
+    What other versions of the source left behind is deleted. A checksum in the answer is checked. What is no archive
+    by its first bytes is fetched no further.
 
     Args:
         source: Name of the source.
@@ -174,10 +176,10 @@ def download(
         signed: Whether links expire, so that a refusal asks for another one instead of ending the download.
 
     Returns:
-        The path of a zip.
+        The path of a zip or a tar, whatever its name says.
 
     Raises:
-        SourceError: Refused, with the remedy, or broken several times without progress.
+        SourceError: Refused, with the remedy, or no archive, or broken several times without progress.
     """
     folder = settings.state_dir / "downloads" / source
     folder.mkdir(parents=True, exist_ok=True)
@@ -219,17 +221,8 @@ def _fetch(url: str, part: Path, note: Path, settings: SourceSettings, signed: b
         length, checksum = answer.headers.get("Content-Length"), _published_md5(answer)
         start = have if goes_on else 0
         expected = start + int(length) if length else None
-
-        def write() -> None:
-            with (
-                part.open("ab" if goes_on else "wb") as file,
-                ProgressLogger(f"download {source}", expected, "B", start) as progress,
-            ):
-                while chunk := answer.raw.read1(CHUNK):  # what has come, so that a break loses nothing
-                    file.write(chunk)
-                    progress.add(len(chunk))
-
-        translate_errors(write, redact_url(url))
+        if not _receive(answer, part, source, start, expected):
+            _refuse(part, url, is_whole=True)
     if expected is not None and part.stat().st_size != expected:
         raise TransientError(f"{part.stat().st_size} of {expected} bytes came")
     if checksum is not None:
@@ -238,9 +231,47 @@ def _fetch(url: str, part: Path, note: Path, settings: SourceSettings, signed: b
         if found != checksum:
             part.unlink()
             raise TransientError("what came does not have the MD5 that the publisher gives")
-    if not zipfile.is_zipfile(part):
-        part.unlink()
-        raise TransientError("what came is no zip")
+    if not is_archive(part):
+        _refuse(part, url, expected is not None)
+
+
+def _receive(answer: requests.Response, part: Path, source: str, start: int, expected: int | None) -> bool:
+    """Write an answer behind the first `start` bytes of the part. False where these bytes are no archive's."""
+
+    def write() -> bool:
+        with (
+            part.open("r+b" if start else "w+b") as file,
+            ProgressLogger(f"download {source}", expected, "B", start) as progress,
+        ):
+            head = file.read(HEAD)
+            file.seek(start)
+            while chunk := answer.raw.read1(CHUNK):  # what has come, so that a break loses nothing
+                file.write(chunk)
+                progress.add(len(chunk))
+                if len(head) < HEAD:
+                    head = (head + chunk)[:HEAD]
+                    if len(head) == HEAD and not _may_be_archive(head):
+                        return False
+        return True
+
+    return translate_errors(write, redact_url(answer.url))
+
+
+def _may_be_archive(head: bytes) -> bool:
+    content = content_of(head)
+    return content is UNKNOWN or content in READABLE_ARCHIVES
+
+
+def _refuse(part: Path, url: str, is_whole: bool) -> None:
+    """Raise for what is no archive. Another try helps only where one may have broken off unseen."""
+    with part.open("rb") as file:
+        content = content_of(file.read(HEAD))
+    part.unlink()
+    if content not in READABLE_ARCHIVES:
+        raise SourceError(f"what {redact_url(url)} gives is {no_archive(content)}, or {LOCATION}")
+    if is_whole:
+        raise SourceError(f"the archive at {redact_url(url)} has no end: the publisher has to mend it, or {LOCATION}")
+    raise TransientError("the archive that came has no end")
 
 
 def _continues(answer: requests.Response, have: int, etag: str | None) -> bool:

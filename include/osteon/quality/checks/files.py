@@ -1,4 +1,4 @@
-"""Files that cannot be used, and files that are cut off."""
+"""Files that cannot be used, and streams that are cut off, broken or oddly packed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,41 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from osteon.images.decode import Decoded
+from osteon.images.families import Family
+from osteon.images.streams.base import BROKEN
 from osteon.quality.check import Check, Threshold, register
 from osteon.quality.images import Images
 from osteon.sources.base import PublishedFile
 from osteon.sources.defects import Change, bytes_of, defect, jpeg
 
 
+def measure(image: Decoded) -> dict[str, object]:
+    return {"damage": image.damage or None, "remarks": "; ".join(image.remarks) or None}
+
+
+STREAM = Family(
+    "stream", version=1, columns={"damage": "string", "remarks": "string"}, measure=measure, in_catalog=False
+)
+"""`damage`: what the stream lacks, see `osteon.images.streams.base`. `remarks`: damage that touches no pixel."""
+
+
 @defect
 def truncated(file: PublishedFile, number: int, rng: np.random.Generator) -> Change:
     data = bytes_of(file)
     return replace(file, data=data[: int(len(data) * rng.uniform(0.5, 0.85))]), None
+
+
+@defect
+def broken_stream(file: PublishedFile, number: int, rng: np.random.Generator) -> Change:
+    data = bytes_of(file)
+    at = int(len(data) * rng.uniform(0.5, 0.8))
+    return replace(file, data=data[:at] + bytes(256) + data[at + 256 :]), None
+
+
+@defect
+def harmless_damage(file: PublishedFile, number: int, rng: np.random.Generator) -> Change:
+    return replace(file, data=b"\r\n" + bytes_of(file)), None
 
 
 @defect
@@ -57,5 +82,40 @@ class Truncated(Check):
     defects = (truncated,)
 
     def values(self, images: Images) -> pd.Series:
-        cut = images.catalog["mode"].where(images.catalog["truncated"].fillna(False))
-        return cut.map(lambda mode: f"truncated {mode} image", na_action="ignore")
+        found = images.catalog["truncated"].fillna(False).astype(bool) & ~_is_broken(images)
+        words = images.measured["stream.damage"].fillna("truncated " + images.catalog["mode"] + " image")
+        return words.where(found)
+
+
+@register
+class BrokenStream(Check):
+    name = "broken_stream"
+    column = "damaged_within"
+    default = Threshold(severity="warning", critical_share=0.2)
+    title = "No image file is damaged before its end."
+    message = "{count} image {file is|files are} damaged within {its|their} pixels ({share})."
+    remedy = "Osteon set what is lost to zero, in a copy. Fetch the files again, or replace them."
+    measures = STREAM
+    defects = (broken_stream,)
+
+    def values(self, images: Images) -> pd.Series:
+        return images.measured["stream.damage"].where(_is_broken(images))
+
+
+@register
+class HarmlessDamage(Check):
+    name = "harmless_damage"
+    column = "stream.remarks"
+    default = Threshold(severity="info")
+    title = "Every image file is as its format asks."
+    message = "{count} image {file has|files have} damage that touches no pixel ({share})."
+    remedy = "Nothing is lost. Whoever packed the files may have lost other things."
+    measures = STREAM
+    defects = (harmless_damage,)
+
+    def values(self, images: Images) -> pd.Series:
+        return images.measured["stream.remarks"]
+
+
+def _is_broken(images: Images) -> pd.Series:
+    return images.measured["stream.damage"].fillna("").str.startswith(BROKEN)

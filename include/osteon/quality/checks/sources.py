@@ -31,6 +31,22 @@ class SourcesPulled(Check):
 
 
 @register
+class RefusedFiles(Check):
+    name = "refused_files"
+    table = "sources"
+    column = "refused"
+    rule = "at_most"
+    default = Threshold(severity="critical", maximum=0.5)
+    title = "Most images that a source publishes can be read from its archive."
+    unit = "%"
+    message = (
+        "Of {count} {source|sources} so many images were refused that the rest may mislead: {listed}. "
+        "The reasons are those of unusable_images."
+    )
+    remedy = "Do what the reasons say, or disable the source in the sources file."
+
+
+@register
 class DroppedImages(Check):
     name = "dropped_images"
     table = "sources"

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 
 from pydantic import Field
 
-from osteon.sources.rules.base import BaseRule, Pattern, Read, SourceFiles
+from osteon.sources.rules.base import BaseRule, Pattern, Read, SourceFiles, Words
+from osteon.sources.rules.matching import plain_path
 
 
 class Constant(BaseRule):
@@ -16,7 +17,7 @@ class Constant(BaseRule):
     constant: str
 
     def compile(self, files: SourceFiles) -> Read:
-        return lambda path: self.constant
+        return lambda path: (self.constant,) if self.constant else ()
 
 
 class Folder(BaseRule):
@@ -27,10 +28,10 @@ class Folder(BaseRule):
     values: dict[str, str] = Field(default_factory=dict)
 
     def compile(self, files: SourceFiles) -> Read:
-        def label(path: str) -> str:
-            folders = PurePosixPath(path).parts[:-1]
+        def label(path: str) -> Words:
+            folders = PurePosixPath(plain_path(path)).parts[:-1]
             if not -len(folders) <= self.folder < len(folders):
-                return ""
+                return ()
             return _matched(self.pattern, folders[self.folder], self.values)
 
         return label
@@ -49,10 +50,11 @@ class Name(BaseRule):
     name: FileName
 
     def compile(self, files: SourceFiles) -> Read:
-        return lambda path: _matched(self.name.pattern, PurePosixPath(path).name, self.name.values)
+        return lambda path: _matched(self.name.pattern, PurePosixPath(plain_path(path)).name, self.name.values)
 
 
-def _matched(pattern: str, name: str, values: dict[str, str]) -> str:
+def _matched(pattern: str, name: str, values: dict[str, str]) -> Words:
     match = re.fullmatch(pattern, name)
     word = match[1] or "" if match else ""
-    return values.get(word, word)
+    meaning = values.get(word, word)
+    return (meaning,) if meaning else ()
