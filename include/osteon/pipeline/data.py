@@ -142,8 +142,10 @@ def validate(context: Context, catalog: CatalogKey, manifests: list[ManifestKey]
     A registry that cannot be asked for the champion stops nothing. A finding says what was not compared.
     """
     from osteon.quality.accepted import accepted_before
+    from osteon.quality.check import registered
     from osteon.quality.validate import validate
 
+    registered()  # a package that cannot be used is named before anything is read
     pulled = context.run.sources()
     learnt, unknown = champions_classes(context, catalog, sources)
     accepted = accepted_before(context.lake, context.run.run_id, pulled)
