@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: coverage help setup setup-dev demo test test-all test-slow test-browser test-jax test-kubernetes up down compose lint prose docs bench bench-quality bench-inspection bench-polarity bench-copies bench-models bench-proxy bench-scaling bench-workers bench-cost lock
+.PHONY: coverage help setup setup-dev demo test test-all test-slow test-browser test-jax test-kubernetes up down compose lint prose docs bench bench-quality bench-inspection bench-labels bench-polarity bench-copies bench-models bench-proxy bench-scaling bench-workers bench-cost lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -92,6 +92,9 @@ bench-quality: setup-dev  ## precision and recall of the checks on injected defe
 
 bench-inspection: setup-dev  ## inspection against cleanvision, where the real archives are
 	@$(BIN)/python bench/inspection.py
+
+bench-labels: setup-dev  ## sets whose labels are wrong as a whole, and what is found in them
+	@$(BIN)/python bench/labels.py
 
 bench-polarity: setup-dev  ## how often a film and its negative are told apart, where the real archives are
 	@$(BIN)/python bench/polarity.py

@@ -37,11 +37,10 @@ from tests import tables
 from tests.pictures import encode, film
 from tests.runs import until_later_than
 
-THUMB = (np.arange(64 * 64) // 64).astype(np.uint8).tobytes()
 IMAGE = {"width": 100, "height": 120, "mode": "L", "truncated": False, "decoded_fraction": 1.0, "mean": 60.0,
          "std": 30.0, "blank_fraction": 0.0, "dhash": "0" * 16}  # fmt: skip
 MEASURED: dict[str, Mapping[str, object]] = {
-    "image": IMAGE, "thumbnail": {"thumb": THUMB}, "channels": {"colour": 0.0}, "exposures": {"gutter": 0.0},
+    "image": IMAGE, "channels": {"colour": 0.0}, "exposures": {"gutter": 0.0},
     "bands": {"dark_band": 0.0, "bright_band": 0.0, "band_where": ""}, "levels": {"contrast": 150.0, "median": 40.0},
     "outline": {"oval": 0.0}, "writing": {"text": 0},
 }  # fmt: skip
@@ -58,6 +57,17 @@ def image(number: int, part: str | None = "hand", fractured: bool | None = None,
         "raw_split": None, "copies": [],
     }  # fmt: skip
     return {**row, **more}
+
+
+def measured(row: dict[str, Any]) -> Measured:
+    """What is measured of an image, whose thumbnail shows its label."""
+    number = int(str(row["sha256"]), 16) % 2**32
+    pixels = np.random.default_rng(number).integers(0, 40, (64, 64))
+    parts = list(load_labels(load_settings().labels_file).parts)
+    place = parts.index(str(row["body_part"])) if row["body_part"] else 0
+    pixels[6 * place : 6 * place + 6] += 120
+    pixels[:, 40:50] += 90 * int(bool(row["fractured"]))
+    return Measured(str(row["sha256"]), values={**MEASURED, "thumbnail": {"thumb": pixels.astype(np.uint8).tobytes()}})
 
 
 def good(count: int = 800) -> list[dict[str, Any]]:
@@ -88,7 +98,7 @@ def found(settings: Settings, lake: Lake, tmp_path: Path) -> Find:
         manifest = f"manifests/v3/s/{len(notes or [])}.parquet"
         lake.put_table(manifest, tables.manifest(files))
         lake.put_json(notes_key(manifest), [note.model_dump() for note in notes or []])
-        keep(lake, [Measured(str(row["sha256"]), values=MEASURED) for row in rows], registered())
+        keep(lake, [measured(row) for row in rows], registered())
         labels = load_labels(settings.labels_file)
         change = {"quality_file": tmp_path / "quality.yaml", "data_docs_kept": kept}
         chosen = settings.model_copy(update=change)

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from osteon.errors import ConfigurationError, LakeError, ObjectError, RegistryError, in_words
+from osteon.errors import (
+    ConfigurationError,
+    IncompatibleTransformError,
+    LakeError,
+    ObjectError,
+    RegistryError,
+    in_words,
+)
 from osteon.ingest import ingest as pull
 from osteon.ingest import load_state, save_state
 from osteon.pipeline.context import Context
@@ -31,6 +38,8 @@ from osteon.records import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from osteon.quality.champion import ChampionAnswers
 
 log = logging.getLogger(__name__)
 R = TypeVar("R", bound=CatalogRecord)
@@ -132,11 +141,27 @@ def validate(context: Context, catalog: CatalogKey, manifests: list[ManifestKey]
 
     A registry that cannot be asked for the champion stops nothing. A finding says what was not compared.
     """
+    from osteon.quality.accepted import accepted_before
+    from osteon.quality.check import registered
     from osteon.quality.validate import validate
 
+    registered()  # a package that cannot be used is named before anything is read
     pulled = context.run.sources()
     learnt, unknown = champions_classes(context, catalog, sources)
-    found = validate(context.settings, context.lake, context.labels, catalog, list(manifests), pulled, learnt, unknown)
+    accepted = accepted_before(context.lake, context.run.run_id, pulled)
+    answers = champions_answers(context, catalog, list(manifests), accepted, sources)
+    found = validate(
+        context.settings,
+        context.lake,
+        context.labels,
+        catalog,
+        list(manifests),
+        pulled,
+        learnt,
+        unknown,
+        accepted=accepted,
+        champion=answers,
+    )
     severities = [finding.severity for finding in found.findings]
     return ValidateRecord(
         validation=ValidationKey(found.key),
@@ -167,13 +192,44 @@ def champions_classes(context: Context, catalog: CatalogKey, sources: str) -> tu
     return learnt, unknown
 
 
+def champions_answers(
+    context: Context, catalog: CatalogKey, manifests: list[ManifestKey], accepted: dict[str, str], sources: str
+) -> ChampionAnswers | None:
+    """What the champion says of images of sources that are new or have changed; None where it cannot be asked."""
+    from osteon import catalog as catalogs
+    from osteon.quality.champion import ChampionAnswers, images_to_ask, promised_by
+    from osteon.quality.validate import labels_of, unchanged
+    from osteon.registry.versions import champion
+    from osteon.schemas import Reviewed
+    from osteon.training.answers import answers, answers_key
+
+    images = catalogs.read(context.lake, catalog, Reviewed)
+    asked = images_to_ask(labels_of(context.lake, images), unchanged(list(manifests), accepted))
+    try:
+        held = champion(context.settings, context.model_name(sources)) if asked else None
+        if held is None:
+            return None
+        promised = promised_by(held.result(context.lake).evaluation)
+        chosen = images[images["sha256"].isin(asked)]
+        said = answers(context.settings, context.lake, held.training, chosen) if promised else None
+    except (RegistryError, ObjectError, IncompatibleTransformError) as error:
+        log.warning("labels are not compared with answers of the champion: %s", error)
+        return None
+    if said is None:
+        return None
+    return ChampionAnswers(held.version, promised, said, answers_key(held.training, chosen["sha256"].tolist()))
+
+
 def gate(context: Context, validation: ValidationKey, sources: str) -> GateRecord:
-    """Mail what the checks found. Stop the run on a critical finding."""
+    """Mail what the checks found. Stop the run on a critical finding; otherwise the sources' versions are accepted."""
     from osteon.pipeline.notices import alert_people, quality_error
+    from osteon.quality.accepted import accept
     from osteon.quality.findings import read_validation
 
     found = read_validation(context.lake, validation)
     mail = alert_people(context, found, GateRecord.stage, context.model_name(sources))
+    if not found.stops:
+        accept(context.lake, context.run.run_id, context.run.sources(), found.unchecked)
     return GateRecord(mail=mail).failing(quality_error(found))
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Severity = Literal["info", "warning", "critical"]
 Table = Literal[
     "images", "taking_part", "coverage", "classes", "shift", "champion", "label_map", "sources", "groups", "pairs",
-    "neighbours", "placements", "statements",
+    "labels", "neighbours", "placements", "statements",
 ]  # fmt: skip
 """What checks look at: `neighbours` and `placements` after `split`, the others after `review`."""
 COMPUTED = ("images", "sources")

@@ -115,6 +115,8 @@ class Validation(BaseModel):
     """The worst first."""
     classes: dict[str, dict[str, int]] = {}
     """Images by class and source."""
+    unchecked: dict[str, list[str]] = {}
+    """By source, what could not be checked of its labels, one sentence each."""
     repaired: int = 0
     repairs: list[Repair] = []
     """Some of the repaired images."""

@@ -16,10 +16,13 @@ from osteon.images import families
 from osteon.ingest import read_notes
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.quality.champion import ChampionAnswers
 from osteon.quality.check import Check, Table, registered
 from osteon.quality.copies import group_table, pair_table
 from osteon.quality.data_docs import make_offline
 from osteon.quality.findings import Repair, Validation, read_validation, write_validation
+from osteon.quality.label_rows import features, label_rows, rows_of_manifests, sampled
+from osteon.quality.label_table import label_table
 from osteon.quality.suite import find
 from osteon.quality.tables import (
     champion_table,
@@ -40,7 +43,7 @@ from osteon.schemas import Reviewed
 from osteon.settings import Settings
 from osteon.sources.notes import Note
 
-VERSION = 11
+VERSION = 12
 MOST_REPAIRS = 12
 """Repairs that a validation lists; its `repaired` is always complete."""
 
@@ -54,6 +57,8 @@ def validate(  # noqa: PLR0913 - each is an input that the key is derived from
     sources: dict[str, IngestRecord],
     learnt: dict[str, int],
     unknown: str = "",
+    accepted: dict[str, str] | None = None,
+    champion: ChampionAnswers | None = None,
 ) -> Validation:
     """Run every check. The result is kept in the lake; the same inputs give it without running anything.
 
@@ -68,6 +73,8 @@ def validate(  # noqa: PLR0913 - each is an input that the key is derived from
         sources: What ingest left of each source, by name.
         learnt: Images by class that the champion learnt from; empty without one.
         unknown: Why it is not known what the champion learnt from.
+        accepted: Manifest of the version of each source that earlier runs accepted, see `accepted_before`.
+        champion: What the champion says of images of new and changed sources; None where nobody can be asked.
     """
     thresholds = load_thresholds(settings.quality_file)
     rules = {name: threshold.model_dump() for name, threshold in thresholds.items()}
@@ -85,6 +92,8 @@ def validate(  # noqa: PLR0913 - each is an input that the key is derived from
         learnt,
         unknown,
         extensions.packages(extensions.CHECKS),
+        accepted or {},
+        champion and champion.key,
     ]
     key = derived_key("quality", VERSION, *inputs, suffix="/result.json")
     docs = key.replace("/result.json", "/docs")
@@ -107,8 +116,11 @@ def validate(  # noqa: PLR0913 - each is an input that the key is derived from
         "groups": group_table(catalog),
         "pairs": pairs,
     }
+    judged, unchecked = judge_labels(lake, labels, catalog, manifest_keys, measured, accepted or {}, champion)
     if len(shift):  # a check of nothing would pass
         tables["shift"] = shift
+    if len(judged):
+        tables["labels"] = judged
     with tempfile.TemporaryDirectory(prefix="osteon-gx-") as folder:
         findings = find(tables, thresholds, Path(folder))
         site = Path(folder) / "gx" / "uncommitted" / "data_docs" / "local_site"
@@ -120,6 +132,7 @@ def validate(  # noqa: PLR0913 - each is an input that the key is derived from
         docs=docs,
         findings=findings,
         classes=classes_by_source(taking_part),
+        unchecked=unchecked,
         repaired=len(repaired),
         repairs=[
             Repair(name=f"{row['source']}:{row['path']}", sha256=row["sha256"], repaired=row["repaired_sha256"])
@@ -130,6 +143,37 @@ def validate(  # noqa: PLR0913 - each is an input that the key is derived from
     for old in lake.newest("quality/", "/docs/index.html")[settings.data_docs_kept :]:
         lake.remove_folder(old.removesuffix("/index.html"))  # the findings stay
     return result
+
+
+def labels_of(lake: Lake, catalog: pd.DataFrame) -> pd.DataFrame:
+    """The labels of a reviewed catalog's images as their sources give them, see `label_rows`."""
+    return label_rows(catalogs.read_publications(lake, catalog), catalog)
+
+
+def unchanged(manifest_keys: list[str], accepted: dict[str, str]) -> set[str]:
+    """Sources whose version is the one that an earlier run accepted."""
+    return {name for name, key in accepted.items() if key in manifest_keys}
+
+
+def judge_labels(
+    lake: Lake,
+    labels: LabelMap,
+    catalog: pd.DataFrame,
+    manifest_keys: list[str],
+    measured: pd.DataFrame,
+    accepted: dict[str, str],
+    champion: ChampionAnswers | None,
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """The table `labels`, and by source what could not be checked, see `label_table`."""
+    now = labels_of(lake, catalog)
+    same = unchanged(manifest_keys, accepted)
+    if set(now["source"]) <= same:
+        return label_table(now.iloc[:0], now.iloc[:0], same, pd.DataFrame(), None)
+    earlier = rows_of_manifests(lake, list(accepted.values()), labels, catalog)
+    thumbs = measured.set_index("sha256")["thumbnail.thumb"].dropna()
+    wanted = thumbs.index.intersection(pd.unique(pd.concat([sampled(now)["sha256"], sampled(earlier)["sha256"]])))
+    seen = features(thumbs[wanted]) if len(wanted) > 1 else pd.DataFrame(index=wanted[:0])
+    return label_table(now, earlier, same, seen, champion.reference(now) if champion else None)
 
 
 def _notes(lake: Lake, manifest_keys: list[str]) -> dict[str, list[Note]]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from osteon.labels import load_labels
 from osteon.lake import Lake
+from osteon.quality.accepted import unchecked_of
 from osteon.reports.leakage import read_leakage
 from osteon.reports.model_card import model_card
 from osteon.results import BaseModelResult, Comparison, TrainingResult
@@ -76,7 +77,8 @@ def log_training(
         if comparison is not None and isinstance(result, TrainingResult):
             _log_comparison(comparison, result)
             leakage = read_leakage(lake, split)
-            card = model_card(name, result, predictor.transform, images, comparison, leakage)
+            unchecked = unchecked_of(lake, sorted(images.loc[images["split"].notna(), "source"].unique()))
+            card = model_card(name, result, predictor.transform, images, comparison, leakage, unchecked)
             mlflow.log_text(card, "model_card.md")
         _log_images(settings, result, images)
         uri = _log_model(place, result.classes)

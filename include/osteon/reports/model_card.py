@@ -21,11 +21,12 @@ def model_card(
     images: pd.DataFrame,
     comparison: Comparison,
     leakage: Leakage | None,
+    unchecked: list[str],
 ) -> str:
     """The model card, in Markdown.
 
     `images` is the snapshot (`source, patient, licence, attribution, split`), `leakage` what the check of the snapshot
-    found.
+    found, `unchecked` what could not be checked of its sources' labels.
     """
     used = images[images["split"].notna()]
     sources = []
@@ -50,6 +51,7 @@ def model_card(
             measures=MEASURES,
             patients=patients,
             leakage=leakage_line(leakage),
+            unchecked=unchecked,
             number=number,
             interval=interval,
         )

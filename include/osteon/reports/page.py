@@ -62,6 +62,7 @@ def write_report(settings: Settings, lake: Lake, run: Run, records: Records) -> 
             waiting=sum(finding.count for finding in findings if finding.check in UNDECIDED),
             undecided=undecided_pairs(lake, findings, settings.max_pixels),
             findings=findings,
+            unchecked=validation.unchecked if validation else {},
             rows=rows,
             thumbnails=thumbnails(lake, findings, settings.max_pixels, most=THUMBNAILS_EACH * len(findings)),
             repairs=before_and_after(lake, validation, settings.max_pixels, THUMBNAILS_EACH) if validation else [],

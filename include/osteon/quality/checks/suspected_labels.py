@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from osteon import catalog as catalogs
 from osteon.images.decode import Decoded
 from osteon.images.families import Family
-from osteon.images.measure import THUMB, coarse_thumbnails, thumbnail
+from osteon.images.measure import thumbnail
 from osteon.quality.check import Check, Threshold, register
 from osteon.quality.images import Images
+from osteon.quality.label_rows import descriptor
 from osteon.sources.base import PublishedFile
 from osteon.sources.defects import Change, defect
 from osteon.sources.phantom import PARTS
@@ -40,7 +40,7 @@ def wrong_label(file: PublishedFile, number: int, rng: np.random.Generator) -> C
 class SuspectedLabels(Check):
     name = "suspected_labels"
     column = "suspected_label"
-    default = Threshold(severity="info")
+    default = Threshold(severity="warning", critical_share=0.2)
     title = "A classifier that never saw the image agrees with its label."
     message = "{count} {label is|labels are} doubtful: a classifier that never saw the image disagrees ({share})."
     remedy = "Look at them, the most doubtful first. Osteon changed nothing."
@@ -79,7 +79,7 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
     rows = rows[rows["body_part"].isin(originals[originals >= 2 * FOLDS].index)]
     if rows["body_part"].nunique() < 2:
         return nothing
-    features = np.stack([_descriptor(thumb) for thumb in thumbs[rows.index]])
+    features = np.stack([descriptor(thumb) for thumb in thumbs[rows.index]])
     components = min(60, len(rows) * (FOLDS - 1) // FOLDS - 1)
     model = make_pipeline(
         StandardScaler(),
@@ -103,13 +103,3 @@ def suspected_labels(catalog: pd.DataFrame, thumbs: pd.Series) -> pd.DataFrame:
     return pd.DataFrame(
         {"suspected_label": told, "doubt_rank": range(1, len(doubtful) + 1)}, index=rows.index[doubtful]
     )
-
-
-def _descriptor(thumb: bytes) -> NDArray[np.float32]:
-    """Square roots of a thumbnail's gradient histograms, and its coarse pixels, standardised."""
-    from skimage.feature import hog
-
-    pixels = np.frombuffer(thumb, np.uint8).reshape(THUMB, THUMB).astype(np.float32)
-    gradients = hog(pixels, orientations=8, pixels_per_cell=(8, 8), cells_per_block=(1, 1))
-    small = coarse_thumbnails(pixels[None]).ravel()
-    return np.concatenate([np.sqrt(gradients), (small - small.mean()) / (small.std() + 1)])

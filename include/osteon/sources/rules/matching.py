@@ -19,6 +19,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from osteon.errors import SourceError
+from osteon.sources.base import is_hidden
 from osteon.sources.notes import Note
 from osteon.sources.rules.base import MISLEADING, SourceFiles, listed
 from osteon.sources.rules.personal import shown
@@ -108,11 +109,6 @@ def home_of(table: str, names: Names) -> str:
     splits = {folder for path in names.paths if (folder := split_folder(path)) and _levels(folder, own) == 0}
     homes = [folder for folder in splits if {SPLIT_FOLDERS[posixpath.basename(folder).lower()]} == meant]
     return homes[0] if len(homes) == 1 else own
-
-
-def is_hidden(path: str) -> bool:
-    """Whether a file, or a folder that it lies in, belongs to an operating system or a tool."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in plain_path(path).split("/"))
 
 
 class Index(NamedTuple):

@@ -7,12 +7,12 @@ from collections import defaultdict
 from xml.etree.ElementTree import Element
 
 from osteon.errors import SourceError
+from osteon.sources.base import is_hidden
 from osteon.sources.rules.base import SourceFiles
 from osteon.sources.rules.matching import (
     WITHOUT_ENDING,
     Names,
     find_members,
-    is_hidden,
     match,
     match_or_refuse,
     plain_path,

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from osteon.errors import SourceError
+from osteon.sources.base import is_hidden
 from osteon.sources.notes import Note
 from osteon.sources.rules.base import SourceFiles, listed
 from osteon.sources.rules.matching import (
@@ -19,7 +20,6 @@ from osteon.sources.rules.matching import (
     Names,
     find_members,
     folder_of,
-    is_hidden,
     loose_without_ending,
     match,
     plain_path,
