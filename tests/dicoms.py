@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any, Literal
 
 import imagecodecs
 import numpy as np
@@ -58,7 +59,7 @@ CODECS = {
 """Encoders of frames by transfer syntax."""
 
 
-def header(**tags: object) -> FileDataset:
+def header(**tags: Any) -> FileDataset:
     """A header without an image, of the made-up person."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = tags.pop("SOPClassUID", uid.ComputedRadiographyImageStorage)
@@ -87,7 +88,7 @@ def _item(values: dict[str, object]) -> Dataset:
     return item
 
 
-def dicom(pixels: np.ndarray, syntax: UID = uid.ExplicitVRLittleEndian, bits: int = 12, **tags: object) -> bytes:
+def dicom(pixels: np.ndarray, syntax: UID = uid.ExplicitVRLittleEndian, bits: int = 12, **tags: Any) -> bytes:
     """A DICOM file of stored values (height, width) or (height, width, 3)."""
     allocated = 8 * pixels.dtype.itemsize
     found = header(
@@ -106,10 +107,10 @@ def dicom(pixels: np.ndarray, syntax: UID = uid.ExplicitVRLittleEndian, bits: in
     )
     found.file_meta.TransferSyntaxUID = syntax
     if syntax in CODECS:
-        found.PixelData = encapsulate([CODECS[syntax](pixels)])
+        found.PixelData = encapsulate([bytes(CODECS[syntax](pixels))])
         found["PixelData"].VR, found["PixelData"].is_undefined_length = "OB", True
     else:
-        order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
+        order: Literal["<", ">"] = ">" if syntax == uid.ExplicitVRBigEndian else "<"
         found.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
         found["PixelData"].VR = "OW" if allocated > 8 else "OB"
     if syntax == uid.RLELossless:

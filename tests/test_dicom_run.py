@@ -100,7 +100,7 @@ def sources(entry: dict[str, object], tmp_path: Path) -> Path:
 
 def validated(context: Context, lake: Lake, sources: Path) -> list[Finding]:
     """What the checks find in a run; their mail is written, too."""
-    catalog, manifests = record_of(context, ReviewRecord).catalog, [ingested(context).manifest]
+    catalog, manifests = record_of(context, ReviewRecord).catalog, [ingested(context).result]
     record = run_stage(VALIDATE, context, catalog=catalog, manifests=manifests, sources=str(sources))
     with pytest.raises(QualityError):  # the set is too small
         run_stage(GATE, context, validation=record.validation, sources=str(sources))
@@ -154,7 +154,7 @@ def test_nothing_of_the_people_is_left_anywhere(
     assert len(places) > 30 and not leaks(places)
     assert leaks({"the study itself": b"".join(study().values())}), "the search finds what is there"
 
-    rows = read_manifests(lake, [ingested(context).manifest])
+    rows = read_manifests(lake, [ingested(context).result])
     films = rows[rows["sha256"].notna()]
     assert len(films) == 6 and ingested(context).refused == 3
     assert sorted(films["raw_label"]) == sorted(f"{part}|normal" for part in PARTS for _ in PEOPLE)
@@ -166,7 +166,7 @@ def test_nothing_of_the_people_is_left_anywhere(
     assert json.loads(films["dicom"].iloc[0])["Modality"] == "CR"
     reasons = " ".join(rows.loc[rows["claims_image"] & rows["sha256"].isna(), "reason"])
     assert "modality CT" in reasons and "without pixels" in reasons and "damaged" in reasons and "(file " in reasons
-    assert [note.kind for note in read_notes(lake, ingested(context).manifest)].count("personal_name") <= 1
+    assert [note.kind for note in read_notes(lake, ingested(context).result)].count("personal_name") <= 1
 
     drawn = {film(seed).tobytes(): seed for seed in (0, 1, 2, 10, 11, 12)}
     found = [decode(lake.get_image(digest), 10**7).pixels for digest in films["sha256"]]

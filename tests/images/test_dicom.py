@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 from pydicom import uid
 from pydicom.uid import UID
 
@@ -94,7 +95,12 @@ def test_overlays_in_high_bits_and_bits_below_the_values_are_cut_off() -> None:
 
 def test_a_window_is_applied_after_the_modality_lut() -> None:
     slope, intercept, centre, width = 2.0, -1000.0, 2200.0, 3000.0
-    rescale = {"RescaleSlope": slope, "RescaleIntercept": intercept, "WindowCenter": centre, "WindowWidth": width}
+    rescale: dict[str, Any] = {
+        "RescaleSlope": slope,
+        "RescaleIntercept": intercept,
+        "WindowCenter": centre,
+        "WindowWidth": width,
+    }
     values = STORED * slope + intercept
     linear = ((values - (centre - 0.5)) / (width - 1) + 0.5).clip(0, 1) * 255
     assert_close(grey(dicom(STORED, **rescale)), linear)
@@ -105,7 +111,11 @@ def test_a_window_is_applied_after_the_modality_lut() -> None:
 
 
 def test_a_negative_is_turned_after_its_window() -> None:
-    tags = {"WindowCenter": [1500, 2048], "WindowWidth": [2000, 4096], "PhotometricInterpretation": "MONOCHROME1"}
+    tags: dict[str, Any] = {
+        "WindowCenter": [1500, 2048],
+        "WindowWidth": [2000, 4096],
+        "PhotometricInterpretation": "MONOCHROME1",
+    }
     wanted = 255 - ((4095 - STORED - 1499.5) / 1999 + 0.5).clip(0, 1) * 255
     assert_close(grey(dicom(4095 - STORED, **tags)), wanted)
 
@@ -113,7 +123,7 @@ def test_a_negative_is_turned_after_its_window() -> None:
 def test_a_falling_modality_lut_turns_the_film() -> None:
     kept = read_film(dicom(4095 - STORED, RescaleSlope=-1, RescaleIntercept=4095), LIMIT)
     assert np.array_equal(kept.pixels, STORED)
-    window = {"WindowCenter": 2048, "WindowWidth": 4096}
+    window: dict[str, Any] = {"WindowCenter": 2048, "WindowWidth": 4096}
     wanted = ((STORED - 2047.5) / 4095 + 0.5).clip(0, 1) * 255
     assert_close(grey(dicom(4095 - STORED, RescaleSlope=-1, RescaleIntercept=4095, **window)), wanted)
 
@@ -131,10 +141,10 @@ def test_lookup_tables_are_applied(syntax: UID) -> None:
 
 @pytest.mark.parametrize("limit", [None, 9])
 @pytest.mark.parametrize("window", [{}, {"WindowCenter": 2048, "WindowWidth": 4096}])
-def test_padding_is_no_film(limit: int | None, window: dict[str, object]) -> None:
+def test_padding_is_no_film(limit: int | None, window: dict[str, Any]) -> None:
     framed = np.full((STORED.shape[0] + 80, STORED.shape[1] + 80), 7, np.uint16)
     framed[40:-40, 40:-40] = STORED // 2 + 2000
-    tags = {"PixelPaddingValue": 7, "PixelPaddingRangeLimit": limit, **window}
+    tags: dict[str, Any] = {"PixelPaddingValue": 7, "PixelPaddingRangeLimit": limit, **window}
     kept = read_film(dicom(framed, **tags), LIMIT)
     assert kept.padding is not None and (kept.pixels == kept.padding).mean() == pytest.approx((framed == 7).mean())
     shown = grey(dicom(framed, **tags))
@@ -157,7 +167,7 @@ def test_padding_is_no_film(limit: int | None, window: dict[str, object]) -> Non
     ],
     ids=["too wide", "of no width", "elsewhere", "without a width", "flat table"],
 )
-def test_a_window_that_shows_nothing_is_not_followed(tags: dict[str, object]) -> None:
+def test_a_window_that_shows_nothing_is_not_followed(tags: dict[str, Any]) -> None:
     shown = grey(dicom(STORED, **tags))
     assert np.ptp(shown) >= 250 and np.corrcoef(shown.ravel(), STORED.ravel())[0, 1] > 0.999
 
@@ -245,7 +255,9 @@ def test_a_file_that_is_a_tiff_as_well_counts_as_dicom() -> None:
 
 def test_nothing_of_the_header_is_in_the_png() -> None:
     kept = to_png(read_film(dicom(STORED, WindowCenter=2000, WindowWidth=3000), LIMIT))
-    texts = Image.open(io.BytesIO(kept)).text
+    image = Image.open(io.BytesIO(kept))
+    assert isinstance(image, PngImageFile)
+    texts = image.text
     assert list(texts) == ["Osteon-Tone"] and tone_of(kept) == Tone((500.0, 3499.0), (0.0, 1.0))
     assert not any(secret.encode() in kept for secret in SECRETS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from osteon.quality.checks.burnt_in_text import measure
 from osteon.sources.base import COMPANION, PublishedFile
 from osteon.sources.dicom import KEPT, admitted, kept_tags
 from osteon.sources.discretion import discreet, without_names
+from osteon.sources.notes import Note
 from osteon.sources.rules import LabelRules, SourceFiles
 from osteon.sources.rules.personal import is_personal
 from tests.dicoms import SECRETS, STUDY, dicom, header, written
@@ -27,7 +29,7 @@ LIMIT = 10**7
 STORED = film(3).astype(np.uint16) * 16
 
 
-def tags(**given: object) -> dict[str, str]:
+def tags(**given: Any) -> dict[str, str]:
     return kept_tags(read_header(dicom(STORED, **given)))
 
 
@@ -64,11 +66,12 @@ def test_a_dicom_file_enters_as_its_film_alone() -> None:
     data = dicom(STORED, BodyPartExamined="WRIST")
     kept = admitted(PublishedFile("a/b.dcm", data), LIMIT)
     assert kept.data is not None and np.array_equal(np.asarray(Image.open(io.BytesIO(kept.data))), STORED)
-    assert kept.published_sha256 == hashlib.sha256(data).hexdigest() and kept.tags["BodyPartExamined"] == "WRIST"
+    assert kept.published_sha256 == hashlib.sha256(data).hexdigest()
+    assert kept.tags is not None and kept.tags["BodyPartExamined"] == "WRIST"
     jpeg = PublishedFile("c.jpg", encode(film(1)))
     assert admitted(jpeg, LIMIT) is jpeg
     report = admitted(PublishedFile("r.dcm", written(header(Modality="SR"))), LIMIT)
-    assert report.data is None and report.reason.startswith("DICOM without pixels") and report.tags == {}
+    assert report.data is None and str(report.reason).startswith("DICOM without pixels") and report.tags == {}
     listing = admitted(PublishedFile("disc/DICOMDIR", written(header(Modality=None))), LIMIT)
     assert listing.data is None and listing.reason == COMPANION
 
@@ -93,15 +96,17 @@ def test_burnt_in_text_is_blanked_on_request(scale: int) -> None:
     ImageDraw.Draw(picture).text((6 * scale, 5 * scale), "QUILLFEATHER 17.8.1951", fill=255, font=font)
     drawn = np.asarray(picture).astype(np.uint16) * 16
     plain, blanked = (admitted(PublishedFile("a.dcm", dicom(drawn)), LIMIT, blank) for blank in (False, True))
-    assert measure(decode(plain.data, LIMIT))["text"] > 2 and "TextBlanked" not in plain.tags
-    assert measure(decode(blanked.data, LIMIT))["text"] <= 2 and blanked.tags["TextBlanked"] == "YES"
-    before, after = (np.asarray(Image.open(io.BytesIO(file.data))) for file in (plain, blanked))
+    assert plain.data and blanked.data and plain.tags and blanked.tags
+    assert "TextBlanked" not in plain.tags and blanked.tags["TextBlanked"] == "YES"
+    lines = [measure(decode(data, LIMIT))["text"] for data in (plain.data, blanked.data)]
+    assert isinstance(lines[0], int) and lines[0] > 2 and isinstance(lines[1], int) and lines[1] <= 2
+    before, after = (np.asarray(Image.open(io.BytesIO(data))) for data in (plain.data, blanked.data))
     changed = np.argwhere(before != after)
     assert len(changed) and changed[:, 0].max() < 40 * scale, "the film below the text is as it was"
 
 
 def files(content: dict[str, bytes]) -> SourceFiles:
-    return SourceFiles("s", tuple(content), tuple(content), content.__getitem__, [].append)
+    return SourceFiles("s", tuple(content), tuple(content), content.__getitem__, list[Note]().append)
 
 
 def test_rules_read_headers() -> None:
