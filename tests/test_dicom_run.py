@@ -32,7 +32,7 @@ from osteon.settings import ROOT, Settings
 from osteon.sources.config import open_source
 from tests.dicoms import SECRETS, STUDY, dicom, directory, header, written
 from tests.notifier import RecordingNotifier
-from tests.pictures import film
+from tests.pictures import encode, film
 from tests.runs import ingested, record_of, run_to_split
 
 PEOPLE = {"PX-7734109": "Quillfeather^Hildegunde^Theres", "PX-7734222": "Vandersmissen^Aloysia"}
@@ -187,6 +187,23 @@ def test_a_path_s_hash_needs_the_key(lake: Lake, settings: Settings, sources: Pa
     name = "Quillfeather_PX-7734109"
     known = hmac.new(secret, json.dumps(["s", "name", name]).encode(), hashlib.sha256).hexdigest()[:16]
     assert (paths.str.split("/").str[0] == known).any()
+
+
+def test_a_few_dicom_files_hide_no_names_but_their_own(settings: Settings, lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    for place in [*(f"set/f{number:02}.jpg" for number in range(30)), "Quillfeather/a.jpg"]:
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (folder / place).write_bytes(encode(film(len(place))))
+    for place in ("set/Hildegunde.dcm", "Quillfeather/b"):
+        (folder / place).write_bytes(dicom(film(7).astype(np.uint16) * 16))
+    labels = {"part": {"constant": "hand"}}
+    entry = {"name": "few", "kind": "archive", "licence": "CC0-1.0", "location": str(folder), "labels": labels}
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump({"sources": [entry]}))
+    key, _ = ingest(settings, lake, open_source(tmp_path / "few.yaml", settings, "few"))
+    paths = lake.get_table(key)["path"]
+    hashed = paths[paths.str.fullmatch(r"[0-9a-f]{16}/[0-9a-f]{16}(\.jpg|\.dcm)?")]
+    assert len(hashed) == 3, "the folder of which half is DICOM, and the one DICOM file of the other"
+    assert sorted(set(paths) - set(hashed)) == [f"set/f{number:02}.jpg" for number in range(30)]
 
 
 def test_text_on_a_dicom_film_is_a_warning(

@@ -26,6 +26,8 @@ from osteon.sources.rules.personal import is_personal
 VERSION = 3
 """Of manifests. Those from before `patient` and `study` lack the two and stay good: a rule for ids makes another
 version of its source."""
+DICOM_SHARE = 0.1
+"""Of the images of a source or a folder: with so many DICOM files, all its names are hashed."""
 PERSONAL = "seem to hold data of a person: the lake has keyed hashes of them; rename the files at the source"
 """What is said of files whose names look like those of people."""
 
@@ -217,15 +219,16 @@ def _without_names(
 ) -> tuple[pd.DataFrame, list[Note]]:
     """Rows and notes with keyed hashes in the place of names that may be those of people.
 
-    All names are hashed of a source that holds a DICOM file or has `hides_paths`; of others those that seem to hold
-    data of a person. The reason of such a file also tells its place in the order of the source's files.
+    All names are hashed of a source, or of a folder, of DICOM files, and of a source that has `hides_paths`. Of others
+    those of DICOM files are, and those that seem to hold data of a person. The reason of such a file also tells its
+    place in the order of the source's files.
     """
     personal = rows["path"].map(lambda path: any(map(is_personal, parts_of(path))))
-    every = config.hides_paths or bool(rows["dicom"].notna().any() or rows["path"].map(is_named_as_dicom).any())
-    if not every and not personal.any():
+    of_dicom = _of_dicom(rows, config)
+    if not of_dicom.any() and not personal.any():
         return rows, notes
-    paths = list(rows["path"])
-    hidden = {path: names().path(path, lambda part: every or is_personal(part)) for path in paths}
+    paths, whole = list(rows["path"]), set(rows.loc[of_dicom, "path"])
+    hidden = {path: names().path(path, lambda part: path in whole or is_personal(part)) for path in paths}
 
     def reason(path: str, told: str | None, place: int) -> str | None:
         if told is None or told in NO_IMAGE or hidden[path] == path:
@@ -234,10 +237,22 @@ def _without_names(
 
     reasons = [reason(*row) for row in zip(paths, rows["reason"], range(1, len(rows) + 1), strict=True)]
     rows = rows.assign(path=[hidden[path] for path in paths], reason=pd.Series(reasons, rows.index, "string"))
-    notes = [_discreet_note(note, config, hidden, every) for note in notes]
+    notes = [_discreet_note(note, config, hidden, whole) for note in notes]
     if personal.any() and not any(note.kind == "personal_name" for note in notes):
         notes.append(Note(kind="personal_name", subject="names of files", text=PERSONAL, count=int(personal.sum())))
     return rows, notes
+
+
+def _of_dicom(rows: pd.DataFrame, config: SourceConfig) -> pd.Series[bool]:
+    """Which files are DICOM, or lie in a folder or a source of which DICOM_SHARE of the images are."""
+    is_dicom = rows["dicom"].notna() | rows["path"].map(is_named_as_dicom).astype(bool)
+    is_image = rows["claims_image"].astype(bool) | is_dicom
+    if config.hides_paths or is_dicom.sum() >= DICOM_SHARE * is_image.sum() > 0:
+        return pd.Series(True, rows.index)
+    folders = rows["path"].str.rpartition("/")[0]
+    counts = is_image.astype(float).groupby(folders).sum().clip(lower=1)
+    share = is_dicom.astype(float).groupby(folders).sum() / counts
+    return is_dicom | (folders.map(share) >= DICOM_SHARE)
 
 
 def _replaced(text: str, path: str, hidden: str) -> str:
@@ -249,11 +264,13 @@ def _replaced(text: str, path: str, hidden: str) -> str:
     return text
 
 
-def _discreet_note(note: Note, config: SourceConfig, hidden: dict[str, str], every: bool) -> Note:
-    if every:
+def _discreet_note(note: Note, config: SourceConfig, hidden: dict[str, str], whole: set[str]) -> Note:
+    if len(whole) == len(hidden):
         told = [without_names(text, config.model_dump_json(), hidden) for text in (note.subject, note.text)]
     else:
         told = [without_personal_names(text, hidden) for text in (note.subject, note.text)]
+        for path in whole:
+            told = [_replaced(text, path.rpartition("/")[2], hidden[path].rpartition("/")[2]) for text in told]
     return note.model_copy(update={"subject": hidden.get(note.subject, told[0]), "text": told[1]})
 
 
