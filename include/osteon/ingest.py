@@ -228,7 +228,7 @@ def _without_names(
     if not of_dicom.any() and not personal.any():
         return rows, notes
     paths, whole = list(rows["path"]), set(rows.loc[of_dicom, "path"])
-    hidden = {path: names().path(path, lambda part: path in whole or is_personal(part)) for path in paths}
+    hidden = {path: names().path(path, _always if path in whole else is_personal) for path in paths}
 
     def reason(path: str, told: str | None, place: int) -> str | None:
         if told is None or told in NO_IMAGE or hidden[path] == path:
@@ -241,6 +241,10 @@ def _without_names(
     if personal.any() and not any(note.kind == "personal_name" for note in notes):
         notes.append(Note(kind="personal_name", subject="names of files", text=PERSONAL, count=int(personal.sum())))
     return rows, notes
+
+
+def _always(part: str) -> bool:  # noqa: ARG001 - as `is_personal` is called
+    return True
 
 
 def _of_dicom(rows: pd.DataFrame, config: SourceConfig) -> pd.Series[bool]:
