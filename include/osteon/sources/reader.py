@@ -40,6 +40,8 @@ from osteon.sources.rules.matching import SPLIT_FOLDERS, plain_path
 
 TABLES = frozenset([".csv", ".tsv", ".xlsx", ".xls", ".json", ".jsonl", ".xml", ".parquet"])
 """Endings of files that may hold labels."""
+VERSION = 2
+"""Raise it when the same archive gives other files, labels or notes: every source is then read anew, once."""
 Said = tuple[str | None, str | None, str | None]
 """What the rules say of an image: label, patient and study."""
 ODD_ENDING = (
@@ -113,7 +115,7 @@ class Reader:
         digest that it had before there were such fields.
         """
         entry = self.config.model_dump_json(exclude={"name", "enabled"})
-        limits = [self.settings.max_file_bytes, self.settings.max_compression_ratio]
+        limits = [VERSION, self.settings.max_file_bytes, self.settings.max_compression_ratio]
         limits += [self._depth] if self._depth != 1 else []
         return hashlib.sha256(json.dumps([entry, limits]).encode()).hexdigest()[:8]
 
