@@ -63,7 +63,7 @@ def accepted_before(lake: Lake, run: str, sources: Iterable[str]) -> dict[str, s
     return found
 
 
-def unchecked_of(lake: Lake, sources: Iterable[str]) -> list[str]:
-    """What could not be checked of the labels of some sources, as they were accepted last: `source: sentence`."""
-    kept = {name: lake.find_model(Accepted, _key(name)) for name in sources if lake.exists(_key(name))}
-    return [f"{name}: {sentence}" for name, one in kept.items() if one is not None for sentence in one.unchecked]
+def unchecked_of(lake: Lake, source: str) -> tuple[str, ...]:
+    """What could not be checked of the labels of a source, as they were accepted last, one sentence each."""
+    kept = lake.find_model(Accepted, _key(source)) if lake.exists(_key(source)) else None
+    return () if kept is None else kept.unchecked

@@ -16,6 +16,7 @@ from osteon.images import families
 from osteon.ingest import read_notes
 from osteon.labels import LabelMap
 from osteon.lake import Lake, derived_key
+from osteon.quality.accepted import unchecked_of
 from osteon.quality.champion import ChampionAnswers
 from osteon.quality.check import Check, Table, registered
 from osteon.quality.copies import group_table, pair_table
@@ -167,13 +168,16 @@ def judge_labels(
     """The table `labels`, and by source what could not be checked, see `label_table`."""
     now = labels_of(lake, catalog)
     same = unchanged(manifest_keys, accepted)
+    told = {source: list(sentences) for source in sorted(same) if (sentences := unchecked_of(lake, source))}
     if set(now["source"]) <= same:
-        return label_table(now.iloc[:0], now.iloc[:0], same, pd.DataFrame(), None)
+        table, _ = label_table(now.iloc[:0], now.iloc[:0], same, pd.DataFrame(), None)
+        return table, told
     earlier = rows_of_manifests(lake, list(accepted.values()), labels, catalog)
     thumbs = measured.set_index("sha256")["thumbnail.thumb"].dropna()
     wanted = thumbs.index.intersection(pd.unique(pd.concat([sampled(now)["sha256"], sampled(earlier)["sha256"]])))
     seen = features(thumbs[wanted]) if len(wanted) > 1 else pd.DataFrame(index=wanted[:0])
-    return label_table(now, earlier, same, seen, champion.reference(now) if champion else None)
+    table, unchecked = label_table(now, earlier, same, seen, champion.reference(now) if champion else None)
+    return table, told | unchecked
 
 
 def _notes(lake: Lake, manifest_keys: list[str]) -> dict[str, list[Note]]:

@@ -27,6 +27,9 @@ REQUIREMENTS = (
     "numpy",
     "pandas",
     "pillow",
+    "opencv-python-headless",
+    "simplejpeg",
+    "imagecodecs",
     "pywavelets",
     "scipy",
     "minio",
@@ -77,7 +80,8 @@ def log_training(
         if comparison is not None and isinstance(result, TrainingResult):
             _log_comparison(comparison, result)
             leakage = read_leakage(lake, split)
-            unchecked = unchecked_of(lake, sorted(images.loc[images["split"].notna(), "source"].unique()))
+            sources = sorted(images.loc[images["split"].notna(), "source"].unique())
+            unchecked = [f"{name}: {sentence}" for name in sources for sentence in unchecked_of(lake, name)]
             card = model_card(name, result, predictor.transform, images, comparison, leakage, unchecked)
             mlflow.log_text(card, "model_card.md")
         _log_images(settings, result, images)

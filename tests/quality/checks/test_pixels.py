@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,7 @@ def examine(image: Image.Image) -> Found:
     """What the checks' own measurements say of an image."""
     decoded = decode(encode(image, "PNG"), 10**7)
     values: dict[str, Any] = {name: value for family in registered() for name, value in family.measure(decoded).items()}
-    values.pop("thumb")
-    return Found(**values)
+    return Found(**{field.name: values[field.name] for field in fields(Found)})
 
 
 def grey(pixels: np.ndarray) -> Found:

@@ -10,7 +10,7 @@ from osteon.sources.notes import Note
 from osteon.sources.rules.base import SourceFiles, listed
 from osteon.sources.rules.matching import Names, find_members, home_of, match_or_refuse, plain_path
 from osteon.sources.rules.text import decode
-from osteon.strict_yaml import read_strangers_json
+from osteon.sources.strangers import read_strangers_json
 
 USUAL = "_annotations.coco.json"
 

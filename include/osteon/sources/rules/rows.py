@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from osteon.sources.rules.text import LOST, decode
-from osteon.strict_yaml import read_strangers_json
+from osteon.sources.strangers import read_strangers_json
 
 DELIMITERS = (",", ";", "\t", "|")
 HEAD_WITHIN = 20

@@ -17,7 +17,7 @@ from osteon.sources.rules.matching import (
     match_or_refuse,
     plain_path,
 )
-from osteon.strict_yaml import read_strangers_xml
+from osteon.sources.strangers import read_strangers_xml
 
 
 def classes(files: SourceFiles, file: str | None) -> dict[str, set[str]]:

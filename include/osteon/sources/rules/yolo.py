@@ -27,7 +27,7 @@ from osteon.sources.rules.matching import (
 )
 from osteon.sources.rules.personal import shown
 from osteon.sources.rules.text import decode
-from osteon.strict_yaml import UnreadableError, read_strangers_yaml
+from osteon.sources.strangers import UnreadableError, read_strangers_yaml
 
 USUAL = ("data.yaml", "meta.yaml", "dataset.yaml")
 LISTS = ("classes.txt", "obj.names", "_darknet.labels")

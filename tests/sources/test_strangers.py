@@ -12,7 +12,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osteon.strict_yaml import (
+from osteon.sources.strangers import (
     MOST_DEPTH,
     UnreadableError,
     read_strangers_json,
