@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from osteon import catalog as catalogs
 from osteon.curation.catalogue import catalogue
-from osteon.errors import ConfigurationError, SourceError
-from osteon.ingest import ingest, manifests_of
+from osteon.errors import ConfigurationError
+from osteon.ingest import ingest, manifests_of, notes_key, read_notes
 from osteon.labels import load_labels
 from osteon.lake import Lake
 from osteon.pipeline.context import Context
@@ -231,11 +231,15 @@ def test_the_report_says_how_many_patients_a_source_names_and_for_which_films_no
 
 
 def test_what_is_wrong_with_a_table_of_patients_is_told_without_an_id(pull: Pull, films: Path, lake: Lake) -> None:
-    (films / "people.csv").write_text("file,who\nc.jpg,ann-lee\nc.jpg,bob-ray\n")
+    (films / "people.csv").write_text("file,who\nc.jpg,carl-eins\nc.jpg,dora-zwei\n")
     rules = {"patient": {"csv": {"file": "people.csv", "key": "file", "column": "who"}}}
-    with pytest.raises(SourceError, match=r"people\.csv names c\.jpg twice") as caught:
-        pull(rules=rules)
-    assert "ann" not in str(caught.value) and not list(lake.keys(manifests_of("s")))
+    pull(rules=rules)
+    (key,) = lake.keys(manifests_of("s"))
+    assert lake.get_table(key)["patient"].isna().all(), "a film of two patients has none"
+    (note,) = [note for note in read_notes(lake, key) if note.kind == "contradiction"]
+    assert note.subject == "c.jpg" and "several patient ids" in note.text
+    notes = lake.get_bytes(notes_key(key)).decode()
+    assert "carl" not in notes and "dora" not in notes, notes
 
 
 def test_mura_names_its_patients_and_their_studies(settings: Settings, lake: Lake, tmp_path: Path) -> None:
