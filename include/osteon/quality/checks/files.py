@@ -114,7 +114,8 @@ class HarmlessDamage(Check):
     defects = (harmless_damage,)
 
     def values(self, images: Images) -> pd.Series:
-        return images.measured["stream.remarks"]
+        is_whole = images.measured["stream.damage"].fillna("") == ""  # of others it is told what they lack
+        return images.measured["stream.remarks"].where(is_whole)
 
 
 def _is_broken(images: Images) -> pd.Series:
