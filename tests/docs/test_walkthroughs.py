@@ -100,7 +100,7 @@ def test_a_check_is_added_as_its_page_says(environment: dict[str, str], lake: La
 
     (before,) = run(tmp_path / "sharp.yaml", "before", None)
     old, history, split = measured(lake), objects(lake, "history/"), before["split"]
-    images = old["image-v1"]
+    images = old["image-v2"]
     assert before["inspect"]["decoded"] == len(images) == sharp["images"] and history
 
     (added,) = run(tmp_path / "sharp.yaml", "added", package)
